@@ -1,0 +1,9 @@
+"""Dive into Deep Learning, chapters 2 to 5, on today's TensorFlow: `import tfd2l as d2l`.
+
+The public names are listed in `__init__.pyi`, and imported when they are first used: the import
+of this package loads neither TensorFlow nor anything else that is slow.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,54 @@
+"""Where computations run: the CPU, or a GPU where TensorFlow sees one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+class DeviceError(ValueError):
+    """The device that was asked for can't be used."""
+
+
+def choose_device(num_gpus: int | None) -> str:
+    """TensorFlow's name of the device to train on.
+
+    Args:
+        num_gpus: 0 for the CPU, 1 for the first GPU, None for a GPU if there is one.
+
+    Raises:
+        DeviceError: a GPU is asked for, and TensorFlow sees none; or more than one.
+    """
+    available = len(tf.config.list_logical_devices("GPU"))
+    wanted = min(available, 1) if num_gpus is None else num_gpus
+    if isinstance(wanted, bool) or wanted not in (0, 1):
+        raise DeviceError(
+            f"num_gpus must be 0 (CPU), 1 (the first GPU) or None (whichever there is); "
+            f"got {num_gpus!r}."
+        )
+    if wanted > available:
+        raise DeviceError(
+            "a GPU was asked for, but TensorFlow sees none. Train on the CPU (num_gpus=0, or "
+            "--device cpu), or install NVIDIA's driver and `pip install tensorflow[and-cuda]`."
+        )
+    return "/GPU:0" if wanted else "/CPU:0"
+
+
+def check_placement(variables: list[Any], device: str) -> None:
+    """Raise unless the variables lie on a device of the kind that `device` names.
+
+    Raises:
+        DeviceError: a variable lies elsewhere.
+    """
+    kind = tf.DeviceSpec.from_string(device).device_type
+    for variable in variables:
+        # A Keras variable wraps the TensorFlow variable that lies on a device.
+        placed = getattr(variable, "value", variable)
+        placed = variable if callable(placed) else placed
+        lies_on = tf.DeviceSpec.from_string(placed.device).device_type
+        if lies_on not in (None, kind):
+            raise DeviceError(
+                f"training runs on {kind}, but the variable {placed.name!r} lies on {lies_on}; "
+                f"create the model within `with tf.device({device!r}):`."
+            )

@@ -1,0 +1,1 @@
+"""The book's models: each from scratch, and concise on Keras layers."""

@@ -1,0 +1,299 @@
+"""The trainer: runs a model's own steps over the data, compiled unless told otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfd2l.devices import check_placement, choose_device
+from tfd2l.history import History, Mean, append_row
+from tfd2l.hyperparameters import HyperParameters
+from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
+from tfd2l.loops import Named, Step, Steps, pass_over
+from tfd2l.module import Module
+from tfd2l.optim import clip_by_global_norm
+
+
+class Callback:
+    """Something that looks on while a model trains; every method may be left out."""
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Epoch `trainer.epoch` is about to start."""
+
+    def on_train_steps(self, trainer: Trainer, steps: Steps) -> None:
+        """Some training steps were made; their first value is the loss."""
+
+    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
+        """An epoch and its validation are over; `row` is their line of the history."""
+
+
+class Trainer(HyperParameters):
+    """Fits a model to data: epochs of training steps, each followed by a full validation.
+
+    The model's own `training_step`, `validation_step`, `loss`, `forward` and optimizer run
+    inside a compiled graph, `self.plot(...)` in them included. They are traced at the start of
+    every fit, so methods patched into the class take effect at the next one.
+
+    Attributes:
+        epoch: epochs completed, while the epoch after them runs.
+        train_batch_idx: training steps taken since the start of the fit.
+        val_batch_idx: validation steps taken since the start of the fit.
+        num_train_batches: steps in a training pass; None while that is not known.
+        num_val_batches: steps in a validation pass, 0 without validation data; None while that
+            is not known.
+        history: a list for each column: 'epoch', 'train_loss', 'val_loss', ..., 'seconds'.
+
+    Source: D2L 3.2.4 and 3.4.4.
+    """
+
+    def __init__(
+        self,
+        max_epochs: int,
+        num_gpus: int | None = None,
+        gradient_clip_val: float = 0,
+        *,
+        run_eagerly: bool | None = None,
+        jit_compile: bool = False,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Set up.
+
+        Args:
+            max_epochs: passes over the training data, at least 1.
+            num_gpus: 0 trains on the CPU, 1 on the first GPU; None takes a GPU if there is one.
+            gradient_clip_val: the largest joint l2 norm of the gradients; 0 doesn't clip.
+            run_eagerly: True runs the steps as plain Python, to debug them; False insists on
+                compiling them; None compiles, and falls back to eager with a warning.
+            jit_compile: compile with XLA.
+            callbacks: called in their order.
+
+        Raises:
+            ValueError: a number out of range, or both `run_eagerly` and `jit_compile`.
+            DeviceError: a GPU is asked for, and TensorFlow sees none.
+        """
+        if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
+            raise ValueError(
+                f"max_epochs must be a whole number of at least 1; got {max_epochs!r}."
+            )
+        if not 0 <= gradient_clip_val < math.inf:
+            raise ValueError(
+                "gradient_clip_val is a norm, above 0, or 0 for no clipping; "
+                f"got {gradient_clip_val!r}."
+            )
+        if run_eagerly and jit_compile:
+            raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
+        self.save_hyperparameters()
+        self.gradient_clip_val = gradient_clip_val
+        self.device = choose_device(num_gpus)
+        self.callbacks = list(callbacks)
+        self.history: History = {}
+        self._named: Named = []
+        self._size = 1
+
+    def fit(self, model: Module, data: Any) -> History:
+        """Train `model` on `data` for `max_epochs` epochs.
+
+        Args:
+            model: what to train.
+            data: has `train_dataloader()` and `val_dataloader()`, which give a `tf.data.Dataset`
+                or another iterable of tuples; the latter may give None.
+
+        Returns:
+            The history, one list for each column, as `pandas.DataFrame` takes it.
+
+        Raises:
+            ValueError: the data is empty or endless.
+        """
+        with tf.device(self.device):
+            self.prepare_data(data)
+            self.prepare_model(model)
+            self.optim = model.configure_optimizers()
+            self.epoch = self.train_batch_idx = self.val_batch_idx = 0
+            self.history = {}
+            self._prepare_variables()
+            self._prepare_passes(data)
+            for epoch in range(self.max_epochs):
+                self.epoch = epoch
+                self._run_epoch()
+        return self.history
+
+    def prepare_data(self, data: Any) -> None:
+        """Ask the data module for its loaders, and count their batches."""
+        self.train_dataloader = data.train_dataloader()
+        self.val_dataloader = data.val_dataloader()
+        self.num_train_batches = count_batches(self.train_dataloader)
+        self.num_val_batches = (
+            0 if self.val_dataloader is None else count_batches(self.val_dataloader)
+        )
+        if self.num_train_batches == 0:
+            raise ValueError("the training data has no batches; give it at least one example.")
+
+    def prepare_model(self, model: Module) -> None:
+        """Make model and trainer known to each other."""
+        model.trainer = self
+        model.board.xlabel = "epoch"
+        model.board.xlim = [0, self.max_epochs]
+        self.model = model
+
+    def prepare_batch(self, batch: Batch) -> Batch:
+        """What the model's steps get in place of `batch`; here, the batch itself."""
+        return batch
+
+    def fit_epoch(self) -> None:
+        """One pass over the training data, then one over the validation data."""
+        for steps in self._train_pass.run(self.epoch):
+            self._take_in(steps, train=True)
+            for callback in self.callbacks:
+                callback.on_train_steps(self, steps)
+        if self._val_pass is not None:
+            for steps in self._val_pass.run(self.epoch):
+                self._take_in(steps, train=False)
+
+    def clip_gradients(self, grad_clip_val: float, grads: Sequence[Any]) -> list[Any]:
+        """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
+        return clip_by_global_norm(grads, grad_clip_val)
+
+    def record(self, label: str, value: Any, train: bool) -> None:
+        """Take a value that a step plots: at once when eager, as an output of a traced step."""
+        if tf.executing_eagerly():
+            mean = float(tf.reduce_mean(tf.cast(value, tf.float32)))
+            self._draw(label, mean, train, self._batch_idx(train))
+        else:
+            self._named.append((label, value))
+
+    @property
+    def num_traces(self) -> int:
+        """How often the training and the validation step were traced in this fit."""
+        return self._train_step.num_traces + self._val_step.num_traces
+
+    def _run_epoch(self) -> None:
+        started_s = time.perf_counter()
+        self._returned, self._plotted = Mean(), defaultdict[str, Mean](Mean)
+        self._postponed: list[tuple[str, float, bool, int, int]] = []
+        self._size = 1
+        for callback in self.callbacks:
+            callback.on_epoch_begin(self)
+        before = self.train_batch_idx, self.val_batch_idx
+        self.fit_epoch()
+        self._draw_postponed(*before)
+        self.model.board.flush()
+        row = {"epoch": float(self.epoch + 1)}
+        if self._returned.weight:
+            row["train_loss"] = self._returned.value
+        row |= {label: mean.value for label, mean in self._plotted.items() if label not in row}
+        row["seconds"] = time.perf_counter() - started_s
+        append_row(self.history, row)
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, row)
+
+    def _take_in(self, steps: Steps, train: bool) -> None:
+        """Count the steps and, where they were traced, draw what the model plotted in them."""
+        self._size = steps.size
+        for row in steps.values:
+            if train:
+                self._returned.add(float(row[0]), steps.size)
+            for label, value in list(zip(steps.labels, row, strict=True))[train:]:
+                self._draw(label, float(value), train, self._batch_idx(train))
+            self.train_batch_idx += train
+            self.val_batch_idx += not train
+
+    def _batch_idx(self, train: bool) -> int:
+        return self.train_batch_idx if train else self.val_batch_idx
+
+    def _draw(self, label: str, value: float, train: bool, batch_idx: int) -> None:
+        """Add a plotted value to the epoch's means and to the model's board."""
+        self._plotted[label].add(value, self._size)
+        if (self.num_train_batches if train else self.num_val_batches) is None:
+            self._postponed.append((label, value, train, batch_idx, self._size))
+        else:
+            self._place(label, value, train, batch_idx, self._size)
+
+    def _place(self, label: str, value: float, train: bool, batch_idx: int, size: int) -> None:
+        """Give the board a value at its place on the axis of epochs."""
+        model, count = self.model, self.num_train_batches if train else self.num_val_batches
+        per_epoch = model.plot_train_per_epoch if train else model.plot_valid_per_epoch
+        # A reader's own fit_epoch may validate without having been given validation data.
+        count = max(count or 0, 1)
+        x = batch_idx / count if train else self.epoch + 1
+        model.board.draw(x, value, label, every_n=math.ceil(count / per_epoch), weight=size)
+
+    def _draw_postponed(self, train_before: int, val_before: int) -> None:
+        """Once a pass is over its length is known, and what waited for that can be placed."""
+        if self.num_train_batches is None:
+            self.num_train_batches = self.train_batch_idx - train_before
+            if self.num_train_batches == 0:
+                raise ValueError("the training data has no batches; give it at least one example.")
+        if self.num_val_batches is None:
+            self.num_val_batches = self.val_batch_idx - val_before
+        for postponed in self._postponed:
+            self._place(*postponed)
+
+    def _prepare_variables(self) -> None:
+        """Make the variables of layers that wait for a first input, and the optimizer's own."""
+        model = self.model
+        example = example_of(self.train_dataloader)
+        if example is not None and not model.built:
+            # Nothing but variables comes of this call. A model whose steps don't call it on the
+            # batch's inputs makes its variables when its step is traced.
+            with contextlib.suppress(Exception):
+                model(*self.prepare_batch(example)[:-1], training=False)
+        check_placement(model.variables, self.device)
+        if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
+            self.optim.build(model.trainable_variables)
+
+    def _prepare_passes(self, data: Any) -> None:
+        """Make the steps and how they run over the data; they are traced when first run."""
+        options = {
+            "eager": bool(self.run_eagerly),
+            "jit_compile": self.jit_compile,
+            "must_compile": self.run_eagerly is False or self.jit_compile,
+        }
+        self._train_step = Step("training_step", self._train, **options)
+        self._val_step = Step("validation_step", self._validate, **options)
+        self._train_pass = pass_over(self._train_step, self.train_dataloader, data.train_dataloader)
+        self._val_pass = None
+        if self.val_dataloader is not None:
+            self._val_pass = pass_over(self._val_step, self.val_dataloader, data.val_dataloader)
+
+    def _train(self, batch: Batch) -> Named:
+        """One training step: the loss first, then what the model plotted when traced."""
+        self._named, self._size = [], batch_size_of(batch)
+        model = self.model
+        with tf.GradientTape() as tape:
+            loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+            if loss is None:
+                raise ValueError(
+                    f"{type(model).__name__}.training_step returned None; let it return the loss."
+                )
+            scaled = self.optim.scale_loss(loss) if self._scales_loss else loss
+        variables = model.trainable_variables
+        gradients = tape.gradient(scaled, variables)
+        if all(gradient is None for gradient in gradients):
+            raise ValueError(
+                f"the loss depends on none of the {len(variables)} trainable variables of "
+                f"{type(model).__name__}; make parameters tf.Variables or Keras layers that are "
+                "attributes of the model, and compute the loss from them with TensorFlow."
+            )
+        if self.gradient_clip_val > 0:
+            gradients = self.clip_gradients(self.gradient_clip_val, gradients)
+        self.optim.apply_gradients(zip(gradients, variables, strict=True))
+        return [("train_loss", loss), *self._named]
+
+    def _validate(self, batch: Batch) -> Named:
+        """One validation step: what the model plotted when traced."""
+        self._named, self._size = [], batch_size_of(batch)
+        model = self.model
+        model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
+        return list(self._named)
+
+    @property
+    def _scales_loss(self) -> bool:
+        """Whether the optimizer wants the loss scaled, as mixed_float16 does."""
+        return isinstance(self.optim, keras.optimizers.Optimizer)
