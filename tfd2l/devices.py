@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -35,7 +35,7 @@ def choose_device(num_gpus: int | None) -> str:
     return "/GPU:0" if wanted else "/CPU:0"
 
 
-def check_placement(variables: list[Any], device: str) -> None:
+def check_placement(variables: Iterable[tf.Variable], device: str) -> None:
     """Raise unless the variables lie on a device of the kind that `device` names.
 
     Raises:
@@ -43,12 +43,9 @@ def check_placement(variables: list[Any], device: str) -> None:
     """
     kind = tf.DeviceSpec.from_string(device).device_type
     for variable in variables:
-        # A Keras variable wraps the TensorFlow variable that lies on a device.
-        placed = getattr(variable, "value", variable)
-        placed = variable if callable(placed) else placed
-        lies_on = tf.DeviceSpec.from_string(placed.device).device_type
+        lies_on = tf.DeviceSpec.from_string(variable.device).device_type
         if lies_on not in (None, kind):
             raise DeviceError(
-                f"training runs on {kind}, but the variable {placed.name!r} lies on {lies_on}; "
+                f"training runs on {kind}, but the variable {variable.name!r} lies on {lies_on}; "
                 f"create the model within `with tf.device({device!r}):`."
             )

@@ -54,12 +54,13 @@ class HyperParameters:
             if name not in skipped and not name.startswith("_")
         }
         inherited: Mapping[str, Any] = getattr(self, "hparams", {})
-        # A mapping proxy, because TensorFlow's attribute tracking wraps plain dicts and lists
-        # and would then refuse keys that are not strings when the object is saved.
         self.hparams = MappingProxyType({**inherited, **chosen})
         for name, value in chosen.items():
+            # TensorFlow's attribute tracking would replace the contents of the caller's own dicts
+            # and lists by its wrappers, in place; set this way, they stay what they are.
+            container = isinstance(value, dict | list | tuple)
             try:
-                setattr(self, name, value)
+                (object.__setattr__ if container else setattr)(self, name, value)
             except AttributeError as error:
                 raise AttributeError(
                     f"hyperparameter {name!r} has the name of a read-only attribute of "

@@ -66,11 +66,12 @@ def batch_size_of(batch: Batch) -> int:
 
 
 def example_of(loader: Any) -> Batch | None:
-    """A small batch to build layers with; None where taking one would use it up."""
+    """A batch to build layers with; None where there is none, or taking it would use it up."""
     examples = indexed(loader)
     if examples is not None:
         return examples.fetch(tf.constant([0]))
-    return None if isinstance(loader, Iterator) else as_batch(next(iter(loader)))
+    batch = None if isinstance(loader, Iterator) else next(iter(loader), None)
+    return None if batch is None else as_batch(batch)
 
 
 def count_batches(loader: Any) -> int | None:

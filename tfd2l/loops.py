@@ -7,6 +7,7 @@ instead of once a batch; any other source of batches gets one call a batch.
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -272,8 +273,7 @@ def _mean(value: Any) -> tf.Tensor:
 
 
 def _first_line(error: Exception) -> str:
-    """The error's type and the first line of its text that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    wordy = [line for line in lines if not line.startswith(("in user code", "File "))]
-    text = wordy[-1] if wordy else "no reason given"
-    return f"{type(error).__name__}: {text}"
+    """The error's type and what it says, without the trace that AutoGraph adds to it."""
+    stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
+    lines = [*stated, *str(error).strip().splitlines(), "no reason given"]
+    return f"{type(error).__name__}: {lines[0]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -26,8 +26,14 @@ class _Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     one has no other purpose. A `Module` can't be that layer: Keras tracks no `tf.Variable`.
     """
 
-    def call(self, *, function: Any, training: bool | None = None) -> Any:
-        return function()
+    def call(
+        self, *, function: Callable[[], Any], training: bool | None = None
+    ) -> tuple[Any, Exception | None]:
+        # Raised here, an error would get Keras' words about this layer around its own.
+        try:
+            return function(), None
+        except Exception as error:
+            return None, error
 
 
 class Module(tf.Module, HyperParameters):  # type: ignore[misc]  # TensorFlow has no types
@@ -62,17 +68,18 @@ class Module(tf.Module, HyperParameters):  # type: ignore[misc]  # TensorFlow ha
                 without it, as the trainer's present phase has it, and outside of it they don't.
         """
         chosen = self.training if training is None else training
-        with self.phase(chosen):
-            return self._phase(function=lambda: self.forward(X, *inputs), training=chosen)
+        return self.in_phase(chosen, lambda: self.forward(X, *inputs))
 
-    def in_phase(self, training: bool, function: Any) -> Any:
+    def in_phase(self, training: bool, function: Callable[[], Any]) -> Any:
         """Call `function()`, in training or not, for every layer that is called within."""
-        with self.phase(training):
-            return self._phase(function=function, training=training)
-
-    def phase(self, training: bool) -> _SetTraining:
-        """Within this context, `self.training` is as given."""
-        return _SetTraining(self, training)
+        before, self.training = self.training, training
+        try:
+            result, error = self._phase(function=function, training=training)
+        finally:
+            self.training = before
+        if error is not None:
+            raise error
+        return result
 
     def forward(self, X: Any, *inputs: Any) -> Any:
         """The model's output for a batch: `self.net(X)`, unless a subclass says otherwise.
@@ -230,17 +237,9 @@ class Classifier(Module):
         return self(X)
 
 
-class _SetTraining:
-    """Context manager: a module's `training` is set, and afterwards as before."""
-
-    def __init__(self, module: Module, training: bool) -> None:
-        self._module, self._training = module, training
-
-    def __enter__(self) -> None:
-        self._before, self._module.training = self._module.training, self._training
-
-    def __exit__(self, *error: object) -> None:
-        self._module.training = self._before
+def tf_variable(variable: Any) -> tf.Variable:
+    """The TensorFlow variable itself, which a Keras variable wraps."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 def _layers_in(value: Any) -> Iterator[keras.layers.Layer]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -228,6 +230,19 @@ def show_images(
 
     Source: D2L 4.2.3.
     """
+    figure = image_figure(imgs, num_rows, num_cols, titles, scale)
+    _show_figure(figure)
+    return np.array(figure.axes)
+
+
+def image_figure(
+    imgs: Any,
+    num_rows: int,
+    num_cols: int,
+    titles: Sequence[str] | None = None,
+    scale: float = 1.5,
+) -> Figure:
+    """The figure of `show_images`, not shown."""
     figure = _new_figure((num_cols * scale, num_rows * scale))
     grid = figure.subplots(num_rows, num_cols, squeeze=False).flatten()
     for axes in grid:
@@ -236,8 +251,7 @@ def show_images(
         axes.imshow(image, cmap="gray")
         if titles is not None and number < len(titles):
             axes.set_title(titles[number], fontsize="small")
-    _show_figure(figure)
-    return grid
+    return figure
 
 
 def confusion_figure(matrix: np.ndarray[Any, Any], labels: Sequence[str]) -> Figure:
@@ -279,6 +293,16 @@ def svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "tfd2l"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a picture; the file is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        figure.savefig(draft, format=path.suffix.removeprefix("."), dpi=120)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _new_figure(figsize: tuple[float, float]) -> Figure:

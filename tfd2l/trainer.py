@@ -17,7 +17,7 @@ from tfd2l.history import History, Mean, append_row
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
 from tfd2l.loops import Named, Step, Steps, pass_over
-from tfd2l.module import Module
+from tfd2l.module import Module, tf_variable
 from tfd2l.optim import clip_by_global_norm
 
 
@@ -244,7 +244,7 @@ class Trainer(HyperParameters):
             # batch's inputs makes its variables when its step is traced.
             with contextlib.suppress(Exception):
                 model(*self.prepare_batch(example)[:-1], training=False)
-        check_placement(model.variables, self.device)
+        check_placement(map(tf_variable, model.variables), self.device)
         if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
             self.optim.build(model.trainable_variables)
 

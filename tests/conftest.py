@@ -1,0 +1,36 @@
+"""What all tests share: real Fashion-MNIST, loaded once, and no pictures on a screen."""
+
+from __future__ import annotations
+
+import os
+
+# Before TensorFlow is imported anywhere: its start-up messages are not a test's output.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines import fashion_mnist
+
+
+@pytest.fixture(scope="session")
+def fashion() -> fashion_mnist.Arrays:
+    """The real data, from wherever this machine has it."""
+    return fashion_mnist.load()
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """70 made-up images and labels that can be learnt: the label is where the light row is."""
+    labels = np.arange(70) % 10
+    pictures = np.random.default_rng(0).integers(0, 60, (70, 28, 28))
+    for picture, label in zip(pictures, labels, strict=True):
+        picture[2 * label : 2 * label + 3] += 180
+    return pictures.astype(np.uint8), labels.astype(np.uint8)

@@ -1,0 +1,99 @@
+"""Order of a pass, fetch of a batch, and the data set that both make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.batching import batched
+
+
+def numbers(n: int, batch_size: int, **options: Any) -> tf.data.Dataset:
+    return batched([np.arange(n), np.arange(n) * 10], batch_size, **options)
+
+
+def passes(dataset: tf.data.Dataset, count: int) -> list[list[int]]:
+    return [[int(x) for X, _ in dataset for x in X] for _ in range(count)]
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 1000))
+def test_each_shuffled_pass_has_every_example_once(n: int, batch_size: int, seed: int) -> None:
+    indexed = numbers(n, batch_size, shuffle=True, seed=seed).indexed_batches
+    for epoch in range(3):
+        assert sorted(indexed.order(epoch).numpy()) == list(range(n))
+    assert indexed.num_full * batch_size + indexed.tail_size == n
+    assert indexed.num_batches == -(-n // batch_size)
+
+
+def test_the_data_set_keeps_the_smaller_last_batch_and_its_length() -> None:
+    dataset = numbers(10, 4, shuffle=True)
+    assert len(dataset) == 3
+    assert [len(X) for X, _ in dataset] == [4, 4, 2]
+    for X, y in dataset:
+        np.testing.assert_array_equal(X * 10, y)
+
+
+def test_every_iteration_reshuffles_the_examples_and_not_just_the_batches() -> None:
+    first, second, third = passes(numbers(100, 10, shuffle=True), 3)
+    assert sorted(first) == sorted(second) == list(range(100))
+    assert first != second != third != first
+    together = [{*first[i : i + 10]} for i in range(0, 100, 10)]
+    assert not any({*second[i : i + 10]} in together for i in range(0, 100, 10))
+
+
+def test_one_seed_gives_one_sequence_of_passes_and_another_seed_another() -> None:
+    assert passes(numbers(50, 8, shuffle=True, seed=1), 2) == passes(
+        numbers(50, 8, shuffle=True, seed=1), 2
+    )
+    assert passes(numbers(50, 8, shuffle=True, seed=1), 1) != passes(
+        numbers(50, 8, shuffle=True, seed=2), 1
+    )
+
+
+def test_the_order_of_a_pass_depends_on_seed_and_epoch_alone() -> None:
+    indexed = numbers(50, 8, shuffle=True, seed=3).indexed_batches
+    again = numbers(50, 8, shuffle=True, seed=3).indexed_batches
+    for epoch in (4, 0, 4):
+        np.testing.assert_array_equal(indexed.order(epoch), again.order(epoch))
+    assert (indexed.order(0).numpy() != indexed.order(1).numpy()).any()
+
+
+def test_without_shuffle_the_order_stays() -> None:
+    assert passes(numbers(7, 3, shuffle=False), 2) == [list(range(7))] * 2
+
+
+def test_prepare_gets_whole_batches() -> None:
+    shapes = []
+
+    def prepare(X: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        shapes.append(X.shape.rank)
+        return tf.cast(X, tf.float32) / 2, y
+
+    dataset = numbers(6, 4, shuffle=False, prepare=prepare)
+    np.testing.assert_array_equal(next(iter(dataset))[0], [0, 0.5, 1, 1.5])
+    assert shapes == [1]
+    fetched = dataset.indexed_batches.fetch(tf.constant([5, 1]))
+    np.testing.assert_array_equal(fetched[0], [2.5, 0.5])
+
+
+def test_what_is_derived_from_the_data_set_is_an_ordinary_one() -> None:
+    assert not hasattr(numbers(6, 4, shuffle=False).take(1), "indexed_batches")
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
+def test_a_batch_size_that_is_no_positive_whole_number_is_refused(batch_size: Any) -> None:
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1; got"):
+        numbers(6, batch_size, shuffle=False)
+
+
+@pytest.mark.parametrize(
+    "arrays", [[], [np.zeros((0, 2))], [np.zeros(3), np.zeros(4)], [np.float32(1)]]
+)
+def test_arrays_without_examples_or_of_different_lengths_are_refused(arrays: Any) -> None:
+    with pytest.raises(ValueError, match="one length, at least 1, on their first axis; got"):
+        batched(arrays, 2, shuffle=False)

@@ -1,0 +1,189 @@
+"""One typed, frozen configuration of a training run; the command line's flags come from it.
+
+Imports neither TensorFlow nor anything that does, so that `--help` and a wrong flag are answered
+at once.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+ModelName = Literal[
+    "linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"
+]
+# The book's own settings for linear regression, where they differ from the classifiers'.
+LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
+
+
+class ConfigError(ValueError):
+    """A flag, a settings file or a value in it is not usable."""
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+def _size(value: Any) -> tuple[int, int]:
+    """(height, width) from '32', '32x48', '32,48', or one or two numbers."""
+    sides = re.split("[x,]", value.strip("[]() ")) if isinstance(value, str) else value
+    sides = [sides] if isinstance(sides, int) else sides
+    try:
+        height, width = int(sides[0]), int(sides[-1])
+    except (TypeError, ValueError, IndexError, KeyError):
+        height = width = 0
+    if height < 1 or width < 1 or len(sides) > 2 or bool in map(type, sides):
+        raise ValueError("height x width in whole, positive pixels is wanted, e.g. 32x32 or 32")
+    return (height, width)
+
+
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Real = Annotated[float, BeforeValidator(_no_bool)]
+Pixels = Annotated[int, Field(le=4096)]
+
+
+class TrainConfig(BaseSettings):
+    """Train a model of the book, keep the run and export the model for TensorFlow Serving."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: ModelName = Field("mlp", description="which model; the linear ones fit synthetic data")
+    epochs: Whole = Field(10, ge=1, le=100_000, description="passes over the training data; linear models: 3")
+    batch_size: Whole = Field(256, ge=1, le=1_000_000, description="examples in a step; linear models: 32")
+    lr: Real = Field(0.1, gt=0, le=1e6, description="learning rate; linear models: 0.03")
+    num_hiddens: Whole = Field(256, ge=1, le=1_000_000, description="hidden units of an mlp")
+    resize: Annotated[tuple[Pixels, Pixels], BeforeValidator(_size)] = Field(
+        (28, 28), description="height x width of the images, pixels, e.g. 32x32"
+    )
+    gradient_clip_val: Real = Field(
+        0, ge=0, le=1e6, description="largest joint norm of the gradients; 0 does not clip"
+    )
+    seed: Whole = Field(0, ge=0, lt=2**31, description="what all random choices derive from")
+    data_dir: Path | None = Field(None, description="directory with the Fashion-MNIST files")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="where to train")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Keras' dtype policy, for the concise models"
+    )
+    run_eagerly: bool = Field(False, description="run steps as plain Python, to debug them")
+    jit_compile: bool = Field(False, description="compile the steps with XLA")
+    export_dir: Path = Field(Path("savedmodels"), description="where exports go")
+    run_dir: Path | None = Field(
+        None, description="the run's directory, new or empty; by default one in runs/"
+    )
+    config: Path | None = Field(
+        None, exclude=True, description="a TOML file of settings; a flag outweighs it"
+    )
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the model is a regression on synthetic data."""
+        return self.model.startswith("linear")
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether the model is built on bare variables."""
+        return self.model.endswith("scratch")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_model(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and str(values.get("model", "")).startswith("linear"):
+            return {**LINEAR_DEFAULTS, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _settings_fit_together(self) -> TrainConfig:
+        if self.run_eagerly and self.jit_compile:
+            raise ValueError("run_eagerly and jit_compile exclude each other; drop one")
+        if self.precision != "float32" and self.is_scratch:
+            raise ValueError(
+                f"precision {self.precision!r} is a policy of Keras layers, and {self.model!r} "
+                f"has none; use model {self.model.removesuffix('-scratch')!r}"
+            )
+        given = self.model_fields_set
+        if "num_hiddens" in given and not self.model.startswith("mlp"):
+            raise ValueError(f"num_hiddens is for 'mlp' and 'mlp-scratch', not {self.model!r}")
+        for name in ("resize", "data_dir"):
+            if name in given and self.is_linear:
+                raise ValueError(f"{name} is for image models; {self.model!r} fits made-up data")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed counts: no environment variable changes a run unseen."""
+        return (init_settings,)
+
+
+def parse(argv: Sequence[str]) -> TrainConfig:
+    """The configuration that flags, and the settings file they may name, make together.
+
+    Args:
+        argv: the flags, without the program's name.
+
+    Raises:
+        ConfigError: a flag, a key or a value is not usable.
+        SystemExit: `--help` was asked for and printed.
+    """
+    try:
+        flags = CliSettingsSource(
+            TrainConfig,
+            cli_prog_name="python -m tfd2l.train",
+            cli_parse_args=list(argv),
+            cli_exit_on_error=False,
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_hide_none_type=True,
+            cli_avoid_json=True,
+        )()
+    except SettingsError as error:
+        raise ConfigError(f"{error} (--help lists the flags)") from error
+    settings = _read(Path(flags["config"])) if flags.get("config") else {}
+    try:
+        return TrainConfig(**{**settings, **flags})
+    except ValidationError as error:
+        raise ConfigError(_in_a_line(error)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, its keys spelt like the flags or with underscores."""
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the settings file {str(path)!r} can't be read: {error}") from error
+    if "config" in settings:
+        raise ConfigError(f"{str(path)!r}: a settings file can't name another; drop 'config'.")
+    return {key.replace("-", "_"): value for key, value in settings.items()}
+
+
+def _in_a_line(error: ValidationError) -> str:
+    """All that is wrong, each with its setting and value."""
+    faults = []
+    for fault in error.errors():
+        name = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else ""
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "no such setting"
+        got = f" (got {fault['input']!r})" if name else ""
+        faults.append(f"{name}: {message}{got}" if name else message)
+    return "; ".join(dict.fromkeys(faults)) + "."
