@@ -40,6 +40,8 @@ def _no_bool(value: Any) -> Any:
 
 def _size(value: Any) -> tuple[int, int]:
     """(height, width) from '32', '32x48', '32,48', or one or two numbers."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     sides = re.split("[x,]", value.strip("[]() ")) if isinstance(value, str) else value
     sides = [sides] if isinstance(sides, int) else sides
     try:

@@ -64,11 +64,9 @@ class ProgressBoard(HyperParameters):
     ) -> None:
         """Set up an empty board; `figsize` is in inches, `display=False` never shows it."""
         self.save_hyperparameters()
-        self.xlabel = xlabel
-        self.xlim = xlim
-        self.fig = fig
-        self.axes = axes
-        self.display = display
+        # Also named here, for whoever reads or checks types, since they change later.
+        self.xlabel, self.xlim, self.figsize = xlabel, xlim, figsize
+        self.fig, self.axes = fig, axes
         self.data: dict[str, list[Point]] = {}
         self._waiting: defaultdict[str, list[tuple[float, float, float]]] = defaultdict(list)
         self._handle: Any = None
@@ -99,11 +97,9 @@ class ProgressBoard(HyperParameters):
 
     def figure(self) -> Figure:
         """The board as a matplotlib figure: one line for each curve."""
-        from matplotlib.figure import Figure
-
-        if self.axes is None:
-            self.fig = Figure(figsize=self.figsize, layout="constrained")
-            self.axes = self.fig.subplots()
+        if self.hparams["axes"] is None:
+            # A new one each time: a layout that starts from the last one's would creep.
+            self.axes = _new_figure(self.figsize).subplots()
         axes = self.axes
         axes.clear()
         for number, (label, points) in enumerate(self.data.items()):
@@ -121,7 +117,8 @@ class ProgressBoard(HyperParameters):
              yscale=self.yscale, **limits)  # fmt: skip
         if self.data:
             axes.legend()
-        return axes.get_figure(root=True)  # type: ignore[return-value]  # axes are in a figure
+        self.fig = axes.get_figure(root=True)
+        return self.fig
 
     def _make_point(self, label: str) -> None:
         """The waiting values' mean x and weighted mean y become a point."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines import fashion_mnist
-from pipelines.errors import DataError
+from pipelines.idx_files import DataError
 from tfd2l.config import ConfigError, TrainConfig, parse
 
 if TYPE_CHECKING:

@@ -1,0 +1,167 @@
+"""What every shipped model does: the same in all modes, and a first step as NumPy has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfd2l as d2l
+from pipelines import fashion_mnist
+from tfd2l.checkpoint import CheckpointError, latest_checkpoint, load_checkpoint, save_checkpoint
+
+Make = Callable[[], d2l.Module]
+CLASSIFIERS: dict[str, Make] = {
+    "softmax-scratch": lambda: d2l.SoftmaxRegressionScratch(784, 10, lr=0.1),
+    "softmax": lambda: d2l.SoftmaxRegression(10, lr=0.1),
+    "mlp-scratch": lambda: d2l.MLPScratch(784, 10, 16, lr=0.1),
+    "mlp": lambda: d2l.MLP(10, 16, lr=0.1),
+}
+REGRESSIONS: dict[str, Make] = {
+    "linear-scratch": lambda: d2l.LinearRegressionScratch(2, lr=0.03),
+    "linear": lambda: d2l.LinearRegression(lr=0.03),
+}
+MODELS = CLASSIFIERS | REGRESSIONS
+
+
+class SomeImages(d2l.DataModule):
+    """The made-up images of the fixture, 33 to a batch, so that the last one has 4."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        super().__init__()
+        self.images, self.labels = images, labels
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset:
+        return fashion_mnist.dataset(
+            self.images, self.labels, 33, resize=(28, 28), shuffle=train, seed=1
+        )
+
+
+def data_for(name: str, images: tuple[np.ndarray, np.ndarray]) -> d2l.DataModule:
+    if name in REGRESSIONS:
+        return d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=50)
+    return SomeImages(*images)
+
+
+def fresh(name: str) -> d2l.Module:
+    keras.utils.set_random_seed(7)
+    return MODELS[name]()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_eager_compiled_and_xla_agree_on_one_seed(
+    name: str, images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    def fit(**mode: bool) -> tuple[dict[str, list[float]], list[np.ndarray]]:
+        model = fresh(name)
+        history = d2l.Trainer(3, **mode).fit(model, data_for(name, images))
+        history.pop("seconds")
+        return history, model.get_weights()
+
+    expected, weights = fit(run_eagerly=True)
+    for mode in ({"run_eagerly": False}, {"jit_compile": True}):
+        history, others = fit(**mode)
+        for column in expected:
+            # Nine steps of float32 whose sums of up to 784 terms are ordered differently.
+            np.testing.assert_allclose(history[column], expected[column], rtol=1e-4, err_msg=column)
+        for one, other in zip(weights, others, strict=True):
+            np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_one_step_of_a_classifier_is_numpys(
+    name: str, images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    model = fresh(name)
+    X = (images[0] / 255.0).reshape(70, 784)
+    y = images[1].astype(int)
+    model(tf.constant(X, tf.float32))
+    before = [weight.astype(np.float64) for weight in model.get_weights()]
+
+    class OneBatch(SomeImages):
+        def get_dataloader(self, train: bool) -> tf.data.Dataset:
+            return fashion_mnist.dataset(
+                self.images, self.labels, 70, resize=(28, 28), shuffle=False, seed=0
+            )
+
+    d2l.Trainer(1).fit(model, OneBatch(*images))
+
+    hidden = len(before) == 4
+    H = np.maximum(X @ before[0] + before[1], 0) if hidden else X
+    W, b = before[-2:]
+    error = softmax(H @ W + b)
+    error[range(70), y] -= 1
+    error /= 70
+    expected = [W - 0.1 * H.T @ error, b - 0.1 * error.sum(axis=0)]
+    if hidden:
+        back = (error @ W.T) * (H > 0)
+        expected = [
+            before[0] - 0.1 * X.T @ back, before[1] - 0.1 * back.sum(axis=0), *expected
+        ]  # fmt: skip
+    for weight, value in zip(model.get_weights(), expected, strict=True):
+        # float32 against float64: 70 terms below 1, each good to 6e-8.
+        np.testing.assert_allclose(weight, value, atol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("linear-scratch", 1), ("linear", 2)])
+def test_one_step_of_a_regression_is_numpys(name: str, factor: int) -> None:
+    model = fresh(name)
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=20, num_val=1, batch_size=20)
+    X, y = data.X.numpy()[:20], data.y.numpy()[:20]
+    model(tf.constant(X))
+    w, b = (value.numpy() for value in model.get_w_b())  # type: ignore[attr-defined]
+    d2l.Trainer(1).fit(model, data)
+    error = X @ w + b - y
+    # Half the squared error from scratch, all of it in Keras: hence the factor.
+    expected_w = w - 0.03 * factor * X.T @ error / 20
+    expected_b = b - 0.03 * factor * error.mean(axis=0)
+    new_w, new_b = model.get_w_b()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(new_w.numpy(), expected_w, rtol=1e-5)
+    np.testing.assert_allclose(new_b.numpy(), expected_b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_checkpoint_brings_back_weights_and_epoch(
+    name: str, images: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    model = fresh(name)
+    trainer = d2l.Trainer(1)
+    trainer.fit(model, data_for(name, images))
+    path = save_checkpoint(tmp_path, model, trainer.optim, 1)
+    other = MODELS[name]()
+    other_trainer = d2l.Trainer(1)
+    other_trainer.fit(other, data_for(name, images))
+    assert latest_checkpoint(tmp_path) == path
+    assert load_checkpoint(path, other, other_trainer.optim) == 1
+    for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, d2l.MLPScratch(4, 3, 2, lr=0.1), None, 1)
+    with pytest.raises(CheckpointError, match=r"can't be read into LinearRegressionScratch"):
+        load_checkpoint(path, d2l.LinearRegressionScratch(2, lr=0.1))
+    with pytest.raises(CheckpointError, match="can't be read"):
+        load_checkpoint(tmp_path / "none", d2l.MLPScratch(4, 3, 2, lr=0.1))
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_the_true_parameters_are_found(name: str) -> None:
+    for seed in range(3):
+        keras.utils.set_random_seed(seed)
+        data = d2l.SyntheticRegressionData([2, -3.4], 4.2, seed=seed)
+        model = MODELS[name]()
+        d2l.Trainer(10).fit(model, data)
+        w, b = (value.numpy().ravel() for value in model.get_w_b())  # type: ignore[attr-defined]
+        # 320 steps at 0.03 shrink the distance by e^-9.6; noise leaves 0.01 / sqrt(1000).
+        np.testing.assert_allclose(w, [2, -3.4], atol=0.01)
+        np.testing.assert_allclose(b, [4.2], atol=0.01)
