@@ -95,9 +95,7 @@ def train(config: TrainConfig, arrays: Future[fashion_mnist.Arrays] | None) -> i
     return 0
 
 
-def make_data(
-    config: TrainConfig, arrays: Future[fashion_mnist.Arrays] | None
-) -> DataModule:
+def make_data(config: TrainConfig, arrays: Future[fashion_mnist.Arrays] | None) -> DataModule:
     """The data module that the model trains on."""
     from tfd2l.data import FashionMNIST, SyntheticRegressionData
 
@@ -105,9 +103,9 @@ def make_data(
         return SyntheticRegressionData(
             np.array(TRUE_W), TRUE_B, batch_size=config.batch_size, seed=config.seed
         )
-    return FashionMNIST(
-        config.batch_size, config.resize, seed=config.seed, arrays=arrays.result()
-    )
+    loaded = arrays.result()
+    print(f"data: Fashion-MNIST from {loaded.source}")
+    return FashionMNIST(config.batch_size, config.resize, seed=config.seed, arrays=loaded)
 
 
 def make_model(config: TrainConfig) -> Module:
@@ -118,20 +116,63 @@ def make_model(config: TrainConfig) -> Module:
 
     num_inputs = config.resize[0] * config.resize[1]
     num_outputs = len(fashion_mnist.LABELS)
-    match config.model:
-        case "linear-scratch":
-            return LinearRegressionScratch(len(TRUE_W), config.lr)
-        case "linear":
-            return LinearRegression(config.lr)
-        case "softmax-scratch":
-            return SoftmaxRegressionScratch(num_inputs, num_outputs, config.lr)
-        case "softmax":
-            return SoftmaxRegression(num_outputs, config.lr)
-        case "mlp-scratch":
-            return MLPScratch(num_inputs, num_outputs, config.num_hiddens, config.lr)
-        case "mlp":
-            return MLP(num_outputs, config.num_hiddens, config.lr)
+    makers: dict[str, Callable[[], Module]] = {
+        "linear-scratch": lambda: LinearRegressionScratch(len(TRUE_W), config.lr),
+        "linear": lambda: LinearRegression(config.lr),
+        "softmax-scratch": lambda: SoftmaxRegressionScratch(num_inputs, num_outputs, config.lr),
+        "softmax": lambda: SoftmaxRegression(num_outputs, config.lr),
+        "mlp-scratch": lambda: MLPScratch(num_inputs, num_outputs, config.num_hiddens, config.lr),
+        "mlp": lambda: MLP(num_outputs, config.num_hiddens, config.lr),
+    }
+    return makers[config.model]()
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def conclude_classifier(
+    config: TrainConfig, run: Path, trainer: Trainer, data: FashionMNIST
+) -> Path:
+    """Draw what the model gets wrong, and export it; gives the export's directory."""
+    from tfd2l.checks import classifier_checks
+    from tfd2l.export import export_classifier
+    from tfd2l.publish import publish
+    from tfd2l.report import predict_logits, write_classifier_report
+
+    model, labels = trainer.model, fashion_mnist.LABELS
+    images, classes = data.val
+
+    def preprocess(raw: tf.Tensor) -> tf.Tensor:
+        return prepare_images(raw, config.resize)
+
+    logits = predict_logits(model.logits, preprocess, images)
+    accuracy = float((logits.argmax(axis=1) == classes).mean())
+    print(f"\nvalidation accuracy {accuracy:.4f} on {len(images):,} images")
+    write_classifier_report(run, images, classes, logits, labels)
+    return publish(
+        lambda directory: export_classifier(
+            model, directory, labels=labels, preprocess=preprocess, image_shape=images.shape[1:]
+        ),
+        config.export_dir / config.model,
+        checks=classifier_checks(
+            model, images, labels=labels, preprocess=preprocess, tolerance=TOLERANCE[config.precision]
+        ),
+        card=make_card(config, run, trainer, data),
+    )
+
+
+def conclude_regression(
+    config: TrainConfig, run: Path, trainer: Trainer, data: SyntheticRegressionData
+) -> Path:
+    """Say how far the parameters are from the true ones, and export the model."""
+    from tfd2l.checks import regressor_checks
+    from tfd2l.export import export_regressor
+    from tfd2l.publish import publish
+
+    model = trainer.model
+    w, b = model.get_w_b()
+    print(f"\nerror in estimating w: {data.w.numpy() - np.reshape(w, data.w.shape)}")
+    print(f"error in estimating b: {data.b - np.ravel(b)}")
+    return publish(
+        lambda directory: export_regressor(model, directory, num_inputs=len(TRUE_W)),
+        config.export_dir / config.model,
+        checks=regressor_checks(model, data.X.numpy()[data.num_train :]),
+        card=make_card(config, run, trainer, data),
+    )

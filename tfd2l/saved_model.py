@@ -1,0 +1,206 @@
+"""What a SavedModel's file says: its signatures, and ops that a server can't run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+__all__ = ["ExportError", "Signature", "TensorSpec", "read_signatures"]
+
+_PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+# The random ops whose names lack the word.
+_RANDOM_OPS = {"Multinomial", "StatelessMultinomial", "TruncatedNormal", "RngReadAndSkip"}
+_STATE_CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign")
+
+
+class ExportError(RuntimeError):
+    """A model can't be exported, or what was exported can't be served."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a signature.
+
+    Attributes:
+        tensor: its name in the graph, 'operation:index'.
+        dtype: TensorFlow's name, such as 'uint8' or 'string'.
+        shape: sizes, None where any is allowed; None for any rank.
+    """
+
+    tensor: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature's inputs and outputs by name."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+    @property
+    def method(self) -> Literal["classify", "regress", "predict"]:
+        """The call of TensorFlow Serving that it is for.
+
+        Its names tell: TensorFlow 2 marks every signature as one for Predict, and the server
+        goes by the names too.
+        """
+        if set(self.inputs) == {"inputs"} and self.inputs["inputs"].dtype == "string":
+            if set(self.outputs) == {"classes", "scores"}:
+                return "classify"
+            if set(self.outputs) == {"outputs"}:
+                return "regress"
+        return "predict"
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """Names, dtypes and shapes as JSON values."""
+        return {
+            side: {
+                name: {"dtype": spec.dtype, "shape": None if spec.shape is None else [*spec.shape]}
+                for name, spec in specs.items()
+            }
+            for side, specs in (("inputs", self.inputs), ("outputs", self.outputs))
+        }
+
+
+def read_signatures(directory: Path) -> dict[str, Signature]:
+    """The signatures of a SavedModel by name.
+
+    Raises:
+        ExportError: there is no readable SavedModel, it has other than one MetaGraph tagged
+            `serve`, no signature `serving_default`, or an op that TensorFlow Serving can't or
+            shouldn't run: Python, XLA, random numbers, state changes, other devices than the CPU.
+    """
+    saved_model, path = saved_model_pb2.SavedModel(), directory / "saved_model.pb"
+    try:
+        saved_model.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ExportError(
+            f"a version needs a readable saved_model.pb; {path}: {error}. Export the model again."
+        ) from error
+    tags = [[*meta_graph.meta_info_def.tags] for meta_graph in saved_model.meta_graphs]
+    if tags != [["serve"]]:
+        raise ExportError(
+            f"a SavedModel for serving has one MetaGraph, with the tag 'serve'; {path} has "
+            f"{tags}. Write it with export_classifier or export_regressor."
+        )
+    [meta_graph] = saved_model.meta_graphs
+    signatures = {
+        # The map may be in any order, and cards are compared.
+        name: _signature(definition)
+        for name, definition in sorted(meta_graph.signature_def.items())
+        # TensorFlow's own, for its loader.
+        if not name.startswith("__")
+    }
+    if "serving_default" not in signatures:
+        raise ExportError(
+            f"a server answers with the signature 'serving_default'; {path} has "
+            f"{sorted(signatures)}. Add one by that name."
+        )
+    _refuse_ops(meta_graph.graph_def, signatures)
+    return signatures
+
+
+def _signature(definition: Any) -> Signature:
+    """From the proto SignatureDef."""
+    return Signature(
+        {name: _tensor_spec(info) for name, info in sorted(definition.inputs.items())},
+        {name: _tensor_spec(info) for name, info in sorted(definition.outputs.items())},
+    )
+
+
+def _tensor_spec(info: Any) -> TensorSpec:
+    """From the proto TensorInfo."""
+    shape = tf.TensorShape(info.tensor_shape)
+    sizes = None if shape.rank is None else tuple(shape.as_list())
+    return TensorSpec(info.name, tf.dtypes.as_dtype(info.dtype).name, sizes)
+
+
+@dataclass(frozen=True)
+class _Op:
+    """What the rules of exported graphs ask about: a node, or a whole function."""
+
+    name: str
+    kind: str
+    device: str
+    xla: bool
+
+
+def _refuse_ops(graph: Any, signatures: Mapping[str, Signature]) -> None:
+    """Raise ExportError for the first op that a signature uses and a server shouldn't run."""
+    specs = [spec for signature in signatures.values() for spec in signature.outputs.values()]
+    for op in _ops_behind(graph, [spec.tensor for spec in specs]):
+        problem = _problem_of(op)
+        if problem is not None:
+            raise ExportError(
+                f"an exported graph {problem}; {op.name!r} of type {op.kind!r} does. Take it "
+                "out of the model's forward pass, or keep it to training."
+            )
+
+
+def _problem_of(op: _Op) -> str | None:
+    """Which rule of exported graphs the op breaks."""
+    if op.kind in _PYTHON_OPS:
+        return "can't call Python (py_function, numpy_function)"
+    if op.xla:
+        return "can't ask for XLA (jit_compile=True), which the server has not"
+    if op.kind in _RANDOM_OPS or "Random" in op.kind:
+        return "gives the same answer each time, so it draws no random numbers"
+    if op.kind.startswith(_STATE_CHANGES):
+        return "leaves its variables as they are, so it assigns nothing"
+    if op.device and "CPU" not in op.device.upper():
+        return f"runs on any server, so it asks for no device such as {op.device!r}"
+    return None
+
+
+def _ops_behind(graph: Any, tensors: list[str]) -> Iterator[_Op]:
+    """The nodes that the tensors depend on, and the functions that they call with all nodes.
+
+    The graph also holds the parts that save and restore variables: these may do what a
+    signature may not.
+    """
+    nodes = {node.name: node for node in graph.node}
+    functions = {function.signature.name: function for function in graph.library.function}
+    waiting, called, seen = [*tensors], list[str](), set[str]()
+    while waiting:
+        # Inputs are 'node', 'node:index' or, for control, '^node'.
+        name = waiting.pop().lstrip("^").split(":")[0]
+        if name in nodes and name not in seen:
+            seen.add(name)
+            waiting += nodes[name].input
+            called += _functions_of(nodes[name].attr)
+            yield _op(nodes[name])
+    seen.clear()
+    while called:
+        name = called.pop()
+        if name in functions and name not in seen:
+            seen.add(name)
+            function = functions[name]
+            yield _Op(name, "function", "", _asks_for_xla(function.attr))
+            for node in function.node_def:
+                called += _functions_of(node.attr)
+                yield _op(node)
+
+
+def _op(node: Any) -> _Op:
+    return _Op(node.name, node.op, node.device, _asks_for_xla(node.attr))
+
+
+def _asks_for_xla(attributes: Any) -> bool:
+    # Asked first, because reading a missing entry of a proto's map adds it.
+    return "_XlaMustCompile" in attributes and bool(attributes["_XlaMustCompile"].b)
+
+
+def _functions_of(attributes: Any) -> list[str]:
+    """Names of the functions that a node's attributes refer to."""
+    names = [value.func.name for value in attributes.values() if value.HasField("func")]
+    for value in attributes.values():
+        names += [function.name for function in value.list.func]
+    return names
