@@ -21,9 +21,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-ModelName = Literal[
-    "linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"
-]
+ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
 # The book's own settings for linear regression, where they differ from the classifiers'.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 
@@ -64,8 +62,12 @@ class TrainConfig(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: ModelName = Field("mlp", description="which model; the linear ones fit synthetic data")
-    epochs: Whole = Field(10, ge=1, le=100_000, description="passes over the training data; linear models: 3")
-    batch_size: Whole = Field(256, ge=1, le=1_000_000, description="examples in a step; linear models: 32")
+    epochs: Whole = Field(
+        10, ge=1, le=100_000, description="passes over the training data; linear models: 3"
+    )
+    batch_size: Whole = Field(
+        256, ge=1, le=1_000_000, description="examples in a step; linear models: 32"
+    )
     lr: Real = Field(0.1, gt=0, le=1e6, description="learning rate; linear models: 0.03")
     num_hiddens: Whole = Field(256, ge=1, le=1_000_000, description="hidden units of an mlp")
     resize: Annotated[tuple[Pixels, Pixels], BeforeValidator(_size)] = Field(

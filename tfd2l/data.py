@@ -22,6 +22,9 @@ class DataModule(HyperParameters):
     Source: D2L 3.2.3.
     """
 
+    batch_size: int
+    seed: int = 0
+
     def __init__(self, root: str | Path | None = "../data", num_workers: int = 4) -> None:
         """Keep where the data lies.
 
@@ -59,10 +62,8 @@ class DataModule(HyperParameters):
             [tensor[indices] for tensor in tensors],
             self.batch_size,
             shuffle=train,
-            seed=getattr(self, "seed", 0),
+            seed=self.seed,
         )
-
-    batch_size: int
 
 
 class SyntheticRegressionData(DataModule):
@@ -74,6 +75,8 @@ class SyntheticRegressionData(DataModule):
 
     Source: D2L 3.3.1.
     """
+
+    num_train: int
 
     def __init__(
         self,
@@ -99,8 +102,6 @@ class SyntheticRegressionData(DataModule):
         indices = slice(0, self.num_train) if train else slice(self.num_train, None)
         return self.get_tensorloader((self.X, self.y), train, indices)
 
-    num_train: int
-
 
 class FashionMNIST(DataModule):
     """Fashion-MNIST: 60,000 and 10,000 grey images of 28 x 28 pixels in ten classes.
@@ -108,9 +109,13 @@ class FashionMNIST(DataModule):
     Attributes:
         train: images (60000, 28, 28) uint8 and labels (60000,) uint8.
         val: images (10000, 28, 28) uint8 and labels (10000,) uint8.
+        source: where the data came from, in one line.
+        sha256: hash of each file's decompressed bytes, by the file's name.
 
     Source: D2L 4.2.
     """
+
+    resize: tuple[int, int]
 
     def __init__(
         self,
@@ -137,7 +142,7 @@ class FashionMNIST(DataModule):
         arrays = fashion_mnist.load(root) if arrays is None else arrays
         self.train = (arrays.train_images, arrays.train_labels)
         self.val = (arrays.val_images, arrays.val_labels)
-        self.source = arrays.source
+        self.source, self.sha256 = arrays.source, arrays.sha256
 
     def text_labels(self, indices: Any) -> list[str]:
         """The names of class ids, any sequence of int."""

@@ -18,6 +18,8 @@ class SGD(HyperParameters):
     Source: D2L 3.4.3.
     """
 
+    lr: float
+
     def __init__(self, lr: float) -> None:
         """Keep the learning rate `lr`, a number above 0.
 
@@ -27,7 +29,6 @@ class SGD(HyperParameters):
         if not lr > 0:
             raise ValueError(f"the learning rate must be above 0; got {lr!r}. Try 0.03 or 0.1.")
         self.save_hyperparameters()
-        self.lr = lr
 
     def apply_gradients(
         self, grads_and_vars: Iterable[tuple[tf.Tensor | None, tf.Variable]]

@@ -47,6 +47,14 @@ class ProgressBoard(HyperParameters):
     Source: D2L 3.2.1.
     """
 
+    ylabel: str | None
+    ylim: Sequence[float] | None
+    xscale: str
+    yscale: str
+    ls: Sequence[str]
+    colors: Sequence[str]
+    display: bool
+
     def __init__(
         self,
         xlabel: str | None = None,
@@ -64,7 +72,7 @@ class ProgressBoard(HyperParameters):
     ) -> None:
         """Set up an empty board; `figsize` is in inches, `display=False` never shows it."""
         self.save_hyperparameters()
-        # Also named here, for whoever reads or checks types, since they change later.
+        # These change later: a trainer names the axis, and each picture is a new figure.
         self.xlabel, self.xlim, self.figsize = xlabel, xlim, figsize
         self.fig, self.axes = fig, axes
         self.data: dict[str, list[Point]] = {}
@@ -97,10 +105,9 @@ class ProgressBoard(HyperParameters):
 
     def figure(self) -> Figure:
         """The board as a matplotlib figure: one line for each curve."""
-        if self.hparams["axes"] is None:
-            # A new one each time: a layout that starts from the last one's would creep.
-            self.axes = _new_figure(self.figsize).subplots()
-        axes = self.axes
+        # A new figure each time: a layout that starts from the last one's would creep.
+        given: Axes | None = self.hparams["axes"]
+        axes = _new_figure(self.figsize).subplots() if given is None else given
         axes.clear()
         for number, (label, points) in enumerate(self.data.items()):
             axes.plot(
@@ -117,7 +124,7 @@ class ProgressBoard(HyperParameters):
              yscale=self.yscale, **limits)  # fmt: skip
         if self.data:
             axes.legend()
-        self.fig = axes.get_figure(root=True)
+        self.axes, self.fig = axes, _figure_of(axes)
         return self.fig
 
     def _make_point(self, label: str) -> None:
@@ -201,7 +208,7 @@ def plot(
         axes.legend(legend)
     axes.grid()
     if own:
-        _show_figure(axes.get_figure(root=True))
+        _show_figure(_figure_of(axes))
     return axes
 
 
@@ -308,7 +315,14 @@ def _new_figure(figsize: tuple[float, float]) -> Figure:
     return Figure(figsize=figsize, layout="constrained")
 
 
-def _show_figure(figure: Any) -> None:
+def _figure_of(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these axes were removed from their figure; give axes of a figure.")
+    return figure
+
+
+def _show_figure(figure: Figure) -> None:
     if in_notebook():
         from IPython.display import SVG, display
 

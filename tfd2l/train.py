@@ -10,169 +10,256 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
 from tfd2l.config import ConfigError, TrainConfig, parse
 
 if TYPE_CHECKING:
-    from tfd2l.data import DataModule
-    from tfd2l.module import Module
-    from tfd2l.trainer import Trainer
+    from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
+    from tfd2l.models.linear import LinearRegression, LinearRegressionScratch
+    from tfd2l.module import Classifier, Module
 
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 # The true parameters of the synthetic data, as in the book's section 3.4.
 TRUE_W, TRUE_B = (2.0, -3.4), 4.2
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
+# How far an exported model's probabilities may be from the model's own: rounding in another order.
+TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.02, "mixed_float16": 0.02}
+LoadedSoon = Future[fashion_mnist.Arrays]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run has to show: a line or two of results, and its export's directory."""
+
+    results: str
+    export: Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status: 0, 2 (a wrong setting or file) or 130 (Ctrl-C)."""
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
-        with ThreadPoolExecutor(1) as pool:
-            arrays = None
-            if not config.is_linear:
-                arrays = pool.submit(fashion_mnist.load, config.data_dir, say=print)
-            return train(config, arrays)
-    except (ConfigError, DataError) as error:
+    except ConfigError as error:
         return _complain(error)
-    except KeyboardInterrupt:
-        print("interrupted before training began", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    with ThreadPoolExecutor(1) as pool:
+        loaded = None
+        if not config.is_linear:
+            loaded = pool.submit(fashion_mnist.load, config.data_dir, say=print)
+        try:
+            with quiet_start():
+                prepare_tensorflow(config)
+            return run(config, loaded)
+        except KeyboardInterrupt:
+            print("interrupted before training began", file=sys.stderr)
+            return EXIT_INTERRUPTED
 
 
-def train(config: TrainConfig, arrays: Future[fashion_mnist.Arrays] | None) -> int:
-    """Train as configured, on arrays that may still be on their way; gives the exit status."""
-    with quiet_start():
-        import tensorflow as tf
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep what TensorFlow writes while it starts off the terminal, unless it fails.
 
-        if config.device == "cpu":
-            tf.config.set_visible_devices([], "GPU")
-        import keras
+    Its C++ part writes to the process's standard error before any log level of its own counts.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            chatter.seek(0)
+            os.write(terminal, chatter.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
-        from tfd2l.checkpoint import CheckpointError
-        from tfd2l.devices import DeviceError
-        from tfd2l.export import ExportError
-        from tfd2l.progress import ConsoleProgress
-        from tfd2l.run import RunDirectory, RunError, new_run_path
-        from tfd2l.trainer import Trainer
 
-        keras.utils.set_random_seed(config.seed)
-        keras.config.set_dtype_policy(config.precision)
-    progress = ConsoleProgress()
-    run = None
+def prepare_tensorflow(config: TrainConfig) -> None:
+    """Import TensorFlow and everything on top of it, choose the devices and set the seeds."""
+    import tensorflow as tf
+
+    if config.device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    tf.config.list_logical_devices()
+    import keras
+
+    import tfd2l.data
+    import tfd2l.publish
+    import tfd2l.run
+
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+
+
+def run(config: TrainConfig, loaded: LoadedSoon | None) -> int:
+    """Train as configured, on data that may still be on its way; gives the exit status."""
+    from tfd2l.devices import DeviceError
+    from tfd2l.loops import CompileError
+    from tfd2l.progress import ConsoleProgress
+    from tfd2l.run import RunDirectory, RunError, new_run_path
+    from tfd2l.saved_model import ExportError
+
+    progress, directory = ConsoleProgress(), None
     try:
-        data = make_data(config, arrays)
-        trainer = Trainer(
-            config.epochs,
-            num_gpus={"auto": None, "cpu": 0, "gpu": 1}[config.device],
-            gradient_clip_val=config.gradient_clip_val,
-            run_eagerly=config.run_eagerly,
-            jit_compile=config.jit_compile,
-            callbacks=[progress],
-        )
-        run = RunDirectory(config.run_dir or new_run_path(Path("runs"), config.model))
-        run.write_config(config.model_dump(mode="json"), describe(data))
-        trainer.callbacks.append(run)
-        with tf.device(trainer.device):
-            model = make_model(config)
-        trainer.fit(model, data)
-        conclude(config, run.path, trainer, data)
-    except (CheckpointError, DataError, DeviceError, ExportError, RunError, OSError) as error:
+        data = make_data(config, loaded)
+        directory = RunDirectory(config.run_dir or new_run_path(Path("runs"), config.model))
+        outcome = train(config, data, progress, directory)
+    except (CompileError, DataError, DeviceError, ExportError, RunError, OSError) as error:
+        progress.close()
         return _complain(error)
     except KeyboardInterrupt:
-        kept = f"; what was finished is in {run.path}" if run is not None else ""
+        progress.close()
+        kept = f"; the epochs so far are in {directory.path}" if directory else ""
         print(f"interrupted{kept}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    finally:
-        progress.close()
+    print(f"\n{outcome.results}")
+    print(f"run     {directory.path}")
+    print(f"export  {outcome.export}")
+    print(f"look    tensorboard --logdir {directory.path.parent}")
+    print(f"        saved_model_cli show --all --dir {outcome.export}")
     return 0
 
 
-def make_data(config: TrainConfig, arrays: Future[fashion_mnist.Arrays] | None) -> DataModule:
-    """The data module that the model trains on."""
+def train(config: TrainConfig, data: DataModule, progress: Any, directory: Any) -> Outcome:
+    """Fit a fresh model to the data, draw what became of it, and publish its export."""
+    import tensorflow as tf
+
+    from tfd2l.report import write_curves
+    from tfd2l.trainer import Trainer
+
+    trainer = Trainer(
+        config.epochs,
+        num_gpus=NUM_GPUS[config.device],
+        gradient_clip_val=config.gradient_clip_val,
+        run_eagerly=config.run_eagerly,
+        jit_compile=config.jit_compile,
+        callbacks=[progress, directory],
+    )
+    about_data = describe(data)
+    directory.write_config(config.model_dump(mode="json"), about_data)
+    with tf.device(trainer.device):
+        model = make_model(config)
+    history = trainer.fit(model, data)
+    write_curves(directory.path, trainer)
+    card = {
+        "model": config.model,
+        "settings": config.model_dump(mode="json"),
+        "data": about_data,
+        "metrics": {name: column[-1] for name, column in history.items()},
+        "run": directory.path.name,
+    }
+    conclude: Callable[..., Outcome] = conclude_regression if config.is_linear else conclude_images
+    return conclude(config, model, data, directory.path, card)
+
+
+def make_data(config: TrainConfig, loaded: LoadedSoon | None) -> DataModule:
+    """The data module that the model trains on; says where its data came from."""
     from tfd2l.data import FashionMNIST, SyntheticRegressionData
 
-    if arrays is None:
+    if loaded is None:
+        print(f"data: 1,000 + 1,000 made-up examples of y = Xw + b, w = {TRUE_W}, b = {TRUE_B}")
         return SyntheticRegressionData(
-            np.array(TRUE_W), TRUE_B, batch_size=config.batch_size, seed=config.seed
+            TRUE_W, TRUE_B, batch_size=config.batch_size, seed=config.seed
         )
-    loaded = arrays.result()
-    print(f"data: Fashion-MNIST from {loaded.source}")
-    return FashionMNIST(config.batch_size, config.resize, seed=config.seed, arrays=loaded)
+    arrays = loaded.result()
+    print(f"data: Fashion-MNIST from {arrays.source}")
+    return FashionMNIST(config.batch_size, config.resize, seed=config.seed, arrays=arrays)
+
+
+def describe(data: DataModule) -> dict[str, Any]:
+    """What is kept with a run and its export about the data."""
+    about = {"name": type(data).__name__, "seed": data.seed}
+    return about | {key: getattr(data, key) for key in ("source", "sha256") if hasattr(data, key)}
 
 
 def make_model(config: TrainConfig) -> Module:
     """The model that the configuration names, with fresh parameters."""
-    from tfd2l.models.linear import LinearRegression, LinearRegressionScratch
-    from tfd2l.models.mlp import MLP, MLPScratch
-    from tfd2l.models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
+    from tfd2l.models import linear, mlp, softmax
 
-    num_inputs = config.resize[0] * config.resize[1]
-    num_outputs = len(fashion_mnist.LABELS)
+    inputs = config.resize[0] * config.resize[1]
+    outputs, hiddens, lr = len(fashion_mnist.LABELS), config.num_hiddens, config.lr
     makers: dict[str, Callable[[], Module]] = {
-        "linear-scratch": lambda: LinearRegressionScratch(len(TRUE_W), config.lr),
-        "linear": lambda: LinearRegression(config.lr),
-        "softmax-scratch": lambda: SoftmaxRegressionScratch(num_inputs, num_outputs, config.lr),
-        "softmax": lambda: SoftmaxRegression(num_outputs, config.lr),
-        "mlp-scratch": lambda: MLPScratch(num_inputs, num_outputs, config.num_hiddens, config.lr),
-        "mlp": lambda: MLP(num_outputs, config.num_hiddens, config.lr),
+        "linear-scratch": lambda: linear.LinearRegressionScratch(len(TRUE_W), lr),
+        "linear": lambda: linear.LinearRegression(lr),
+        "softmax-scratch": lambda: softmax.SoftmaxRegressionScratch(inputs, outputs, lr),
+        "softmax": lambda: softmax.SoftmaxRegression(outputs, lr),
+        "mlp-scratch": lambda: mlp.MLPScratch(inputs, outputs, hiddens, lr),
+        "mlp": lambda: mlp.MLP(outputs, hiddens, lr),
     }
     return makers[config.model]()
 
 
-def conclude_classifier(
-    config: TrainConfig, run: Path, trainer: Trainer, data: FashionMNIST
-) -> Path:
-    """Draw what the model gets wrong, and export it; gives the export's directory."""
+def conclude_images(
+    config: TrainConfig, model: Classifier, data: FashionMNIST, run: Path, card: dict[str, Any]
+) -> Outcome:
+    """Draw what a classifier of images gets wrong, and publish its export."""
+    from pipelines.images import prepare_images
     from tfd2l.checks import classifier_checks
     from tfd2l.export import export_classifier
     from tfd2l.publish import publish
     from tfd2l.report import predict_logits, write_classifier_report
 
-    model, labels = trainer.model, fashion_mnist.LABELS
+    labels = fashion_mnist.LABELS
     images, classes = data.val
 
-    def preprocess(raw: tf.Tensor) -> tf.Tensor:
+    def preprocess(raw: Any) -> Any:
         return prepare_images(raw, config.resize)
 
     logits = predict_logits(model.logits, preprocess, images)
-    accuracy = float((logits.argmax(axis=1) == classes).mean())
-    print(f"\nvalidation accuracy {accuracy:.4f} on {len(images):,} images")
     write_classifier_report(run, images, classes, logits, labels)
-    return publish(
+    accuracy = float((logits.argmax(axis=1) == classes).mean())
+    checks = classifier_checks(
+        model, images, labels=labels, preprocess=preprocess, tolerance=TOLERANCE[config.precision]
+    )
+    version = publish(
         lambda directory: export_classifier(
             model, directory, labels=labels, preprocess=preprocess, image_shape=images.shape[1:]
         ),
         config.export_dir / config.model,
-        checks=classifier_checks(
-            model, images, labels=labels, preprocess=preprocess, tolerance=TOLERANCE[config.precision]
-        ),
-        card=make_card(config, run, trainer, data),
+        checks=checks,
+        card=card,
     )
+    return Outcome(f"validation accuracy {accuracy:.4f} on {len(images):,} images", version)
 
 
 def conclude_regression(
-    config: TrainConfig, run: Path, trainer: Trainer, data: SyntheticRegressionData
-) -> Path:
-    """Say how far the parameters are from the true ones, and export the model."""
+    config: TrainConfig,
+    model: LinearRegression | LinearRegressionScratch,
+    data: SyntheticRegressionData,
+    run: Path,
+    card: dict[str, Any],
+) -> Outcome:
+    """Say how far the parameters are from the true ones, and publish the model's export."""
+    import numpy as np
+
     from tfd2l.checks import regressor_checks
     from tfd2l.export import export_regressor
     from tfd2l.publish import publish
 
-    model = trainer.model
-    w, b = model.get_w_b()
-    print(f"\nerror in estimating w: {data.w.numpy() - np.reshape(w, data.w.shape)}")
-    print(f"error in estimating b: {data.b - np.ravel(b)}")
-    return publish(
+    w, b = (parameter.numpy().ravel() for parameter in model.get_w_b())
+    w_error, b_error = np.subtract(TRUE_W, w), np.subtract(TRUE_B, b)
+    version = publish(
         lambda directory: export_regressor(model, directory, num_inputs=len(TRUE_W)),
         config.export_dir / config.model,
         checks=regressor_checks(model, data.X.numpy()[data.num_train :]),
-        card=make_card(config, run, trainer, data),
+        card=card,
     )
+    return Outcome(f"error in estimating w: {w_error}\nerror in estimating b: {b_error}", version)
+
+
+def _complain(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -53,6 +53,11 @@ class Trainer(HyperParameters):
     Source: D2L 3.2.4 and 3.4.4.
     """
 
+    max_epochs: int
+    gradient_clip_val: float
+    run_eagerly: bool | None
+    jit_compile: bool
+
     def __init__(
         self,
         max_epochs: int,
@@ -90,7 +95,6 @@ class Trainer(HyperParameters):
         if run_eagerly and jit_compile:
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
         self.save_hyperparameters()
-        self.gradient_clip_val = gradient_clip_val
         self.device = choose_device(num_gpus)
         self.callbacks = list(callbacks)
         self.history: History = {}

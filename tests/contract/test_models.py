@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,7 +57,7 @@ def fresh(name: str) -> d2l.Module:
 def test_eager_compiled_and_xla_agree_on_one_seed(
     name: str, images: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    def fit(**mode: bool) -> tuple[dict[str, list[float]], list[np.ndarray]]:
+    def fit(**mode: Any) -> tuple[dict[str, list[float]], list[np.ndarray]]:
         model = fresh(name)
         history = d2l.Trainer(3, **mode).fit(model, data_for(name, images))
         history.pop("seconds")
@@ -73,7 +74,7 @@ def test_eager_compiled_and_xla_agree_on_one_seed(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shifted: np.ndarray = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
@@ -118,13 +119,13 @@ def test_one_step_of_a_regression_is_numpys(name: str, factor: int) -> None:
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=20, num_val=1, batch_size=20)
     X, y = data.X.numpy()[:20], data.y.numpy()[:20]
     model(tf.constant(X))
-    w, b = (value.numpy() for value in model.get_w_b())  # type: ignore[attr-defined]
+    w, b = (value.numpy() for value in model.get_w_b())
     d2l.Trainer(1).fit(model, data)
     error = X @ w + b - y
     # Half the squared error from scratch, all of it in Keras: hence the factor.
     expected_w = w - 0.03 * factor * X.T @ error / 20
     expected_b = b - 0.03 * factor * error.mean(axis=0)
-    new_w, new_b = model.get_w_b()  # type: ignore[attr-defined]
+    new_w, new_b = model.get_w_b()
     np.testing.assert_allclose(new_w.numpy(), expected_w, rtol=1e-5)
     np.testing.assert_allclose(new_b.numpy(), expected_b, rtol=1e-5)
 
@@ -161,7 +162,7 @@ def test_the_true_parameters_are_found(name: str) -> None:
         data = d2l.SyntheticRegressionData([2, -3.4], 4.2, seed=seed)
         model = MODELS[name]()
         d2l.Trainer(10).fit(model, data)
-        w, b = (value.numpy().ravel() for value in model.get_w_b())  # type: ignore[attr-defined]
+        w, b = (value.numpy().ravel() for value in model.get_w_b())
         # 320 steps at 0.03 shrink the distance by e^-9.6; noise leaves 0.01 / sqrt(1000).
         np.testing.assert_allclose(w, [2, -3.4], atol=0.01)
         np.testing.assert_allclose(b, [4.2], atol=0.01)

@@ -9,6 +9,8 @@ from tfd2l.hyperparameters import HyperParameters, add_to_class
 
 
 class Base(HyperParameters):
+    a: int
+
     def __init__(self, a: int, b: int = 2) -> None:
         local = a * 100
         self.save_hyperparameters(ignore=["b"])
@@ -16,6 +18,8 @@ class Base(HyperParameters):
 
 
 class Derived(Base):
+    depth: int
+
     def __init__(self, a: int, extra: dict[int, int], *rest: int, **options: int) -> None:
         super().__init__(a=a + 1)
         self.save_hyperparameters()

@@ -73,9 +73,7 @@ class Notebook:
         self.updates = 0
         display = SimpleNamespace(SVG=lambda data: data, display=self.display)
         shell = SimpleNamespace(kernel=object())
-        ipython = SimpleNamespace(
-            get_ipython=lambda: shell, display=display, version_info=(9, 0)
-        )
+        ipython = SimpleNamespace(get_ipython=lambda: shell, display=display, version_info=(9, 0))
         monkeypatch.setitem(sys.modules, "IPython", ipython)
         monkeypatch.setitem(sys.modules, "IPython.display", display)
 
@@ -115,7 +113,9 @@ def test_plot_takes_one_curve_several_or_values_alone() -> None:
     (line,) = plot(x, x**2, "x", "y", xlim=[0, 2]).lines
     np.testing.assert_array_equal(line.get_xydata(), [[0, 0], [1, 1], [2, 4]])
     axes = plot(x, [x, -x], legend=["up", "down"])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["up", "down"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["up", "down"]
     np.testing.assert_array_equal(plot([5.0, 6.0]).lines[0].get_xydata(), [[0, 5], [1, 6]])
     assert len(plot([x, x[:2]], [x, x[:2]]).lines) == 2
 

@@ -33,8 +33,9 @@ def test_least_squares_finds_the_weights_again() -> None:
 
 
 def test_the_seed_alone_decides() -> None:
-    draw = {"noise": 0.1, "num_examples": 4}
-    one, same, other = (linear_examples([1], 0, seed=seed, **draw)[0] for seed in (5, 5, 6))
+    one, same, other = (
+        linear_examples([1], 0, noise=0.1, num_examples=4, seed=seed)[0] for seed in (5, 5, 6)
+    )
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 

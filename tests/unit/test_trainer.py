@@ -56,7 +56,7 @@ class Data(d2l.DataModule):
 
 
 def points(n: int, batch_size: int, shuffle: bool = False) -> tf.data.Dataset:
-    """x = 1, 2, ..., n and y = 2x, as columns."""
+    """X = 1, 2, ..., n and y = 2x, as columns."""
     x = np.arange(1, n + 1, dtype=np.float32)[:, None]
     return batched([x, 2 * x], batch_size, shuffle=shuffle)
 
@@ -74,9 +74,7 @@ def test_one_step_is_hand_arithmetic(mode: str) -> None:
 def test_the_smaller_last_batch_is_trained_on_and_weighted_by_its_size(mode: str) -> None:
     # At lr ~ 0 the losses are those of w = 0: y^2 / 2 = 2, 8 | 18. Mean over batches of sizes
     # 2 and 1: (5 * 2 + 18 * 1) / 3 = 28 / 3; an unweighted mean would be 11.5.
-    history = d2l.Trainer(1, **MODES[mode]).fit(
-        Line(lr=1e-12), Data(points(3, 2), points(3, 2))
-    )
+    history = d2l.Trainer(1, **MODES[mode]).fit(Line(lr=1e-12), Data(points(3, 2), points(3, 2)))
     assert history["train_loss"][0] == pytest.approx(28 / 3, rel=1e-6)
     assert history["val_loss"][0] == pytest.approx(28 / 3, rel=1e-6)
 

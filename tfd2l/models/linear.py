@@ -18,11 +18,12 @@ class LinearRegressionScratch(Module):
     Source: D2L 3.4.
     """
 
+    lr: float
+
     def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01) -> None:
         """Draw w, (num_inputs, 1), from a normal of standard deviation `sigma`; b is zero."""
         super().__init__()
         self.save_hyperparameters()
-        self.lr = lr
         self.w = tf.Variable(tf.random.normal((num_inputs, 1), stddev=sigma), name="w")
         self.b = tf.Variable(tf.zeros(1), name="b")
 

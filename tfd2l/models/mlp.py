@@ -16,13 +16,15 @@ class MLPScratch(Classifier):
     Source: D2L 5.2.1.
     """
 
+    num_inputs: int
+    lr: float
+
     def __init__(
         self, num_inputs: int, num_outputs: int, num_hiddens: int, lr: float, sigma: float = 0.01
     ) -> None:
         """Draw W1 and W2 from a normal of standard deviation `sigma`; b1 and b2 are zero."""
         super().__init__()
         self.save_hyperparameters()
-        self.num_inputs, self.lr = num_inputs, lr
         self.W1 = tf.Variable(tf.random.normal((num_inputs, num_hiddens), stddev=sigma), name="W1")
         self.b1 = tf.Variable(tf.zeros(num_hiddens), name="b1")
         self.W2 = tf.Variable(tf.random.normal((num_hiddens, num_outputs), stddev=sigma), name="W2")

@@ -16,11 +16,12 @@ class SoftmaxRegressionScratch(Classifier):
     Source: D2L 4.4.
     """
 
+    lr: float
+
     def __init__(self, num_inputs: int, num_outputs: int, lr: float, sigma: float = 0.01) -> None:
         """Draw W, (num_inputs, num_outputs), from a normal of deviation `sigma`; b is zero."""
         super().__init__()
         self.save_hyperparameters()
-        self.lr = lr
         self.W = tf.Variable(tf.random.normal((num_inputs, num_outputs), stddev=sigma), name="W")
         self.b = tf.Variable(tf.zeros(num_outputs), name="b")
 
