@@ -27,23 +27,17 @@ TRAIN_IMAGES = FILES[0].name
 
 
 @pytest.fixture(scope="session")
-def data() -> Arrays:
-    """The real data, from wherever this machine has them."""
-    return load()
-
-
-@pytest.fixture(scope="session")
-def files(data: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(fashion: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the four decompressed files; not to be changed."""
     directory = tmp_path_factory.mktemp("files")
-    arrays = (data.train_images, data.train_labels, data.val_images, data.val_labels)
+    arrays = (fashion.train_images, fashion.train_labels, fashion.val_images, fashion.val_labels)
     for file, array in zip(FILES, arrays, strict=True):
         (directory / file.name).write_bytes(to_idx(array))
     return directory
 
 
 @pytest.fixture(autouse=True)
-def nothing_here(data: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_here(fashion: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every place is empty, and the network is away, until a test puts something there."""
     monkeypatch.delenv("TFD2L_DATA_DIR", raising=False)
     monkeypatch.setenv("TFD2L_CACHE_DIR", str(tmp_path / "cache"))
@@ -72,24 +66,29 @@ def same(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
-def test_the_arrays_have_the_documented_shapes_and_types(data: Arrays) -> None:
-    assert data.train_images.shape == (60000, 28, 28)
-    assert data.train_labels.shape == (60000,)
-    assert data.val_images.shape == (10000, 28, 28)
-    assert data.val_labels.shape == (10000,)
-    for array in (data.train_images, data.train_labels, data.val_images, data.val_labels):
+def test_the_arrays_have_the_documented_shapes_and_types(fashion: Arrays) -> None:
+    assert fashion.train_images.shape == (60000, 28, 28)
+    assert fashion.train_labels.shape == (60000,)
+    assert fashion.val_images.shape == (10000, 28, 28)
+    assert fashion.val_labels.shape == (10000,)
+    for array in (
+        fashion.train_images,
+        fashion.train_labels,
+        fashion.val_images,
+        fashion.val_labels,
+    ):
         assert array.dtype == np.uint8
         assert not array.flags.writeable
-    assert data.sha256 == {file.name: file.sha256 for file in FILES}
+    assert fashion.sha256 == {file.name: file.sha256 for file in FILES}
 
 
-def test_the_data_are_fashion_mnist_as_it_was_published(data: Arrays) -> None:
-    assert np.bincount(data.train_labels).tolist() == [6000] * 10
-    assert np.bincount(data.val_labels).tolist() == [1000] * 10
+def test_the_data_are_fashion_mnist_as_it_was_published(fashion: Arrays) -> None:
+    assert np.bincount(fashion.train_labels).tolist() == [6000] * 10
+    assert np.bincount(fashion.val_labels).tolist() == [1000] * 10
     # The first picture is an ankle boot, as everywhere; mean and deviation as commonly quoted.
-    assert LABELS[data.train_labels[0]] == "ankle boot"
-    assert data.train_images.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
-    assert data.train_images.std() / 255 == pytest.approx(0.3530, abs=5e-5)
+    assert LABELS[fashion.train_labels[0]] == "ankle boot"
+    assert fashion.train_images.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
+    assert fashion.train_images.std() / 255 == pytest.approx(0.3530, abs=5e-5)
 
 
 def test_there_are_ten_labels_in_the_book_s_order_and_words() -> None:
@@ -99,29 +98,29 @@ def test_there_are_ten_labels_in_the_book_s_order_and_words() -> None:
 
 
 def test_a_directory_that_was_asked_for_is_used_and_nothing_is_kept(
-    data: Arrays, files: Path
+    fashion: Arrays, files: Path
 ) -> None:
     got = load(files)
-    assert same(got, data)
+    assert same(got, fashion)
     assert got.source == f"the directory {files}"
     assert not cache_dir().exists()
 
 
 def test_the_files_may_be_gz_and_the_directory_a_string(
-    data: Arrays, files: Path, tmp_path: Path
+    fashion: Arrays, files: Path, tmp_path: Path
 ) -> None:
     for file in FILES:
         packed = gzip.compress((files / file.name).read_bytes(), compresslevel=1)
         (tmp_path / f"{file.name}.gz").write_bytes(packed)
-    assert same(load(str(tmp_path)), data)
+    assert same(load(str(tmp_path)), fashion)
 
 
 def test_torchvision_s_layout_is_found_below_the_directory(
-    data: Arrays, files: Path, tmp_path: Path
+    fashion: Arrays, files: Path, tmp_path: Path
 ) -> None:
     raw = copy_files(files, tmp_path / "root" / "FashionMNIST" / "raw")
     got = load(tmp_path / "root")
-    assert same(got, data)
+    assert same(got, fashion)
     assert got.source == f"the directory {raw}"
 
 
@@ -199,17 +198,17 @@ SOURCES: list[tuple[str, Callable[[Path, pytest.MonkeyPatch], None]]] = [
 
 @pytest.mark.parametrize("first", range(len(SOURCES)))
 def test_the_first_source_that_has_the_data_is_used_and_kept_for_the_next_time(
-    data: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch, first: int
+    fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
     with monkeypatch.context() as present:
         for _, put in SOURCES[first:]:
             put(files, present)
         got = load()
     assert got.source.startswith(SOURCES[first][0])
-    assert same(got, data)
+    assert same(got, fashion)
     again = load()
     assert again.source == f"the cache {cache_dir()}"
-    assert same(again, data)
+    assert same(again, fashion)
 
 
 def test_a_slow_step_is_announced_and_a_quick_one_is_not(
@@ -228,14 +227,14 @@ def test_a_slow_step_is_announced_and_a_quick_one_is_not(
 
 
 def test_a_bad_source_is_passed_over_and_named(
-    data: Arrays, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fashion: Arrays, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = copy_files(files, tmp_path / "debian") / TRAIN_IMAGES
     bad.write_bytes(bad.read_bytes()[:-1])
     put_a_tfds_copy(files, monkeypatch)
     said: list[str] = []
     got = load(say=said.append)
-    assert same(got, data)
+    assert same(got, fashion)
     assert got.source.startswith("the copy of tensorflow-datasets")
     assert len(said) == 1
     assert f"{bad}: dimensions (60000, 28, 28) need a file of 47040016 bytes" in said[0]
@@ -271,7 +270,7 @@ def test_no_room_for_temporary_files_is_a_reason_and_no_crash(
 
 
 def test_debian_s_real_package_is_fetched_without_installing_it(
-    data: Arrays, monkeypatch: pytest.MonkeyPatch
+    fashion: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipelines.debian import unpack_package
 
@@ -284,18 +283,18 @@ def test_debian_s_real_package_is_fetched_without_installing_it(
         if "can't be had" not in str(error):
             raise
         pytest.skip(f"the package can't be had here: {str(error).splitlines()[-2]}")
-    assert same(got, data)
+    assert same(got, fashion)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_bad_file_in_the_cache_is_named_and_replaced(
-    data: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch, file: IdxFile
+    fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch, file: IdxFile
 ) -> None:
     bad = copy_files(files, cache_dir()) / file.name
     bad.write_bytes(bad.read_bytes()[:-1] + b"\xff")
     put_debian_s_directory(files, monkeypatch)
     said: list[str] = []
-    assert same(load(say=said.append), data)
+    assert same(load(say=said.append), fashion)
     assert len(said) == 1
     assert f"not taken from the cache {cache_dir()}: {bad} must have SHA-256" in said[0]
     assert hashlib.sha256(bad.read_bytes()).hexdigest() == file.sha256
@@ -320,12 +319,12 @@ def test_the_cache_is_where_the_environment_says_or_in_the_user_s_cache(
 
 
 def test_a_cache_that_can_not_be_made_costs_one_line_and_not_the_data(
-    data: Arrays, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fashion: Arrays, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").write_text("a file where the directory should be")
     put_debian_s_directory(files, monkeypatch)
     said: list[str] = []
-    assert same(load(say=said.append), data)
+    assert same(load(say=said.append), fashion)
     assert len(said) == 1
     assert said[0].startswith(f"The cache {cache_dir()} can't be written")
 
@@ -355,7 +354,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     [("size=20m", "No space left on device"), ("ro", "Read-only file system")],
 )
 def test_a_full_or_read_only_disk_costs_one_line_and_not_the_data(
-    data: Arrays,
+    fashion: Arrays,
     files: Path,
     mounted: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -365,7 +364,7 @@ def test_a_full_or_read_only_disk_costs_one_line_and_not_the_data(
     point = mounted(options)
     put_debian_s_directory(files, monkeypatch)
     said: list[str] = []
-    assert same(load(say=said.append), data)
+    assert same(load(say=said.append), fashion)
     assert len(said) == 1
     assert reason in said[0]
     # No part of a file is left, under any name.
@@ -405,7 +404,7 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
-    data: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch
+    fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha256 = {file.name: file.sha256 for file in FILES}
     cut_short = 0
@@ -427,11 +426,11 @@ def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
     assert cut_short > 0
     with monkeypatch.context() as present:
         put_debian_s_directory(files, present)
-        assert same(load(), data)
+        assert same(load(), fashion)
     assert load().source.startswith("the cache")
 
 
-def test_processes_that_fill_the_cache_at_once_all_succeed(data: Arrays, files: Path) -> None:
+def test_processes_that_fill_the_cache_at_once_all_succeed(fashion: Arrays, files: Path) -> None:
     processes = [start_filling(files) for _ in range(3)]
     for process in processes:
         go(process)
@@ -440,7 +439,7 @@ def test_processes_that_fill_the_cache_at_once_all_succeed(data: Arrays, files: 
         assert process.returncode == 0
         assert output.startswith(("Debian's package in", "the cache"))
     assert {path.name for path in cache_dir().iterdir()} == {file.name for file in FILES}
-    assert same(load(), data)
+    assert same(load(), fashion)
 
 
 def test_loading_imports_no_tensorflow_and_importing_does_nothing(

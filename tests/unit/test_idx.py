@@ -117,7 +117,7 @@ def test_a_header_that_claims_two_thousand_million_images_allocates_nothing(head
 
 def test_only_uint8_of_rank_one_or_three_can_be_written() -> None:
     with pytest.raises(ValueError, match="got int64 of rank 1"):
-        to_idx(np.zeros(3, np.int64))  # type: ignore[arg-type]
+        to_idx(np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="got uint8 of rank 2"):
         to_idx(np.zeros((3, 3), np.uint8))
 

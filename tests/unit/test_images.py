@@ -101,7 +101,7 @@ def test_a_plain_picture_stays_plain_and_within_zero_and_one(size: tuple[int, in
 def test_the_same_size_has_no_resizing_operation(size: tuple[int, int] | None) -> None:
     images = noise(2, 28, 28)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def same() -> tf.Tensor:
         return prepare_images(tf.constant(images), size)
 
@@ -113,7 +113,7 @@ def test_a_side_that_keeps_its_length_has_no_product() -> None:
     products = []
     for size in [(28, 14), (14, 28), (14, 14)]:
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def one(size: tuple[int, int] = size) -> tf.Tensor:
             return prepare_images(tf.zeros((2, 28, 28), tf.uint8), size)
 
@@ -126,9 +126,7 @@ def test_a_side_that_keeps_its_length_has_no_product() -> None:
 def test_one_compiled_function_serves_every_batch_size(jit_compile: bool) -> None:
     traces = []
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8)], jit_compile=jit_compile
-    )
+    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8)], jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def compiled(images: tf.Tensor) -> tf.Tensor:
         traces.append(images.shape)
         return prepare_images(images, (40, 20))
@@ -164,8 +162,8 @@ def test_it_runs_inside_a_parallel_map_of_tf_data() -> None:
 def test_it_lives_on_in_a_saved_model_that_a_process_without_this_library_loads(
     tmp_path: Path,
 ) -> None:
-    class Served(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8)])
+    class Served(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8)])  # type: ignore[untyped-decorator]
         def __call__(self, images: tf.Tensor) -> tf.Tensor:
             return prepare_images(images, (32, 20))
 
@@ -173,11 +171,12 @@ def test_it_lives_on_in_a_saved_model_that_a_process_without_this_library_loads(
     images = noise(3, 28, 28)
     np.save(tmp_path / "images.npy", images)
     code = (
+        "import sys; sys.modules['pipelines'] = None\n"
         "import numpy as np, tensorflow as tf\n"
         "served = tf.saved_model.load('served')\n"
         "np.save('got.npy', served(tf.constant(np.load('images.npy'))))\n"
     )
-    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
     got = np.load(tmp_path / "got.npy")
     assert np.array_equal(got, prepare_images(images, (32, 20)))
 
@@ -215,7 +214,7 @@ def test_images_of_another_rank_are_refused(
 
 
 def test_images_of_unknown_height_can_not_be_resized() -> None:
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 28), tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 28), tf.uint8)])  # type: ignore[untyped-decorator]
     def traced(images: tf.Tensor) -> tf.Tensor:
         return prepare_images(images, (32, 32))
 

@@ -134,7 +134,8 @@ def test_importing_the_package_loads_nothing_slow() -> None:
 
 
 def test_importing_every_module_seeds_writes_and_connects_nothing() -> None:
-    modules = [f"{package}.{name}" for package in ("pipelines", "tfd2l") for name, _ in files(package)]
+    packages = ("pipelines", "tfd2l")
+    modules = [f"{package}.{name}" for package in packages for name, _ in files(package)]
     program = f"""
 import random, sys
 import numpy as np, tensorflow as tf, keras, pandas, pydantic_settings, rich.progress

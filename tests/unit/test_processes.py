@@ -53,9 +53,9 @@ def test_bytes_that_are_no_text_do_not_stop_it() -> None:
     assert run(["printf", r"a\377b"], timeout_s=60).output == "a\N{REPLACEMENT CHARACTER}b"
 
 
-def test_a_program_that_is_not_there_is_named() -> None:
-    with pytest.raises(ProgramError, match="no-such-program can't be started: .*No such file"):
-        run(["no-such-program"], timeout_s=60)
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match=r"no-such-program can't be started: .*No such file"):
+        run([str(tmp_path / "no-such-program")], timeout_s=60)
 
 
 @pytest.mark.parametrize("rest", ["wait", "exit 0"])

@@ -1,0 +1,1 @@
+"""Files in, arrays and `tf.data` out. Imports nothing of `tfd2l`, and nothing when imported."""

@@ -1,0 +1,156 @@
+"""The four files of Fashion-MNIST in a directory: what they must hold, reading and keeping them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import secrets
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.idx import IdxError, parse_idx
+
+_REMEDY = "Remove it and get it again."
+# A process that was killed leaves its unfinished file; one this old has no writer any more.
+_STALE_S = 3600.0
+
+
+class DataError(Exception):
+    """The data can't be had, or are not what they should be."""
+
+
+class AbsentError(DataError):
+    """There is nothing at the place; as opposed to something that is wrong."""
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """What is known of one file: its usual name, and the bytes it has when decompressed."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+FILES = (
+    IdxFile(
+        "train-images-idx3-ubyte",
+        47_040_016,
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ),
+    IdxFile(
+        "train-labels-idx1-ubyte",
+        60_008,
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    IdxFile(
+        "t10k-images-idx3-ubyte",
+        7_840_016,
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    IdxFile(
+        "t10k-labels-idx1-ubyte",
+        10_008,
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+)
+
+
+def read_directory(directory: Path, *, shown: Path | None = None) -> dict[str, bytes]:
+    """Read and verify the four files, each decompressed or as `.gz`.
+
+    Args:
+        directory: where they are.
+        shown: what the errors call the directory, where its own name says nothing.
+
+    Returns:
+        The decompressed bytes by the file's name without `.gz`.
+
+    Raises:
+        AbsentError: none of the files is there.
+        DataError: a file is missing, can't be read, or is not the one that its name says.
+    """
+    shown = directory if shown is None else shown
+    paths = {file.name: _find(directory, file.name) for file in FILES}
+    if not any(paths.values()):
+        raise AbsentError(f"{shown} has none of the files")
+    return {file.name: _read(paths[file.name], file, shown) for file in FILES}
+
+
+def write_directory(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Keep the files decompressed in `directory`, so that none is ever there in part.
+
+    Each is written under a name of its own and synced before it takes its final name. Processes
+    that do this at the same time don't disturb one another: the last one's equal bytes stay.
+
+    Raises:
+        OSError: no permission, no room, and the like; no unfinished file is left.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for leftover in directory.glob(".*.part"):
+        # Another process may be tidying up too.
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > _STALE_S:
+                leftover.unlink()
+    for name, data in contents.items():
+        part = directory / f".{name}.{secrets.token_hex(8)}.part"
+        try:
+            with part.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(directory / name)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _find(directory: Path, name: str) -> Path | None:
+    for path in (directory / name, directory / f"{name}.gz"):
+        try:
+            # Nothing but a regular file: to open a pipe would wait for ever.
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise DataError(f"{path} can't be read: {error}") from error
+    return None
+
+
+def _read(path: Path | None, file: IdxFile, shown: Path) -> bytes:
+    """The verified decompressed bytes of one file."""
+    if path is None:
+        raise DataError(f"{shown} must have all four files; {file.name}[.gz] is missing.")
+    label = shown / path.name
+    # One byte more than allowed shows that there is more, without reading how much.
+    limit = file.size_bytes + 1
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            data = stream.read(limit)
+    except (OSError, EOFError, zlib.error) as error:
+        # gzip's own errors are among these: no gzip, a wrong checksum, a file cut short.
+        raise DataError(f"{label} can't be read: {error}. {_REMEDY}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != file.sha256:
+        raise DataError(_what_is_wrong(label, file, data, digest))
+    return data
+
+
+def _what_is_wrong(label: Path, file: IdxFile, data: bytes, digest: str) -> str:
+    """The first rule that `data` breaks, with the value and the remedy."""
+    for other in FILES:
+        if digest == other.sha256:
+            return f"{label} must hold {file.name}; got {other.name}. Give it its own name."
+    size = f"{label} must have {file.size_bytes} bytes, decompressed"
+    if len(data) > file.size_bytes:
+        return f"{size}; got more. {_REMEDY}"
+    try:
+        shape = parse_idx(data, name=str(label)).shape
+    except IdxError as error:
+        return str(error)
+    if len(data) != file.size_bytes:
+        return f"{size}; got {len(data)} bytes, shape {shape}. {_REMEDY}"
+    return f"{label} must have SHA-256 {file.sha256}, decompressed; got {digest}. {_REMEDY}"
