@@ -285,7 +285,7 @@ def confusion_figure(matrix: np.ndarray[Any, Any], labels: Sequence[str]) -> Fig
 def in_notebook() -> bool:
     """Whether this process is a Jupyter kernel, which can show pictures."""
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None  # type: ignore[no-untyped-call]
+    shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
 
 

@@ -7,6 +7,7 @@ imported, and the data is found, read and verified while it is.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import tempfile
@@ -92,9 +93,8 @@ def prepare_tensorflow(config: TrainConfig) -> None:
     tf.config.list_logical_devices()
     import keras
 
-    import tfd2l.data
-    import tfd2l.publish
-    import tfd2l.run
+    for module in ("data", "models.linear", "publish", "report", "run"):
+        importlib.import_module(f"tfd2l.{module}")
 
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)

@@ -75,7 +75,8 @@ def test_eager_compiled_and_xla_agree_on_one_seed(
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     shifted: np.ndarray = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    probabilities: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -61,10 +61,10 @@ def test_a_readers_keras_layer_that_holds_a_tensorflow_variable_is_not_overlooke
 
 
 def test_built_tells_whether_layers_still_wait_for_an_input() -> None:
-    model = Nested()
-    assert not model.built
-    model(tf.ones((1, 3)))
-    assert model.built
+    waiting, called = Nested(), Nested()
+    called(tf.ones((1, 3)))
+    assert not waiting.built
+    assert called.built
     assert d2l.MLPScratch(4, 3, 2, lr=0.1).built
 
 

@@ -91,7 +91,7 @@ def test_the_run_directory_has_all_that_is_promised(finished: Path) -> None:
     }
     assert logged[2, "val_acc"] == pytest.approx(metrics["val_acc"][1])
     assert (directory / "checkpoints" / "epoch-00002.index").exists()
-    assert not [path for path in directory.rglob(".*")]
+    assert not list(directory.rglob(".*"))
 
 
 @pytest.mark.slow
