@@ -63,8 +63,8 @@ def export_classifier(
         image_shape: height and width of raw images, in pixels.
 
     Raises:
-        ExportError: labels and logits don't match, or the model can't be traced or saved.
-        OSError: the directory can't be written.
+        ExportError: labels and logits don't match, the model can't be traced, or the directory
+            can't be written.
     """
     height, width = image_shape
     sample = tf.zeros((1, height, width), tf.uint8)
@@ -116,9 +116,8 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
         num_inputs: number of features, at least 1.
 
     Raises:
-        ExportError: the model gives other than one number for an example, or can't be traced or
-            saved.
-        OSError: the directory can't be written.
+        ExportError: the model gives other than one number for an example or can't be traced, or the
+            directory can't be written.
     """
     # Also makes the variables of Keras layers that no input has reached yet.
     shape = model(tf.zeros((1, num_inputs))).shape
@@ -174,7 +173,12 @@ def _write(
             for function in functions.values():
                 function.get_concrete_function()
             _save(model, directory, functions)
-    except (AssertionError, TypeError, ValueError, tf.errors.OpError) as error:
+    except tf.errors.OpError as error:
+        raise ExportError(
+            f"the model must be written to {directory}; {error.message}. Choose a directory on a "
+            "disk with room that you may write to."
+        ) from error
+    except Exception as error:  # a reader's own code may raise anything
         raise ExportError(
             f"{type(model).__name__} can't be exported: {error}. Its forward pass must work in a "
             "tf.function, on variables that model.variables lists."

@@ -22,7 +22,8 @@ def relu(X: tf.Tensor) -> tf.Tensor:
 def softmax(X: tf.Tensor) -> tf.Tensor:
     """Turn each row into probabilities: exp(x) over the row's sum of exp.
 
-    The row's maximum is subtracted first: it cancels in the quotient, and exp can't overflow.
+    The row's maximum is subtracted first, so that exp can't overflow. It cancels in the quotient,
+    so no gradient needs to pass through it.
 
     Args:
         X: (n, q) float; rows are logits.
@@ -32,7 +33,7 @@ def softmax(X: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 4.1 and 4.4.
     """
-    X_exp = tf.exp(X - tf.reduce_max(X, axis=1, keepdims=True))
+    X_exp = tf.exp(X - tf.stop_gradient(tf.reduce_max(X, axis=1, keepdims=True)))
     return X_exp / tf.reduce_sum(X_exp, axis=1, keepdims=True)
 
 

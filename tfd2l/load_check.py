@@ -59,11 +59,7 @@ def pack(path: Path | str, message: Mapping[str, Any], arrays: Mapping[str, Arra
 
 
 def unpack(path: Path | str) -> tuple[Any, dict[str, Array]]:
-    """The message and the arrays that `pack` wrote.
-
-    Raises:
-        OSError, ValueError, KeyError: the file is missing or was not written by `pack`.
-    """
+    """The message and the arrays of a file that `pack` wrote."""
     with np.load(path, allow_pickle=False) as file:
         message = json.loads(file["message"].item())
         names = [name for name in file.files if name != "message"]
@@ -172,7 +168,8 @@ class Session:
         """A new TF_Tensor with the array's values."""
         library, shape = self._library, (ctypes.c_int64 * array.ndim)(*array.shape)
         if array.dtype != np.object_:
-            array = np.ascontiguousarray(array)
+            # Not ascontiguousarray, which makes a vector of a scalar.
+            array = np.asarray(array, order="C")
             tensor = library.TF_AllocateTensor(_CODES[array.dtype], shape, array.ndim, array.nbytes)
             ctypes.memmove(library.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
             return int(tensor)

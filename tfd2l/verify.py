@@ -16,7 +16,7 @@ import numpy as np
 
 from tfd2l import load_check
 from tfd2l.saved_model import ExportError, Signature, TensorSpec, read_signatures
-from tfd2l.warmup import WARMUP_FILE, read_warmup
+from tfd2l.warmup import WARMUP_FILE, WarmupRequest, read_warmup
 
 __all__ = ["Check", "LoadCheck", "verify"]
 
@@ -108,14 +108,13 @@ class LoadCheck:
                 f"the load check must end within {self._timeout_s} s, and did not. On a busy "
                 "machine allow more with timeout_s; else the model may be at fault."
             ) from error
-        try:
-            return load_check.unpack(answer)
-        except (OSError, ValueError, KeyError) as error:
+        if self._process.returncode != 0:
             last = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
             raise ExportError(
                 "the load check must end with an answer; its process ended with status "
                 f"{self._process.returncode} and the words:\n{last}"
-            ) from error
+            )
+        return load_check.unpack(answer)
 
 
 def verify(
@@ -153,7 +152,7 @@ def verify(
     _require_all("check", [check.signature for check in checks], signatures)
     _require_all("warm-up request", [request.signature for request in warmup], signatures)
     calls = [call for check in checks for call in _calls_of(check, batch_sizes)]
-    calls += [_Call(request.signature, request.inputs, None, _must_answer) for request in warmup]
+    calls += [_warmup_call(request, signatures[request.signature]) for request in warmup]
     for check in checks:
         calls += _refused_calls(check, signatures[check.signature])
     _run(directory, signatures, calls, process)
@@ -231,6 +230,16 @@ def _calls_of(check: Check, batch_sizes: Sequence[int]) -> Iterator[_Call]:
             return _must_answer(result) or check.problem_of(result, rows)
 
         yield _Call(check.signature, check.inputs, rows, problem_of)
+
+
+def _warmup_call(request: WarmupRequest, signature: Signature) -> _Call:
+    """The warm-up request's call; ExportError if the server would not make it."""
+    if request.method not in ("predict", signature.method):
+        raise ExportError(
+            f"signature {request.signature!r} is for {signature.method} or predict; a warm-up "
+            f"request calls it by {request.method}. Publish the version again."
+        )
+    return _Call(request.signature, request.inputs, None, _must_answer)
 
 
 def _refused_calls(check: Check, signature: Signature) -> Iterator[_Call]:

@@ -84,3 +84,11 @@ def test_scores_and_class_ids_of_different_lengths_are_refused(measure: object) 
         measure(tf.ones((2, 3)), tf.constant([0, 1, 2, 0]))  # type: ignore[operator]
     with pytest.raises(ValueError, match=r"got \(3,\)"):
         measure(tf.ones(3), tf.constant([0, 1, 2]))  # type: ignore[operator]
+
+
+def test_the_gradient_of_softmax_is_the_hand_worked_one() -> None:
+    # For p = softmax(x), dp_0/dx = p_0 (e_0 - p): here p = (1/4, 3/4).
+    x = tf.Variable(tf.math.log([[1.0, 3.0]]))
+    with tf.GradientTape() as tape:
+        first = functional.softmax(x)[0, 0]
+    np.testing.assert_allclose(tape.gradient(first, x), [[3 / 16, -3 / 16]], atol=1e-7)

@@ -1,0 +1,1 @@
+"""The project against what a user would pick instead."""

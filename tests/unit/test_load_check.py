@@ -1,0 +1,222 @@
+"""The child program of the load check: file format, tensors of every kind, and its failures."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from standins import LABELS, Scratch, answers, objects, preprocess
+
+from tfd2l import load_check
+from tfd2l.export import export_classifier
+from tfd2l.load_check import SessionError, load_library, pack, unpack
+from tfd2l.saved_model import ExportError
+from tfd2l.verify import LoadCheck
+
+ROOT = Path(__file__).parents[2]
+# Around the 22 bytes that a TF_TString stores inline; NUL bytes and what is no UTF-8.
+STRINGS = objects(b"", b"\0", b"a\0", b"x" * 22, b"y" * 23, b"\xff\xfe", b"z" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        STRINGS,
+        STRINGS[:6].reshape(2, 3),
+        np.empty((0, 3), np.object_),
+        np.array(b"one", np.object_),
+        np.arange(6, dtype=np.uint8).reshape(1, 2, 3),
+        np.array(np.float32(1.5)),
+        np.zeros((0, 2), np.int64),
+        np.array([[True, False]]),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_survive_the_file(array: np.ndarray[Any, Any], tmp_path: Path) -> None:
+    pack(tmp_path / "file", {"text": "ä", "none": None}, {"message": array})
+    message, arrays = unpack(tmp_path / "file")
+    assert message == {"text": "ä", "none": None}
+    assert [*arrays] == ["message"]
+    assert arrays["message"].dtype == array.dtype
+    assert arrays["message"].shape == array.shape
+    assert arrays["message"].tolist() == array.tolist()
+
+
+def test_pickles_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        np.savez(file, message=np.array("{}"), bad=np.array([{}], np.object_))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        unpack(tmp_path / "file")
+
+
+def test_the_program_imports_the_standard_library_and_numpy_alone() -> None:
+    tree = ast.parse(Path(load_check.__file__).read_text(encoding="utf-8"))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            names.add(node.module.split(".")[0])
+    assert names - sys.stdlib_module_names == {"numpy"}
+
+
+def test_the_library_is_found_without_importing_tensorflow() -> None:
+    program = (
+        f"import runpy, sys; names = runpy.run_path({load_check.__file__!r})\n"
+        "names['load_library']()\n"
+        "print({'tensorflow', 'keras', 'tfd2l', 'pipelines'} & {*sys.modules})"
+    )
+    process = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "set()\n"
+
+
+def test_without_tensorflow_the_error_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SessionError, match=r"libtensorflow_cc\.so\.2.*Install tensorflow"):
+        load_library()
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel that gives back its input of each dtype."""
+    directory = tmp_path_factory.mktemp("echo")
+    dtypes = (tf.string, tf.uint8, tf.int32, tf.int64, tf.float32, tf.float64, tf.bool, tf.float16)
+
+    def function_of(dtype: tf.DType) -> Any:
+        spec = tf.TensorSpec(None, dtype, name="x")
+        return tf.function(lambda x: {"y": tf.identity(x)}, input_signature=[spec])
+
+    functions = {dtype.name: function_of(dtype) for dtype in dtypes}
+    functions["serving_default"] = functions["float32"]
+    functions["half"] = tf.function(
+        lambda x: {"y": tf.cast(x, tf.float16)},
+        input_signature=[tf.TensorSpec(None, tf.float32, name="x")],
+    )
+    module = tf.Module()
+    module.functions = [*functions.values()]
+    tf.saved_model.save(module, str(directory), signatures=functions)
+    return directory
+
+
+def test_tensors_of_every_kind_come_back_unchanged(echo: Path) -> None:
+    arrays = [
+        STRINGS,
+        STRINGS[:6].reshape(3, 2),
+        np.array(b"scalar", np.object_),
+        np.empty((0, 2), np.object_),
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4)[:, ::2],
+        np.array([-(2**31), 2**31 - 1], np.int32),
+        np.array([-(2**63), 2**63 - 1], np.int64),
+        np.array([[np.inf, -0.0, 1e-45]], np.float32),
+        np.array(np.pi),
+        np.array([True, False]),
+        np.zeros((0, 28, 28), np.float32),
+    ]
+    names = [array.dtype.name.replace("object", "string") for array in arrays]
+    calls = [(name, {"x": array}) for name, array in zip(names, arrays, strict=True)]
+    for array, found in zip(arrays, answers(echo, calls), strict=True):
+        assert isinstance(found, dict)
+        assert found["y"].dtype == array.dtype
+        assert found["y"].shape == array.shape
+        assert found["y"].tolist() == array.tolist()
+
+
+def test_an_output_of_an_unknown_dtype_is_an_error_of_its_call_only(echo: Path) -> None:
+    x = np.ones(2, np.float32)
+    bad, good = answers(echo, [("half", {"x": x}), ("float32", {"x": x})])
+    assert isinstance(bad, str)
+    assert "data type number 19" in bad
+    assert isinstance(good, dict)
+
+
+def test_a_tensor_that_is_not_in_the_graph_is_an_error_of_its_call_only(echo: Path) -> None:
+    calls = [
+        {"feeds": {}, "fetches": {"y": "nowhere:0"}},
+        {"feeds": {}, "fetches": {"y": "StatefulPartitionedCall:99"}},
+    ]
+    with LoadCheck() as process:
+        answer, outputs = process.run({"directory": str(echo), "calls": calls}, {})
+    assert answer["error"] is None
+    assert "no operation 'nowhere'" in answer["calls"][0]["error"]
+    assert answer["calls"][1]["error"]
+    assert outputs == {}
+
+
+def test_a_model_that_is_not_there_is_an_error_in_the_runtimes_words(tmp_path: Path) -> None:
+    with LoadCheck() as process:
+        answer, _ = process.run({"directory": str(tmp_path / "none"), "calls": []}, {})
+    assert "Could not find SavedModel" in answer["error"]
+
+
+def test_the_runtimes_chatter_stays_off_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As talkative as can be.
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    export_classifier(Scratch(), tmp_path, labels=LABELS, preprocess=preprocess)
+    capfd.readouterr()
+    answers(tmp_path, [("serving_default", {"image": np.zeros((1, 28, 28), np.uint8)})])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_program_runs_by_hand_too(echo: Path, tmp_path: Path) -> None:
+    request, answer = tmp_path / "request", tmp_path / "answer"
+    pack(request, {"directory": str(echo), "calls": []}, {})
+    command = [sys.executable, "-I", load_check.__file__, str(request), str(answer)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert unpack(answer) == ({"error": None, "calls": []}, {})
+
+
+def test_a_process_without_a_request_ends_with_its_parents_context() -> None:
+    with LoadCheck() as process:
+        child = process._process
+        assert child.poll() is None
+    assert child.poll() is not None
+
+
+def test_a_process_whose_parent_dies_ends_too() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-I", load_check.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    # What the system does with the pipe of a killed process.
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait() == 0
+
+
+def test_a_process_that_takes_too_long_is_an_error(echo: Path) -> None:
+    # Loading the library alone takes a hundred times as long.
+    words = r"must end within 0\.001 s"
+    with LoadCheck(timeout_s=0.001) as process, pytest.raises(ExportError, match=words):
+        process.run({"directory": str(echo), "calls": []}, {})
+
+
+def test_a_process_that_dies_is_an_error_with_its_last_words(echo: Path) -> None:
+    with LoadCheck() as process:
+        process._process.kill()
+        with pytest.raises(ExportError, match="ended with status -9"):
+            process.run({"directory": str(echo), "calls": []}, {})
+    with LoadCheck() as process, pytest.raises(ExportError, match="KeyError: 'directory'"):
+        process.run({}, {})
+
+
+def test_temporary_files_are_gone_afterwards(
+    echo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    answers(echo, [("float32", {"x": np.ones(1, np.float32)})])
+    assert [*tmp_path.iterdir()] == []
