@@ -9,10 +9,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 from pathlib import Path
 
@@ -56,9 +58,11 @@ def main() -> int:
 
 def key() -> str:
     """What an environment depends on: the locked packages, the metadata, Python, the place."""
-    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes()]
-    parts += [sys.version.encode(), str(ROOT).encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    # Of the tools' settings, only the packaging's: the others change nothing that is installed.
+    metadata = [settings["build-system"], settings["project"], settings["tool"]["setuptools"]]
+    parts = [LOCK.read_text(encoding="utf-8"), json.dumps(metadata), sys.version, str(ROOT)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def is_complete() -> bool:

@@ -35,9 +35,8 @@ def report(workload: str, runs: dict[str, list[dict[str, Any]]]) -> list[dict[st
     """Print and return a workload's table: medians over rounds, ratios to the first peer."""
     rows = []
     best = {peer: max(max(run["accuracy"]) for run in many) for peer, many in runs.items()}
-    print(
-        f"\n{workload:<14}{'s/epoch':>9}{'min':>8}{'max':>8}{'ours/it':>9}{'best acc':>10}{'MiB':>7}"
-    )
+    columns = ("s/epoch", "min", "max", "ours/it", "best acc", "MiB")
+    print(f"\n{workload:<14}" + "".join(f"{column:>9}" for column in columns))
     ours = [statistics.median(r["seconds"][WARM_UP_EPOCHS:]) for r in next(iter(runs.values()))]
     for peer, many in runs.items():
         epochs = [statistics.median(run["seconds"][WARM_UP_EPOCHS:]) for run in many]
@@ -45,8 +44,12 @@ def report(workload: str, runs: dict[str, list[dict[str, Any]]]) -> list[dict[st
         ratio = statistics.median(a / b for a, b in zip(ours, epochs, strict=True))
         void = "" if best[peer] > max(best.values()) - SAME_ACCURACY else "  void: accuracy"
         peak = statistics.median(run["peak_mib"] for run in many)
-        print(f"{peer:<14}{statistics.median(epochs):>9.3f}{min(epochs):>8.3f}{max(epochs):>8.3f}"
-              f"{ratio:>9.2f}{best[peer]:>10.4f}{peak:>7.0f}{void}")  # fmt: skip
+        seconds = (statistics.median(epochs), min(epochs), max(epochs))
+        print(
+            f"{peer:<14}"
+            + "".join(f"{value:>9.3f}" for value in seconds)
+            + f"{ratio:>9.2f}{best[peer]:>9.4f}{peak:>9.0f}{void}"
+        )
         rows.append({"workload": workload, "peer": peer, "seconds": epochs, "ratio": ratio,
                      "accuracy": best[peer], "peak_mib": peak})  # fmt: skip
     return rows

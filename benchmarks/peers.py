@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -32,7 +33,7 @@ SCRATCH: dict[str, Callable[[], d2l.Module]] = {
 Epochs = list[tuple[float, float]]
 
 
-def product(workload: str, epochs: int, arrays: fashion_mnist.Arrays, **mode: bool) -> Epochs:
+def product(workload: str, epochs: int, arrays: fashion_mnist.Arrays, **mode: Any) -> Epochs:
     """The library: its model, its data module, its trainer, board and all."""
     data = d2l.FashionMNIST(BATCH_SIZE, arrays=arrays)
     history = d2l.Trainer(epochs, **mode).fit(SCRATCH[workload](), data)
