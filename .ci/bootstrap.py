@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 import venv
 from pathlib import Path
 
@@ -58,6 +57,8 @@ def main() -> int:
 
 def key() -> str:
     """What an environment depends on: the locked packages, the metadata, Python, the place."""
+    import tomllib  # not in a Python too old, which main() is to say in its own words
+
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     # Of the tools' settings, only the packaging's: the others change nothing that is installed.
     metadata = [settings["build-system"], settings["project"], settings["tool"]["setuptools"]]
@@ -72,7 +73,7 @@ def is_complete() -> bool:
 
 def set_up() -> None:
     """Make .venv from nothing, so that no left-over of another one can be in it."""
-    print("setup: making .venv from requirements.txt (about 1 GB of packages)", flush=True)
+    print("setup: making .venv from requirements.txt (it takes a few minutes)", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         has_pip = importlib.util.find_spec("ensurepip") is not None
         venv.create(VENV, clear=True, with_pip=has_pip, symlinks=True)
