@@ -1,0 +1,28 @@
+"""Means and rows of the history."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tfd2l.history import History, Mean, append_row
+
+
+def test_a_mean_is_weighted_and_without_values_is_none_of_the_numbers() -> None:
+    mean = Mean()
+    assert math.isnan(mean.value)
+    mean.add(1.0, 3)
+    mean.add(5.0, 1)
+    assert mean.value == pytest.approx(2.0)
+
+
+def test_columns_that_appear_late_or_pause_have_gaps() -> None:
+    history: History = {}
+    append_row(history, {"epoch": 1, "loss": 0.5})
+    append_row(history, {"epoch": 2, "acc": 0.9})
+    assert history["epoch"] == [1, 2]
+    assert history["loss"][0] == 0.5
+    assert math.isnan(history["loss"][1])
+    assert math.isnan(history["acc"][0])
+    assert history["acc"][1] == 0.9
