@@ -1,9 +1,11 @@
-"""Stochastic gradient descent from scratch, and clipping of gradients."""
+"""Stochastic gradient descent from scratch, clipping of gradients, and scaling of losses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfd2l.hyperparameters import HyperParameters
@@ -56,3 +58,38 @@ def clip_by_global_norm(
     present = [gradient for gradient in gradients if gradient is not None]
     clipped = iter(tf.clip_by_global_norm(present, max_norm)[0])
     return [None if gradient is None else next(clipped) for gradient in gradients]
+
+
+def with_loss_scale(optimizer: Any, gradient_clip_val: float = 0) -> Any:
+    """The optimizer, made fit for Keras' policy `mixed_float16` where that is in force.
+
+    Half precision loses small gradients, so the loss is scaled up before and the gradients down
+    after; Keras' own wrapper does that. Every other optimizer is given back as it is.
+
+    Args:
+        optimizer: a Keras optimizer, or anything else with `apply_gradients`.
+        gradient_clip_val: what the trainer clips to, 0 for not at all.
+
+    Raises:
+        ValueError: scaled gradients would have to be clipped.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    if keras.config.dtype_policy().name == "mixed_float16" and not hasattr(
+        optimizer, "inner_optimizer"
+    ):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    if gradient_clip_val > 0 and hasattr(optimizer, "inner_optimizer"):
+        raise ValueError(
+            f"gradient_clip_val={gradient_clip_val} would clip gradients that are scaled for "
+            "mixed_float16; give the Keras optimizer a global_clipnorm instead, or train in "
+            "mixed_bfloat16."
+        )
+    return optimizer
+
+
+def scaled_loss(optimizer: Any, loss: tf.Tensor) -> tf.Tensor:
+    """The loss to differentiate: scaled if the optimizer scales its gradients back."""
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer.scale_loss(loss)
+    return loss

@@ -103,6 +103,12 @@ class ProgressBoard(HyperParameters):
                 self._make_point(label)
         self._show(now=True)
 
+    def clear(self) -> None:
+        """Forget all curves; what is drawn next begins a picture of its own."""
+        self.data.clear()
+        self._waiting.clear()
+        self._handle = None
+
     def figure(self) -> Figure:
         """The board as a matplotlib figure: one line for each curve."""
         # A new figure each time: a layout that starts from the last one's would creep.

@@ -18,7 +18,7 @@ from tfd2l.hyperparameters import HyperParameters
 from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
 from tfd2l.loops import Named, Step, Steps, pass_over
 from tfd2l.module import Module, tf_variable
-from tfd2l.optim import clip_by_global_norm
+from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
 
 
 class Callback:
@@ -118,7 +118,7 @@ class Trainer(HyperParameters):
         with tf.device(self.device):
             self.prepare_data(data)
             self.prepare_model(model)
-            self.optim = model.configure_optimizers()
+            self.optim = with_loss_scale(model.configure_optimizers(), self.gradient_clip_val)
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
             self.history = {}
             self._prepare_variables()
@@ -140,8 +140,9 @@ class Trainer(HyperParameters):
             raise ValueError("the training data has no batches; give it at least one example.")
 
     def prepare_model(self, model: Module) -> None:
-        """Make model and trainer known to each other."""
+        """Make model and trainer known to each other, and give the fit an empty board."""
         model.trainer = self
+        model.board.clear()
         model.board.xlabel = "epoch"
         model.board.xlim = [0, self.max_epochs]
         self.model = model
@@ -276,7 +277,7 @@ class Trainer(HyperParameters):
                 raise ValueError(
                     f"{type(model).__name__}.training_step returned None; let it return the loss."
                 )
-            scaled = self.optim.scale_loss(loss) if self._scales_loss else loss
+            scaled = scaled_loss(self.optim, loss)
         variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
         if all(gradient is None for gradient in gradients):
@@ -296,8 +297,3 @@ class Trainer(HyperParameters):
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
         return list(self._named)
-
-    @property
-    def _scales_loss(self) -> bool:
-        """Whether the optimizer wants the loss scaled, as mixed_float16 does."""
-        return isinstance(self.optim, keras.optimizers.Optimizer)

@@ -61,6 +61,18 @@ def test_two_boards_do_not_draw_into_each_other_nor_into_the_current_figure() ->
     pyplot.close("all")
 
 
+def test_a_cleared_board_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = Notebook(monkeypatch)
+    board = ProgressBoard()
+    board.draw(0, 1, "first")
+    board.draw(0, 1, "waits", every_n=2)
+    board.clear()
+    board.draw(0, 2, "second")
+    board.flush()
+    assert board.data == {"second": [Point(0, 2)]}
+    assert len(notebook.shown) == 2
+
+
 def test_a_board_without_points_can_be_drawn() -> None:
     assert not ProgressBoard().figure().axes[0].lines
 

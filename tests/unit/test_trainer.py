@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Iterator
@@ -378,6 +379,39 @@ def test_a_loss_that_no_parameter_enters_is_refused() -> None:
 
     with pytest.raises(ValueError, match="depends on none of the 1 trainable variables"):
         d2l.Trainer(1).fit(Detached(), Data(points(2, 2)))
+
+
+def test_a_second_fit_draws_its_own_curves_only() -> None:
+    model, data = Line(lr=0.01), Data(points(4, 2))
+    for _ in range(2):
+        d2l.Trainer(3).fit(model, data)
+        assert len(model.board.data["train_loss"]) == 6
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_nearly_like_float32(policy: str) -> None:
+    def fit() -> list[float]:
+        keras.utils.set_random_seed(0)
+        model = d2l.MLP(3, 16, lr=0.1)
+        loader = batched(blobs(), 16, shuffle=True)
+        history = d2l.Trainer(3).fit(model, Data(loader, loader))
+        assert all(v.dtype == "float32" for v in model.trainable_variables)
+        return history["val_loss"]
+
+    exact = fit()
+    keras.config.set_dtype_policy(policy)
+    try:
+        mixed = fit()
+        refused = pytest.raises(ValueError, match="global_clipnorm")
+        with refused if policy == "mixed_float16" else contextlib.nullcontext():
+            d2l.Trainer(1, gradient_clip_val=1).fit(
+                d2l.MLP(3, 16, lr=0.1), Data(batched(blobs(), 16, shuffle=True))
+            )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    # bfloat16 has 8 bits of mantissa: 0.4 % a product, over three epochs of four steps.
+    assert mixed == pytest.approx(exact, rel=0.02)
+    assert mixed != exact
 
 
 def test_plot_without_a_trainer_says_what_is_missing() -> None:
