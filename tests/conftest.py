@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 # Before TensorFlow is imported anywhere: its start-up messages are not a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,6 +26,17 @@ def fashion() -> fashion_mnist.Arrays:
 def seeded() -> None:
     """Every test starts from the same random state."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts this process and those it starts, also where a shell had it ignored.
+
+    Shells start background jobs that way, and programs hand it down to what they start.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

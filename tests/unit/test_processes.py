@@ -70,6 +70,7 @@ def test_no_time_left_is_not_an_endless_time() -> None:
         run(["sleep", "300"], timeout_s=-1)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_kills_the_program_too(tmp_path: Path) -> None:
     helper = tmp_path / "helper"
 

@@ -213,20 +213,24 @@ def test_damaged_data_is_refused_by_name_and_nothing_is_trained(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_the_epochs_so_far(tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    metrics = tmp_path / "run/metrics.csv"
+    with subprocess.Popen(
         command("--epochs", "1000", "--run-dir", "run"),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    metrics = tmp_path / "run/metrics.csv"
-    deadline_s = time.monotonic() + 120
-    while not metrics.exists() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    ) as process:
+        deadline_s = time.monotonic() + 120
+        while not metrics.exists() and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert errors == "interrupted; the epochs so far are in run\n"
     assert len(pd.read_csv(metrics)) >= 1
