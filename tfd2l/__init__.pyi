@@ -1,3 +1,4 @@
+from .callback import Callback
 from .data import DataModule, FashionMNIST, SyntheticRegressionData
 from .functional import (
     accuracy,
@@ -15,7 +16,7 @@ from .models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
 from .module import Classifier, Module
 from .optim import SGD
 from .plotting import ProgressBoard, plot, show_images
-from .trainer import Callback, Trainer
+from .trainer import Trainer
 
 __all__ = [
     "MLP",

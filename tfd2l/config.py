@@ -83,7 +83,9 @@ class TrainConfig(BaseSettings):
         "float32", description="Keras' dtype policy, for the concise models"
     )
     run_eagerly: bool = Field(False, description="run steps as plain Python, to debug them")
-    jit_compile: bool = Field(False, description="compile the steps with XLA")
+    jit_compile: bool | None = Field(
+        None, description="compile the steps with XLA; by default where that is known to pay"
+    )
     export_dir: Path = Field(Path("savedmodels"), description="where exports go")
     run_dir: Path | None = Field(
         None, description="the run's directory, new or empty; by default one in runs/"

@@ -12,8 +12,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tfd2l.loops import Steps
-from tfd2l.trainer import Callback, Trainer
+from tfd2l.callback import Callback
+from tfd2l.step import Steps
+from tfd2l.trainer import Trainer
 
 
 class ConsoleProgress(Callback):

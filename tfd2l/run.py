@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 import tensorflow as tf
 
+from tfd2l.callback import Callback
 from tfd2l.checkpoint import prune, save_checkpoint
-from tfd2l.trainer import Callback, Trainer
+from tfd2l.trainer import Trainer
 
 KEEP_CHECKPOINTS = 3
 PACKAGES = ("tfd2l", "tensorflow", "keras", "numpy", "pandas")

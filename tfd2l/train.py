@@ -103,10 +103,10 @@ def prepare_tensorflow(config: TrainConfig) -> None:
 def run(config: TrainConfig, loaded: LoadedSoon | None) -> int:
     """Train as configured, on data that may still be on its way; gives the exit status."""
     from tfd2l.devices import DeviceError
-    from tfd2l.loops import CompileError
     from tfd2l.progress import ConsoleProgress
     from tfd2l.run import RunDirectory, RunError, new_run_path
     from tfd2l.saved_model import ExportError
+    from tfd2l.step import CompileError
 
     progress, directory = ConsoleProgress(), None
     try:

@@ -6,32 +6,21 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfd2l.callback import Callback
 from tfd2l.devices import check_placement, choose_device
 from tfd2l.history import History, Mean, append_row
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
-from tfd2l.loops import Named, Step, Steps, pass_over
+from tfd2l.loops import pass_over
 from tfd2l.module import Module, tf_variable
 from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
-
-
-class Callback:
-    """Something that looks on while a model trains; every method may be left out."""
-
-    def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Epoch `trainer.epoch` is about to start."""
-
-    def on_train_steps(self, trainer: Trainer, steps: Steps) -> None:
-        """Some training steps were made; their first value is the loss."""
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """An epoch and its validation are over; `row` is their line of the history."""
+from tfd2l.step import Named, Step, Steps
 
 
 class Trainer(HyperParameters):
@@ -56,7 +45,7 @@ class Trainer(HyperParameters):
     max_epochs: int
     gradient_clip_val: float
     run_eagerly: bool | None
-    jit_compile: bool
+    jit_compile: bool | None
 
     def __init__(
         self,
@@ -65,7 +54,7 @@ class Trainer(HyperParameters):
         gradient_clip_val: float = 0,
         *,
         run_eagerly: bool | None = None,
-        jit_compile: bool = False,
+        jit_compile: bool | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         """Set up.
@@ -76,7 +65,8 @@ class Trainer(HyperParameters):
             gradient_clip_val: the largest joint l2 norm of the gradients; 0 doesn't clip.
             run_eagerly: True runs the steps as plain Python, to debug them; False insists on
                 compiling them; None compiles, and falls back to eager with a warning.
-            jit_compile: compile with XLA.
+            jit_compile: True compiles with XLA, False as a plain TensorFlow graph; None begins as
+                a graph and goes on with XLA where that gives the same and pays.
             callbacks: called in their order.
 
         Raises:
@@ -255,17 +245,26 @@ class Trainer(HyperParameters):
 
     def _prepare_passes(self, data: Any) -> None:
         """Make the steps and how they run over the data; they are traced when first run."""
-        options = {
-            "eager": bool(self.run_eagerly),
-            "jit_compile": self.jit_compile,
-            "must_compile": self.run_eagerly is False or self.jit_compile,
-        }
-        self._train_step = Step("training_step", self._train, **options)
-        self._val_step = Step("validation_step", self._validate, **options)
-        self._train_pass = pass_over(self._train_step, self.train_dataloader, data.train_dataloader)
-        self._val_pass = None
+        self._train_step = self._make_step("training_step", self._train)
+        self._val_step = self._make_step("validation_step", self._validate)
+        epochs, self._val_pass = self.max_epochs, None
+        self._train_pass = pass_over(
+            self._train_step, self.train_dataloader, data.train_dataloader, epochs
+        )
         if self.val_dataloader is not None:
-            self._val_pass = pass_over(self._val_step, self.val_dataloader, data.val_dataloader)
+            self._val_pass = pass_over(
+                self._val_step, self.val_dataloader, data.val_dataloader, epochs
+            )
+
+    def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
+        """A step to be run as the trainer was told."""
+        return Step(
+            name,
+            function,
+            eager=bool(self.run_eagerly),
+            jit_compile=self.jit_compile,
+            must_compile=self.run_eagerly is False or bool(self.jit_compile),
+        )
 
     def _train(self, batch: Batch) -> Named:
         """One training step: the loss first, then what the model plotted when traced."""

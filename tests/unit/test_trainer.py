@@ -17,10 +17,12 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines.batching import batched
 from tfd2l.devices import DeviceError
-from tfd2l.loops import CompileError
+from tfd2l.loops import IndexedPass
+from tfd2l.step import CompileError
+from tfd2l.xla import WORTHWHILE_STEPS
 
 MODES: dict[str, dict[str, Any]] = {
-    "compiled": {"run_eagerly": False},
+    "compiled": {"run_eagerly": False, "jit_compile": False},
     "eager": {"run_eagerly": True},
     "xla": {"jit_compile": True},
 }
@@ -124,6 +126,61 @@ def test_shuffled_epochs_have_fresh_orders_that_all_modes_share(mode: str) -> No
     orders = [loader.indexed_batches.order(epoch).numpy() + 1 for epoch in range(3)]
     assert seen == pytest.approx([order[::3].mean() for order in orders])
     assert len({*seen}) > 1
+
+
+def test_unasked_a_long_fit_goes_on_with_xla_and_ends_as_a_graph_does() -> None:
+    def fit(**mode: Any) -> tuple[d2l.Trainer, list[float]]:
+        keras.utils.set_random_seed(0)
+        loader = batched(blobs(), 4, shuffle=True)
+        trainer = d2l.Trainer(2 + WORTHWHILE_STEPS // 16, **mode)
+        history = trainer.fit(d2l.MLP(3, 8, lr=0.01), Data(loader, loader))
+        return trainer, history["val_loss"]
+
+    trainer, losses = fit()
+    graph, expected = fit(jit_compile=False)
+    assert kinds_of_loop(trainer) == {False, True}
+    assert kinds_of_loop(graph) == {False}
+    # A thousand steps of float32 sums that XLA adds up in another order.
+    assert losses == pytest.approx(expected, rel=1e-3)
+
+
+def test_unasked_neither_a_short_fit_nor_random_numbers_go_to_xla() -> None:
+    class Noisy(d2l.MLP):
+        def forward(self, X: tf.Tensor) -> tf.Tensor:
+            return super().forward(X + tf.random.normal(tf.shape(X), stddev=0.1))
+
+    epochs = 2 + WORTHWHILE_STEPS // 16
+    for make, max_epochs in ((d2l.MLP, 3), (Noisy, epochs), (LearntDropout, epochs)):
+        trainer = d2l.Trainer(max_epochs)
+        loader = batched(blobs(), 4, shuffle=True)
+        trainer.fit(make(3, 8, lr=0.01), Data(loader))
+        assert kinds_of_loop(trainer) == {False}, make
+
+
+class LearntDropout(d2l.MLP):
+    """The concise MLP with Keras' own Dropout before it."""
+
+    def __init__(self, num_outputs: int, num_hiddens: int, lr: float) -> None:
+        super().__init__(num_outputs, num_hiddens, lr)
+        self.drop = keras.layers.Dropout(0.2)
+
+    def forward(self, X: tf.Tensor) -> tf.Tensor:
+        return super().forward(self.drop(X))
+
+
+def kinds_of_loop(trainer: d2l.Trainer) -> set[bool]:
+    """Whether the training loops that were made are XLA's."""
+    loops = trainer._train_pass
+    assert isinstance(loops, IndexedPass)
+    return {xla for _, xla in loops._loops}
+
+
+def test_class_ids_out_of_range_are_refused_and_not_read_as_others() -> None:
+    X, y = blobs()
+    y = np.where(np.arange(len(y)) == 50, 3, y)
+    for model in (d2l.MLP(3, 8, lr=0.01), d2l.SoftmaxRegressionScratch(8, 3, lr=0.01)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"3|out of range"):
+            d2l.Trainer(500).fit(model, Data(batched((X, y), 16, shuffle=True)))
 
 
 def test_a_fit_traces_each_kind_of_batch_once_however_many_epochs() -> None:

@@ -1,0 +1,154 @@
+"""A model's training or validation step: a function of a batch that gives named numbers.
+
+It is traced once for each kind of batch, and run eagerly where that can't be done.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfd2l.loaders import Batch, batch_size_of
+
+Named = list[tuple[str, tf.Tensor]]
+
+
+class CompileError(RuntimeError):
+    """A step that was asked to run compiled can't be traced."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What some steps on batches of one size gave.
+
+    Attributes:
+        labels: names of the values, in the order in which the step gave them.
+        values: (steps, labels) float32.
+        size: examples in each of the batches.
+    """
+
+    labels: tuple[str, ...]
+    values: npt.NDArray[np.float32]
+    size: int
+
+
+@dataclass(frozen=True)
+class TracedStep:
+    """A step as a graph for one kind of batch.
+
+    Attributes:
+        function: TensorFlow's concrete function of a batch; gives a list of () float32.
+        labels: names of what it gives.
+    """
+
+    function: Any
+    labels: tuple[str, ...]
+
+
+class Step:
+    """A step of a model, traced once for each kind of batch (shapes and dtypes)."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Batch], Named],
+        *,
+        eager: bool,
+        jit_compile: bool | None,
+        must_compile: bool,
+    ) -> None:
+        """Wrap `function`.
+
+        Args:
+            name: what messages call it.
+            function: maps a batch to named numbers of any shape, of which the mean counts.
+            eager: run it as plain Python.
+            jit_compile: compile it with XLA; None leaves that to what it runs over.
+            must_compile: raise where it can't be traced, instead of running it eagerly.
+        """
+        self.name, self.eager, self.jit_compile = name, eager, jit_compile
+        self._function, self._must_compile = function, must_compile
+        self._traced: dict[tuple[Any, ...], TracedStep] = {}
+        self._refusal: Exception | None = None
+
+    @property
+    def num_traces(self) -> int:
+        """How many kinds of batch the step was traced for."""
+        return len(self._traced)
+
+    def trace(self, spec: Any) -> TracedStep | None:
+        """The graph of the step for batches of `spec`; None when it has to run eagerly.
+
+        Raises:
+            CompileError: it can't be traced, and must be.
+        """
+        if self.eager:
+            return None
+        key = tuple(tf.nest.flatten(spec))
+        if key not in self._traced:
+            try:
+                self._traced[key] = self._trace(spec)
+            except Exception as error:
+                if self._must_compile:
+                    raise CompileError(
+                        f"{self.name} can't be compiled: {_first_line(error)} Let the step use "
+                        "TensorFlow operations only, or train with run_eagerly=True."
+                    ) from error
+                self.eager, self._refusal = True, error
+                return None
+        return self._traced[key]
+
+    def run(self, batch: Batch) -> Steps:
+        """One step on one batch, compiled where that is possible."""
+        traced = self.trace(spec_of(batch))
+        if traced is not None:
+            labels, values = traced.labels, traced.function(batch)
+        else:
+            named = self._function(batch)
+            labels, values = tuple(label for label, _ in named), [_mean(v) for _, v in named]
+            self._warn_once()
+        return Steps(labels, np.array([values], np.float32), batch_size_of(batch))
+
+    def _trace(self, spec: Any) -> TracedStep:
+        labels: list[str] = []
+
+        def values_of(batch: Batch) -> list[tf.Tensor]:
+            named = self._function(batch)
+            labels[:] = [label for label, _ in named]
+            return [_mean(value) for _, value in named]
+
+        function = tf.function(values_of, jit_compile=self.jit_compile or None)
+        return TracedStep(function.get_concrete_function(spec), tuple(labels))
+
+    def _warn_once(self) -> None:
+        """Say why the step runs eagerly, once it has been seen to work that way."""
+        if self._refusal is not None:
+            warnings.warn(
+                f"{self.name} can't be compiled and runs eagerly, which is slower: "
+                f"{_first_line(self._refusal)} Trainer(run_eagerly=True) says it is meant so.",
+                stacklevel=2,
+            )
+            self._refusal = None
+
+
+def spec_of(batch: Any) -> Any:
+    """Shapes and dtypes of a batch."""
+    return tf.nest.map_structure(tf.type_spec_from_value, batch)
+
+
+def _mean(value: Any) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(value, tf.float32))
+
+
+def _first_line(error: Exception) -> str:
+    """The error's type and what it says, without the trace that AutoGraph adds to it."""
+    stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
+    lines = [*stated, *str(error).strip().splitlines(), "no reason given"]
+    return f"{type(error).__name__}: {lines[0]}"
