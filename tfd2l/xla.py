@@ -7,9 +7,9 @@ import tensorflow as tf
 # Fewer steps than this, and compiling by XLA (about a second) costs more than it saves.
 WORTHWHILE_STEPS = 1000
 
-# Operations that XLA computes on the CPU as TensorFlow's own kernels do, up to float32's rounding,
-# and at least as fast. Left out on purpose: random numbers (other ones in XLA),
-# convolutions and pooling (slower there), and everything that takes Python, text or files.
+# Operations that XLA computes on the CPU as TensorFlow's own kernels do, up to float32's rounding.
+# Left out on purpose: random numbers (XLA draws other ones), convolutions and pooling (not measured
+# here), control flow, and everything that takes Python, text or files.
 _NAMES = """
     Abs AddN AddV2 All Any ArgMax AssignAddVariableOp AssignSubVariableOp AssignVariableOp
     BatchMatMulV2 BiasAdd BiasAddGrad Bitcast BroadcastGradientArgs BroadcastTo Cast
