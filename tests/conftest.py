@@ -9,11 +9,19 @@ from collections.abc import Iterator
 # Before TensorFlow is imported anywhere: its start-up messages are not a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
 
 from pipelines import fashion_mnist
+
+
+# Machines that run tests are shared: how long drawing or running an example takes says nothing.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
