@@ -16,7 +16,6 @@ import pytest
 
 from pipelines import fashion_mnist
 
-
 # Machines that run tests are shared: how long drawing or running an example takes says nothing.
 hypothesis.settings.register_profile(
     "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
