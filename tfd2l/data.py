@@ -161,4 +161,6 @@ class FashionMNIST(DataModule):
         """Show the first images of a batch, with their labels or those given."""
         X, y = batch
         titles = labels or self.text_labels(y)
-        show_images(np.squeeze(np.asarray(X), axis=-1), nrows, ncols, titles=titles)
+        # Eight inches are as much as a notebook's column shows without scrolling.
+        scale = min(1.5, 8 / ncols)
+        show_images(np.squeeze(np.asarray(X), axis=-1), nrows, ncols, titles=titles, scale=scale)
