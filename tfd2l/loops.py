@@ -37,8 +37,9 @@ class IndexedPass:
         self._traced: dict[int, TracedStep | None] = {}
         self._loops: dict[tuple[bool, bool], Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
-        later_steps = data.num_full * (num_passes - 1)
-        self._xla_pays = step.jit_compile is None and later_steps >= WORTHWHILE_STEPS
+        self._later_steps = data.num_full * (num_passes - 1)
+        # Whether this pass goes to XLA; None until the first pass, as a graph, is over.
+        self._xla = step.jit_compile
 
     def run(self, epoch: int) -> Iterator[Steps]:
         """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows."""
@@ -48,7 +49,9 @@ class IndexedPass:
             for start in range(0, data.num_examples, data.batch_size):
                 yield self._step.run(data.fetch(order[start : start + data.batch_size]))
             return
-        xla = self._step.jit_compile or (self._xla_pays and bool(self._loops) and self._suits_xla())
+        if self._xla is None and self._loops:
+            self._xla = self._later_steps >= WORTHWHILE_STEPS and self._suits_xla()
+        xla = bool(self._xla)
         done, finished, rate = 0, False, self._rates[xla]
         while not finished:
             count = rate.steps_in_a_call()
@@ -64,8 +67,7 @@ class IndexedPass:
     def _suits_xla(self) -> bool:
         """Whether this runs on the CPU, where that was measured, and XLA gives the same there."""
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
-        self._xla_pays = not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
-        return self._xla_pays
+        return not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
 
     def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor]) -> Iterator[Steps]:
         full, rest = (self._traced.get(s) for s in (self._data.batch_size, self._data.tail_size))

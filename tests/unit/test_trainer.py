@@ -142,6 +142,7 @@ def test_unasked_a_long_fit_goes_on_with_xla_and_ends_as_a_graph_does() -> None:
     assert kinds_of_loop(graph) == {False}
     # A thousand steps of float32 sums that XLA adds up in another order.
     assert losses == pytest.approx(expected, rel=1e-3)
+    assert fit()[1] == losses
 
 
 def test_unasked_neither_a_short_fit_nor_random_numbers_go_to_xla() -> None:
