@@ -16,7 +16,8 @@ def relu(X: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 5.1.
     """
-    return tf.maximum(X, tf.zeros((), X.dtype))
+    # The constant comes first: a tie at 0 then has gradient 0, as tf.nn.relu has it.
+    return tf.maximum(tf.zeros((), X.dtype), X)
 
 
 def softmax(X: tf.Tensor) -> tf.Tensor:
@@ -112,7 +113,8 @@ def entropy(p: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 4.1.3.
     """
-    return -tf.reduce_sum(tf.math.xlogy(p, p), axis=-1)
+    # Subtracted from 0, so that certainty has entropy 0.0 and not -0.0.
+    return 0.0 - tf.reduce_sum(tf.math.xlogy(p, p), axis=-1)
 
 
 def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:

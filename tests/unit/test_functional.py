@@ -92,3 +92,10 @@ def test_the_gradient_of_softmax_is_the_hand_worked_one() -> None:
     with tf.GradientTape() as tape:
         first = functional.softmax(x)[0, 0]
     np.testing.assert_allclose(tape.gradient(first, x), [[3 / 16, -3 / 16]], atol=1e-7)
+
+
+def test_relu_has_gradient_0_up_to_0_and_1_beyond() -> None:
+    x = tf.Variable([-1.0, 0.0, 2.0])
+    with tf.GradientTape() as tape:
+        y = functional.relu(x)
+    np.testing.assert_array_equal(tape.gradient(y, x), [0, 0, 1])
