@@ -1,0 +1,230 @@
+"""The notebooks: executed in fresh kernels, committed whole, and each with its test file."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = (
+    *("03_01", "03_02", "03_03", "03_04", "03_05"),
+    *("04_01", "04_02", "04_03", "04_04", "04_05", "05_01", "05_02", "05_03"),
+)
+STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("stem", STEMS)
+
+# The longest takes 15 s beside another one on two cores; a busy machine may need some times that.
+NOTEBOOK_TIMEOUT_S = 180
+# Larger ones are slow to open and to review.
+MAX_SIZE_BYTES = 400_000
+MACHINES_PATH = re.compile(
+    r"(?<![\w.])/(?:root|home|tmp|work|usr|var|opt|mnt|Users|content)\b|\b[A-Z]:\\|site-packages"
+)
+PICTURE = "image/svg+xml"
+DRAWING = {"plot", "show_images", "visualize"}
+
+
+def read(stem: str) -> Any:
+    path = ROOT / "notebooks" / f"{stem}.ipynb"
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def kinds_of_output(cell: Any) -> list[str]:
+    """What a reader sees below the cell: streams by name, other outputs by what they hold."""
+    kinds: list[str] = []
+    for output in cell.outputs:
+        kind = output.get("name") or "+".join(sorted(output.get("data", {"error": ""})))
+        # Where a stream is cut into messages is chance.
+        if not (output.output_type == "stream" and kinds[-1:] == [kind]):
+            kinds.append(kind)
+    return kinds
+
+
+def test_every_section_has_its_notebook() -> None:
+    assert [stem[:5] for stem in STEMS] == list(SECTIONS)
+
+
+def test_notebooks_and_book_tests_correspond_one_to_one() -> None:
+    tests = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
+    assert tests == sorted(["test_notebooks", *(f"test_{stem}" for stem in STEMS)])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A notebook after its execution, what it left in its folder, and what stopped it."""
+
+    notebook: Any
+    left: list[str]
+    error: BaseException | None
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Run]:
+    """The notebooks that are asked for, executed with one epoch in their trainings.
+
+    Two at a time: for most of its time a notebook imports TensorFlow, on one core.
+    """
+    chosen = [item for item in request.session.items if "runs" in vars(item)["fixturenames"]]
+    stems = [vars(item)["callspec"].params["stem"] for item in chosen]
+    turns = asyncio.Semaphore(2)
+
+    async def run(stem: str) -> Run:
+        # A stand-in for the notebooks' own folder, in which anything that is written shows.
+        clone = tmp_path_factory.mktemp(stem)
+        folder, notebook, error = clone / "notebooks", read(stem), None
+        folder.mkdir()
+        resources = {"metadata": {"path": str(folder)}}
+        client = NotebookClient(notebook, kernel_name="python3", resources=resources)
+        async with turns:
+            try:
+                await asyncio.wait_for(client.async_execute(), NOTEBOOK_TIMEOUT_S)
+            except (CellExecutionError, DeadKernelError, TimeoutError) as caught:
+                error = caught
+        left = sorted(path.name for path in clone.rglob("*") if path != folder)
+        return Run(notebook, left, error)
+
+    async def run_all() -> list[Run]:
+        return await asyncio.gather(*(run(stem) for stem in stems))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFD2L_MAX_EPOCHS", "1")
+        # The kernels' own files: history, profile, connections.
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        return dict(zip(stems, asyncio.run(run_all()), strict=True))
+
+
+@pytest.mark.slow
+@each_notebook
+def test_it_runs_from_top_to_bottom_in_a_fresh_kernel(stem: str, runs: dict[str, Run]) -> None:
+    run = runs[stem]
+    if run.error is not None:
+        raise run.error
+    # What is committed is what comes out, except for numbers and times.
+    executed, committed = (
+        {cell.id: kinds_of_output(cell) for cell in code_cells(notebook)}
+        for notebook in (run.notebook, read(stem))
+    )
+    assert executed == committed
+    assert run.left == []
+
+
+@each_notebook
+def test_it_is_committed_as_executed_in_order(stem: str) -> None:
+    notebook = read(stem)
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert any(cell.outputs for cell in cells)
+
+
+@each_notebook
+def test_no_cell_ends_in_an_error_or_writes_to_stderr(stem: str) -> None:
+    kinds = [kind for cell in code_cells(read(stem)) for kind in kinds_of_output(cell)]
+    assert not {"error", "stderr"} & {*kinds}
+
+
+@each_notebook
+def test_nothing_in_it_tells_of_the_machine_that_ran_it(stem: str) -> None:
+    notebook = read(stem)
+    # Python's version and the times of execution would change with every run.
+    assert {*notebook.metadata} == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert {*notebook.metadata.language_info} == {"name"}
+    assert all({*cell.metadata} <= {"tags"} for cell in notebook.cells)
+    shown = json.dumps([cell.outputs for cell in code_cells(notebook)])
+    # Pictures within pictures are random letters and slashes.
+    shown = re.sub(r"base64,[\w+/=\\]+", "", shown)
+    assert MACHINES_PATH.findall(shown) == []
+
+
+def test_a_machines_path_is_found() -> None:
+    paths = ["in /tmp/x", "/root", r"C:\Users", "('/home/me')", "lib/site-packages/keras"]
+    assert all(MACHINES_PATH.search(path) for path in paths)
+    assert not MACHINES_PATH.search("http://www.w3.org/1999/xlink 3/work a/tmp ../data 1/2")
+
+
+@each_notebook
+def test_it_is_small_enough_to_open(stem: str) -> None:
+    assert (ROOT / "notebooks" / f"{stem}.ipynb").stat().st_size < MAX_SIZE_BYTES
+
+
+@each_notebook
+def test_the_first_code_cell_is_the_common_one(stem: str) -> None:
+    first = code_cells(read(stem))[0]
+    assert first.metadata.get("tags") == ["setup"]
+    assert first.source == code_cells(read(STEMS[0]))[0].source
+    assert "%pip install" in first.source
+    assert first.outputs == []
+
+
+@each_notebook
+def test_a_cell_that_draws_has_its_picture(stem: str) -> None:
+    for cell in code_cells(read(stem))[1:]:
+        if draws(cell.source):
+            assert PICTURE in "".join(kinds_of_output(cell)), cell.source
+
+
+def draws(source: str) -> bool:
+    """Whether running the cell draws, other than in functions that it defines or in a `try`."""
+
+    def calls(node: ast.AST) -> Iterator[ast.Call]:
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.Try):
+                yield from calls(child)
+                if isinstance(child, ast.Call):
+                    yield child
+
+    lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+    return any(
+        isinstance(call.func, ast.Attribute) and call.func.attr in DRAWING
+        for call in calls(ast.parse("\n".join(lines)))
+    )
+
+
+def test_drawing_cells_are_told_from_those_that_define_a_drawing() -> None:
+    assert draws("for size in sizes:\n    data.visualize(batch)")
+    assert draws("d2l.plot(x, y);")
+    assert not draws("def step(self):\n    self.plot('loss', 1.0, train=True)")
+    assert not draws("try:\n    d2l.plot(x)\nexcept ValueError:\n    pass")
+
+
+@each_notebook
+def test_its_training_is_that_of_all_epochs(stem: str) -> None:
+    notebook = read(stem)
+    sources = "\n".join(cell.source for cell in code_cells(notebook))
+    stated = re.findall(r'"TFD2L_MAX_EPOCHS", "?(\d+)"?\)', sources)
+    assert len(stated) == ("TFD2L_MAX_EPOCHS" in sources)
+    if stated:
+        ends = [end for cell in code_cells(notebook) for end in ends_of_curves(cell)]
+        assert float(stated[0]) in ends
+
+
+def ends_of_curves(cell: Any) -> list[float]:
+    """The last number at the axis of epochs, for each board below the cell."""
+    ends = []
+    for output in cell.outputs:
+        picture = output.get("data", {}).get(PICTURE, "")
+        # Matplotlib draws text as outlines, and leaves the text itself in a comment.
+        axis = picture.partition('id="matplotlib.axis_1"')[2].partition('id="matplotlib.axis_2"')[0]
+        words = re.findall(r"<!-- (.*?) -->", axis)
+        if "epoch" in words:
+            ends.append(max(float(word) for word in words if re.fullmatch(r"[\d.]+", word)))
+    return ends
