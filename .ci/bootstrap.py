@@ -29,6 +29,8 @@ STAMP = VENV / ".complete"
 # it, and because /tmp may be small.
 SCRATCH = VENV / "tmp"
 PYTHONS = ((3, 11), (3, 14))
+# Debian cuts it out of its Python.
+HAS_ENSUREPIP = importlib.util.find_spec("ensurepip") is not None
 WHEELS = Path("usr/share/python-wheels")
 # The first separates the directories in PATH; setuptools replaces names behind the second.
 UNFIT = frozenset(":$\n")
@@ -195,12 +197,12 @@ def _python(*arguments: str) -> int:
 
 
 def _add_pip() -> None:
-    """Pip into the new environment: Python's own copy or, where Debian cut that out, Debian's.
+    """Pip into the new environment: Python's own copy or, where that is cut out, Debian's.
 
     Raises:
         SetupError: it can't be had either way.
     """
-    if importlib.util.find_spec("ensurepip") is not None:
+    if HAS_ENSUREPIP:
         if _python("-m", "ensurepip", "--default-pip"):
             raise SetupError("this Python's ensurepip failed, see above; another Python may help.")
         return
