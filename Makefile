@@ -8,6 +8,8 @@ PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c '$(FITS)' 2>/dev/null && exit; done; echo python3)
 endif
 RUN := .venv/bin/python
+# Jupyter starts for root only when told to.
+ROOT_MAY := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup train test lint quick long notebook lock clean
 
@@ -37,7 +39,7 @@ long: setup  ## the tests that take minutes
 	@$(RUN) -m pytest -m long
 
 notebook: setup  ## open the notebooks in JupyterLab
-	@$(RUN) -m jupyterlab notebooks
+	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
 
 lock:  ## resolve the newest versions that pyproject.toml permits into requirements.txt
 	@"$(PYTHON)" .ci/bootstrap.py --lock

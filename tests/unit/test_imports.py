@@ -51,6 +51,9 @@ ALLOWED = {
 }  # fmt: skip
 PIPELINES = {
     "batching": set(),
+    "csv_files": set(),
+    "tables": {"batching", "csv_files"},
+    "house_tiny": {"csv_files", "tables"},
     "debian": {"processes"},
     "fashion_mnist": {"batching", "debian", "idx", "idx_files", "images", "tfds"},
     "idx": set(),

@@ -1,0 +1,92 @@
+"""CSV files as frames of text, a chunk at a time, with errors that name column and row."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+# What stands for 'no value' in a file, as pandas has it too.
+NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"})
+CHUNK_ROWS = 50_000
+
+
+class TableError(ValueError):
+    """A table that can't be read or does not fit; says which column and row."""
+
+
+def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.DataFrame]:
+    """Read a CSV file with a header, so many rows at a time.
+
+    Gives frames of pandas' string dtype, missing values as NA, indexed by the line in the file.
+
+    Raises:
+        TableError: the file is empty, ragged, not UTF-8, or names a column twice.
+        OSError: it can't be opened.
+    """
+    path = Path(path)
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            header = _header(path, next(lines, None))
+            while rows := list(itertools.islice(_numbered(lines), chunk_rows)):
+                yield _frame(path, header, rows)
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise TableError(
+                f"{path}, after row {lines.line_num}: byte 0x{byte:02x} is not UTF-8; save the "
+                "file in UTF-8."
+            ) from error
+        except csv.Error as error:
+            raise TableError(f"{path}, row {lines.line_num}: {error}.") from error
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read a whole CSV file; see `read_chunks`."""
+    return pd.concat(read_chunks(path))
+
+
+def write_table(frame: pd.DataFrame, path: Path | str) -> None:
+    """Write a CSV file, missing values as NA; it is there whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        frame.to_csv(draft, index=False, na_rep="NA")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _header(path: Path, header: list[str] | None) -> list[str]:
+    if not header:
+        raise TableError(f"{path} is empty; its first row must name the columns.")
+    refuse_duplicates(str(path), header)
+    # Some programs begin a file with a mark of its encoding.
+    return [header[0].removeprefix("\ufeff"), *header[1:]]
+
+
+def refuse_duplicates(table: str, names: list[str]) -> None:
+    """Raise TableError if a column's name stands twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TableError(f"{table} names column {twice[0]!r} more than once; rename one of them.")
+
+
+def _numbered(lines: Any) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line they end on; empty lines are none."""
+    return ((lines.line_num, row) for row in lines if row)
+
+
+def _frame(path: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> pd.DataFrame:
+    for line, row in rows:
+        if len(row) != len(header):
+            raise TableError(f"{path}, row {line}: {len(row)} values for {len(header)} columns.")
+    frame = pd.DataFrame([row for _, row in rows], columns=header, dtype="str")
+    frame.index = pd.Index([line for line, _ in rows], name="row")
+    return frame.mask(frame.isin(NO_VALUE))

@@ -1,0 +1,243 @@
+"""Tables of text, prepared for a model by statistics of their training rows.
+
+A table of any size goes through in pieces, with the same result as in one: columns are text until
+`fit` has seen all of them, and sums are exact, so nothing depends on where the pieces are cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates
+
+Missing = Literal["impute", "drop_rows", "drop_columns"]
+Floats = npt.NDArray[np.float64]
+# More different texts than this are names of the rows, not kinds of them.
+MOST_CATEGORIES = 1000
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What preparing a table has to know of its training rows.
+
+    Attributes:
+        means: of each numeric column, by its name.
+        categories: of each categorical column the values, sorted.
+        target: the column to predict, or None.
+        missing: 'impute' fills numbers by the mean and gives 'no category' a column of its own;
+            'drop_rows' and 'drop_columns' delete what has missing values.
+    """
+
+    means: dict[str, float]
+    categories: dict[str, tuple[str, ...]]
+    target: str | None
+    missing: Missing
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the prepared columns, in order: numbers first, then a 0/1 column a category."""
+        names = list(self.means)
+        for name, values in self.categories.items():
+            names += [f"{name}_{value}" for value in values]
+            names += [f"{name}_nan"] if self.missing == "impute" else []
+        return names
+
+    def to_json(self) -> str:
+        """The statistics as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Statistics:
+        """The statistics that `to_json` wrote."""
+        found = json.loads(text)
+        categories = {name: tuple(values) for name, values in found["categories"].items()}
+        return cls(found["means"], categories, found["target"], found["missing"])
+
+
+def fit(
+    frames: pd.DataFrame | Iterable[pd.DataFrame],
+    target: str | None = None,
+    *,
+    missing: Missing = "impute",
+    categorical: Collection[str] = (),
+) -> Statistics:
+    """Learn from training rows what `prepare` has to know.
+
+    Args:
+        frames: one frame of text, or the chunks of one.
+        target: the numeric column to predict; it is no input.
+        missing: see `Statistics`.
+        categorical: columns that are kinds even if they look like numbers.
+
+    Raises:
+        TableError: a column mixes numbers and other text, has no value or too many categories.
+    """
+    seen: dict[str, _Column] = {}
+    for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
+        refuse_duplicates("the table", list(frame.columns))
+        for name in frame.columns:
+            column = seen.setdefault(name, _Column(name, name in categorical))
+            column.take_in(frame[name])
+    wanted = [*categorical, *([] if target is None else [target])]
+    if absent := [name for name in wanted if name not in seen]:
+        raise TableError(f"the table has no column {absent[0]!r}; it has {list(seen)}.")
+    inputs = [column for name, column in seen.items() if name != target]
+    if missing == "drop_columns":
+        inputs = [column for column in inputs if not column.has_missing]
+    return Statistics(
+        means={column.name: column.mean() for column in inputs if column.is_numeric()},
+        categories={c.name: tuple(sorted(c.values)) for c in inputs if not c.is_numeric()},
+        target=target,
+        missing=missing,
+    )
+
+
+def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, pd.Series | None]:
+    """Turn rows of text into numbers, by the statistics of the training rows.
+
+    A category that training did not have is 0 in all columns of its own. Columns may stand in any
+    order; those that training did not have are left out.
+
+    Returns:
+        Inputs, float64, with the columns of `statistics.columns`; and the target, float64, or None
+        where the statistics have none or the rows (as at prediction) don't.
+
+    Raises:
+        TableError: a column is missing, or there is text where a number belongs.
+    """
+    refuse_duplicates("the table", list(frame.columns))
+    used = [*statistics.means, *statistics.categories]
+    if absent := [name for name in used if name not in frame.columns]:
+        raise TableError(
+            f"column {absent[0]!r} is missing; training had {used}, here are {list(frame.columns)}."
+        )
+    if statistics.missing == "drop_rows":
+        frame = frame.dropna(subset=used)
+    prepared = {n: _numbers(frame[n]).fillna(mean) for n, mean in statistics.means.items()}
+    for name, values in statistics.categories.items():
+        texts = frame[name].astype("str")
+        for value in values:
+            prepared[f"{name}_{value}"] = (texts == value).astype(np.float64)
+        if statistics.missing == "impute":
+            prepared[f"{name}_nan"] = texts.isna().astype(np.float64)
+    inputs = pd.DataFrame(prepared, index=frame.index, columns=statistics.columns, dtype=np.float64)
+    if statistics.target is None or statistics.target not in frame.columns:
+        return inputs, None
+    target = _numbers(frame[statistics.target])
+    if target.isna().any():
+        row = target.index[target.isna()][0]
+        raise TableError(f"column {statistics.target!r}, row {row}: the target has no value.")
+    return inputs, target
+
+
+def to_tensors(inputs: pd.DataFrame, target: pd.Series | None) -> tuple[Any, ...]:
+    """Prepared rows as tensors: (n, d) float64 and, with a target, (n,) float64."""
+    import tensorflow as tf
+
+    X = tf.constant(inputs.to_numpy(dtype=np.float64))
+    return (X,) if target is None else (X, tf.constant(target.to_numpy(dtype=np.float64)))
+
+
+def dataset(
+    inputs: pd.DataFrame, target: pd.Series, batch_size: int, *, shuffle: bool, seed: int = 0
+) -> Any:
+    """Prepared rows as a `tf.data.Dataset` of (k, d) float32 and (k, 1) float32."""
+    from pipelines.batching import batched
+
+    return batched(_arrays(inputs, target), batch_size, shuffle=shuffle, seed=seed)
+
+
+def streamed(
+    path: Path | str, statistics: Statistics, batch_size: int, chunk_rows: int = CHUNK_ROWS
+) -> Any:
+    """The same from a file of any size, a chunk in memory at a time, in the file's order.
+
+    Raises:
+        TableError: when it is iterated: as `read_chunks` and `prepare`, or a target is missing.
+    """
+    import tensorflow as tf
+
+    def chunks() -> Iterator[tuple[Any, Any]]:
+        for frame in read_chunks(path, chunk_rows):
+            inputs, target = prepare(frame, statistics)
+            if target is None:
+                raise TableError(f"{path} has no column for the target {statistics.target!r}.")
+            yield _arrays(inputs, target)
+
+    width = len(statistics.columns)
+    signature = (tf.TensorSpec((None, width), tf.float32), tf.TensorSpec((None, 1), tf.float32))
+    rows = tf.data.Dataset.from_generator(chunks, output_signature=signature).unbatch()
+    return rows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+@dataclass
+class _Column:
+    """What `fit` gathers of a column; the sum is exact, so chunks add up to the whole."""
+
+    name: str
+    as_categories: bool
+    has_missing: bool = False
+    count: int = 0
+    total: Fraction = field(default_factory=Fraction)
+    values: set[str] = field(default_factory=set)
+    text_at: Any = None
+    number_at: Any = None
+
+    def take_in(self, column: pd.Series) -> None:
+        texts = column.dropna().astype("str")
+        self.has_missing |= len(texts) < len(column)
+        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+        is_number = np.isfinite(numbers) & (not self.as_categories)
+        self.count += int(is_number.sum())
+        for number in numbers[is_number]:
+            self.total += Fraction(float(number))
+        others = texts[~is_number]
+        if self.number_at is None and is_number.any():
+            self.number_at = texts.index[is_number][0]
+        if self.text_at is None and len(others):
+            self.text_at = (others.index[0], others.iloc[0])
+        self.values.update(others.unique())
+        if len(self.values) > MOST_CATEGORIES and self.number_at is None:
+            raise TableError(
+                f"column {self.name!r} has more than {MOST_CATEGORIES} categories; it names rows "
+                "rather than kinds of them. Drop it."
+            )
+
+    def is_numeric(self) -> bool:
+        if self.count == 0 and not self.values:
+            raise TableError(
+                f"column {self.name!r} has no value in any row; use missing='drop_columns'."
+            )
+        if self.count and self.values:
+            row, text = self.text_at
+            raise TableError(
+                f"column {self.name!r}, row {row}: {text!r} is no number, while row "
+                f"{self.number_at} has one. Correct it, or pass categorical=[{self.name!r}]."
+            )
+        return not self.values
+
+    def mean(self) -> float:
+        return float(self.total / self.count)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Text as float64, missing as NaN."""
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    wrong = (numbers.isna() | ~np.isfinite(numbers)) & column.notna()
+    if wrong.any():
+        row = column.index[wrong][0]
+        raise TableError(f"column {column.name!r}, row {row}: {column[row]!r} is no number.")
+    return numbers
+
+
+def _arrays(inputs: pd.DataFrame, target: pd.Series) -> tuple[Any, Any]:
+    return inputs.to_numpy(np.float32), target.to_numpy(np.float32)[:, np.newaxis]

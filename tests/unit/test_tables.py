@@ -1,0 +1,173 @@
+"""Tables of any kind: numbers and categories, missing values, chunks, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.csv_files import TableError, read_chunks, read_table, write_table
+from pipelines.tables import Statistics, dataset, fit, prepare, streamed, to_tensors
+
+CSV = "Rooms,Roof,Price\nNA,NA,100\n2,,200\n4,Slate,300\n,Tin,400\n"
+
+
+def written(tmp_path: Path, text: str | bytes = CSV) -> Path:
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_missing_values_are_imputed_by_the_mean_and_by_a_column_of_their_own(
+    tmp_path: Path,
+) -> None:
+    frame = read_table(written(tmp_path))
+    inputs, target = prepare(frame, fit(frame, "Price"))
+    assert list(inputs) == ["Rooms", "Roof_Slate", "Roof_Tin", "Roof_nan"]
+    np.testing.assert_array_equal(inputs, [[3, 0, 0, 1], [2, 0, 0, 1], [4, 1, 0, 0], [3, 0, 1, 0]])
+    assert target is not None
+    np.testing.assert_array_equal(target, [100, 200, 300, 400])
+    assert (inputs.dtypes == np.float64).all()
+
+
+def test_rows_or_columns_with_missing_values_are_deleted(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a,b,y\n1,x,1\nNA,x,2\n3,z,3\n"))
+    inputs, target = prepare(frame, fit(frame, "y", missing="drop_rows"))
+    np.testing.assert_array_equal(inputs, [[1, 1, 0], [3, 0, 1]])
+    assert target is not None
+    np.testing.assert_array_equal(target, [1, 3])
+    inputs, target = prepare(frame, fit(frame, "y", missing="drop_columns"))
+    assert list(inputs) == ["b_x", "b_z"]
+    assert len(inputs) == 3
+
+
+def test_only_training_rows_are_learnt_from() -> None:
+    train = pd.DataFrame({"a": ["1", "3"]}, dtype="str")
+    later = pd.DataFrame({"a": ["100", None]}, dtype="str")
+    inputs, target = prepare(later, fit(train))
+    np.testing.assert_array_equal(inputs, [[100], [2]])
+    assert target is None
+
+
+def test_at_prediction_columns_may_stand_in_any_order_and_categories_be_new(
+    tmp_path: Path,
+) -> None:
+    statistics = fit(read_table(written(tmp_path)), "Price")
+    frame = pd.DataFrame({"Other": ["?"], "Roof": ["Straw"], "Rooms": ["5"]}, dtype="str")
+    inputs, target = prepare(frame, statistics)
+    np.testing.assert_array_equal(inputs, [[5, 0, 0, 0]])
+    assert target is None
+
+
+def test_statistics_survive_json(tmp_path: Path) -> None:
+    statistics = fit(read_table(written(tmp_path)), "Price")
+    assert Statistics.from_json(statistics.to_json()) == statistics
+
+
+def test_prepared_rows_become_tensors_and_batches(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path))
+    inputs, target = prepare(frame, fit(frame, "Price"))
+    X, y = to_tensors(inputs, target)
+    assert (X.shape, X.dtype.name, y.shape) == ((4, 4), "float64", (4,))
+    assert target is not None
+    batches = list(dataset(inputs, target, 3, shuffle=False))
+    assert [(b.shape, p.shape) for b, p in batches] == [((3, 4), (3, 1)), ((1, 4), (1, 1))]
+    np.testing.assert_array_equal(batches[0][1][:, 0], [100, 200, 300])
+
+
+CELL = st.one_of(st.none(), st.floats(-1e9, 1e9).map(repr), st.integers(-9, 9).map(str))
+KIND = st.one_of(st.none(), st.sampled_from(["Slate", "Tin", "a, b", 'say "x"', "zwei\nZeilen"]))
+ROWS = st.lists(st.tuples(CELL, KIND, st.integers(0, 9).map(str)), min_size=1, max_size=30)
+
+
+@given(rows=ROWS, chunk_rows=st.integers(1, 7))
+def test_in_chunks_the_result_is_the_same_as_in_one_piece(
+    rows: list[tuple[str | None, ...]], chunk_rows: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    write_table(
+        pd.DataFrame([("1", "Slate", "0"), *rows], columns=["a", "b", "y"], dtype="str"), path
+    )
+    whole = read_table(path)
+    statistics = fit(whole, "y", categorical=["b"])
+    assert fit(read_chunks(path, chunk_rows), "y", categorical=["b"]) == statistics
+    inputs, target = prepare(whole, statistics)
+    assert not inputs.isna().any(axis=None)
+    pieces = [prepare(frame, statistics) for frame in read_chunks(path, chunk_rows)]
+    pd.testing.assert_frame_equal(pd.concat([piece[0] for piece in pieces]), inputs)
+    assert target is not None
+    assert [float(y) for _, ys in pieces if ys is not None for y in ys] == list(target)
+
+
+def test_a_file_streams_in_chunks_to_the_same_batches(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    frame = read_table(path)
+    statistics = fit(frame, "Price")
+    inputs, target = prepare(frame, statistics)
+    assert target is not None
+    expected = list(dataset(inputs, target, 3, shuffle=False))
+    for chunk_rows in (1, 3, 100):
+        found = list(streamed(path, statistics, 3, chunk_rows))
+        for (X, y), (other_X, other_y) in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(X, other_X)
+            np.testing.assert_array_equal(y, other_y)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"table\.csv is empty; its first row must name the columns"),
+        ("a,b\n1,2\n1,2,3\n", r"row 3: 3 values for 2 columns"),
+        ("a,b\n1\n", r"row 2: 1 values for 2 columns"),
+        ("a,b,a\n1,2,3\n", r"names column 'a' more than once"),
+        (b"a,b\n1,\xe9\n", r"byte 0xe9 is not UTF-8"),
+        ('a,b\n1,"2\n', r"row 2: unexpected end of data"),
+    ],
+    ids=["empty", "long row", "short row", "same name", "encoding", "open quote"],
+)
+def test_malformed_files_are_refused_by_row(
+    tmp_path: Path, text: str | bytes, message: str
+) -> None:
+    with pytest.raises(TableError, match=message):
+        read_table(written(tmp_path, text))
+
+
+def test_text_among_numbers_is_refused_with_its_place(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a,y\n1,1\nthree,2\n"))
+    with pytest.raises(TableError, match=r"column 'a', row 3: 'three' is no number.*categorical="):
+        fit(frame, "y")
+    assert fit(frame, "y", categorical=["a"]).categories == {"a": ("1", "three")}
+    statistics = fit(read_table(written(tmp_path, "a,y\n1,1\n")), "y")
+    with pytest.raises(TableError, match=r"column 'a', row 3: 'three' is no number"):
+        prepare(frame, statistics)
+
+
+def test_missing_columns_targets_and_values_are_refused_by_name(tmp_path: Path) -> None:
+    statistics = fit(read_table(written(tmp_path)), "Price")
+    with pytest.raises(TableError, match=r"column 'Roof' is missing"):
+        prepare(pd.DataFrame({"Rooms": ["1"]}, dtype="str"), statistics)
+    with pytest.raises(TableError, match=r"no column 'Cost'"):
+        fit(read_table(written(tmp_path)), "Cost")
+    frame = read_table(written(tmp_path, "a,y\n1,1\n2,\n"))
+    statistics = fit(frame, "y")
+    with pytest.raises(TableError, match=r"column 'y', row 3: the target has no value"):
+        prepare(frame, statistics)
+    with pytest.raises(TableError, match=r"column 'a' has no value in any row.*drop_columns"):
+        fit(read_table(written(tmp_path, "a,y\n,1\n")), "y")
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(
+    data: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "table.csv"
+    path.write_bytes(data)
+    try:
+        for frame in read_chunks(path, 2):
+            assert list(frame)
+    except TableError as error:
+        assert "table.csv" in str(error)
