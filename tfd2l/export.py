@@ -50,16 +50,13 @@ def export_classifier(
 
     `classify`, for Classify: `inputs`, (n,) string, serialised `tf.train.Example`s whose bytes
     feature `image` holds the pixels row by row -> `classes`, (n, q) string, and `scores`, (n, q)
-    float32: all labels and their probabilities, the likeliest first, as in TensorFlow Serving's
-    own examples. (Estimators kept the labels' order; a caller that pairs each score with its
-    label, as the REST answer does, needn't care.)
+    float32: all labels and their probabilities, the likeliest first.
 
     Args:
         model: in its inference behaviour, for whatever `preprocess` gives.
         directory: is created; must be empty if it exists.
         labels: the classes' names by class id, all different.
-        preprocess: what the training images went through: (n, height, width) uint8 ->
-            (n, h, w, channel) float32. It becomes part of the graph.
+        preprocess: as in training, (n, height, width) uint8 -> (n, h, w, channel) float32.
         image_shape: height and width of raw images, in pixels.
 
     Raises:
