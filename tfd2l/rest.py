@@ -128,8 +128,8 @@ class Server:
 
     def _too_slow(self, url: str) -> ServingError:
         return ServingError(
-            f"{url} did not answer within timeout_s = {self._timeout_s:g} seconds. Give it more, or "
-            "see what the server is busy with."
+            f"{url} did not answer within timeout_s = {self._timeout_s:g} seconds. Give it more, "
+            "or see what the server is busy with."
         )
 
 

@@ -189,8 +189,9 @@ class Client(Predictor):
         return f"The server has these versions of it: {known}."
 
     def _not_the_contract(self, rule: str, answer: Any, error: Exception | None = None) -> NoReturn:
+        got = printable(reprlib.repr(answer))
         raise ServingError(
-            f"the answer of {self} must have {rule}; got {printable(reprlib.repr(answer))}. {CONTRACT}"
+            f"the answer of {self} must have {rule}; got {got}. {CONTRACT}"
         ) from error
 
 
