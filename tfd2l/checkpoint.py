@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfd2l.module import Module, tf_variable
+from tfd2l.module import Module
+from tfd2l.nn import tf_variable
 
 
 class CheckpointError(ValueError):

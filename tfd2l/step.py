@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfd2l.loaders import Batch, batch_size_of
+from tfd2l.python_state import PythonState
 
 Named = list[tuple[str, tf.Tensor]]
 
@@ -63,6 +64,7 @@ class Step:
         eager: bool,
         jit_compile: bool | None,
         must_compile: bool,
+        state: PythonState | None = None,
     ) -> None:
         """Wrap `function`.
 
@@ -72,9 +74,11 @@ class Step:
             eager: run it as plain Python.
             jit_compile: compile it with XLA; None leaves that to what it runs over.
             must_compile: raise where it can't be traced, instead of running it eagerly.
+            state: what the step may not change; a graph would do it once, while it is traced.
         """
         self.name, self.eager, self.jit_compile = name, eager, jit_compile
         self._function, self._must_compile = function, must_compile
+        self._state = PythonState() if state is None else state
         self._traced: dict[tuple[Any, ...], TracedStep] = {}
         self._refusal: Exception | None = None
 
@@ -93,9 +97,13 @@ class Step:
             return None
         key = tuple(tf.nest.flatten(spec))
         if key not in self._traced:
+            before = self._state.snapshot()
             try:
-                self._traced[key] = self._trace(spec)
+                traced = self._trace(spec)
+                self._state.check(before)
+                self._traced[key] = traced
             except Exception as error:
+                self._state.restore(before)
                 if self._must_compile:
                     raise CompileError(
                         f"{self.name} can't be compiled: {_first_line(error)} Let the step use "

@@ -18,8 +18,10 @@ from tfd2l.history import History, Mean, append_row
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
 from tfd2l.loops import pass_over
-from tfd2l.module import Module, tf_variable
+from tfd2l.module import Module
+from tfd2l.nn import tf_variable
 from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
+from tfd2l.python_state import PythonState
 from tfd2l.step import Named, Step, Steps
 
 
@@ -116,6 +118,8 @@ class Trainer(HyperParameters):
             for epoch in range(self.max_epochs):
                 self.epoch = epoch
                 self._run_epoch()
+            # A reader's own fit_epoch may leave it on.
+            model.training = False
         return self.history
 
     def prepare_data(self, data: Any) -> None:
@@ -234,7 +238,7 @@ class Trainer(HyperParameters):
         """Make the variables of layers that wait for a first input, and the optimizer's own."""
         model = self.model
         example = example_of(self.train_dataloader)
-        if example is not None and not model.built:
+        if example is not None and not (model.built and model.variables):
             # Nothing but variables comes of this call. A model whose steps don't call it on the
             # batch's inputs makes its variables when its step is traced.
             with contextlib.suppress(Exception):
@@ -264,6 +268,7 @@ class Trainer(HyperParameters):
             eager=bool(self.run_eagerly),
             jit_compile=self.jit_compile,
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
+            state=PythonState(self.model, self.optim),
         )
 
     def _train(self, batch: Batch) -> Named:
