@@ -18,7 +18,7 @@ class Notebook:
         self.updates = 0
         display = SimpleNamespace(SVG=lambda data: data, display=self.display)
         # IPython's own manager of events.
-        self.events = EventManager(Any, available_events)  # type: ignore[arg-type,no-untyped-call]
+        self.events = EventManager(Any, available_events)  # type: ignore[arg-type]
         shell = SimpleNamespace(kernel=object(), events=self.events)
         ipython = SimpleNamespace(get_ipython=lambda: shell, display=display, version_info=(9, 0))
         monkeypatch.setitem(sys.modules, "IPython", ipython)
