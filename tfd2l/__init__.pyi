@@ -42,7 +42,7 @@ from .board import ProgressBoard
 from .callback import Callback
 from .data import DataModule, FashionMNIST, SyntheticRegressionData
 from .devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
-from .download import DATA_URL, download
+from .downloads import DATA_URL, download
 from .functional import (
     accuracy,
     corr2d,

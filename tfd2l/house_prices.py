@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipelines import house_prices
 from pipelines.tables import dataset
 from tfd2l.data import DataModule
-from tfd2l.download import DATA_URL, download
+from tfd2l.downloads import DATA_URL, download
 
 # The book's copies of the competition's files, and their SHA-1.
 TRAIN_FILE, TRAIN_SHA1 = "kaggle_house_pred_train.csv", "585e9cc93e70b39160e7921475f9bcd7d31219ce"

@@ -36,7 +36,7 @@ ALLOWED = {
     "aliases": set(),
     "timing": set(),
     "distributions": set(),
-    "download": set(),
+    "downloads": set(),
     "plotting": set(),
     "pyplot": {"plotting"},
     "board": {"hyperparameters", "plotting"},
@@ -55,7 +55,7 @@ ALLOWED = {
     "trainer": {"callback", "devices", "history", "hyperparameters", "loaders", "loops", "module",
                 "nn", "optim", "python_state", "step"},
     "data": CORE | {"pipelines", "plotting"},
-    "house_prices": {"data", "download", "pipelines"},
+    "house_prices": {"data", "downloads", "pipelines"},
     "checkpoint": {"module", "nn"},
     "progress": {"callback", "step", "trainer"},
     "run": {"callback", "checkpoint", "trainer"},
@@ -148,6 +148,8 @@ def test_the_public_names_are_those_listed_and_all_of_them_exist() -> None:
     )
     assert sorted(listed) == sorted(tfd2l.__all__)
     assert len(listed) == len({*listed})
+    # Importing a module makes it an attribute of the package, which would hide a function.
+    assert not {*listed} & {name.split(".")[0] for name, _ in files("tfd2l")}
     for name in listed:
         found = getattr(tfd2l, name)
         if name not in TENSORFLOWS_OWN:
