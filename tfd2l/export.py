@@ -64,9 +64,12 @@ def export_classifier(
             can't be written.
     """
     height, width = image_shape
-    sample = tf.zeros((1, height, width), tf.uint8)
+    # Any images do; a black one and a white one are as different as can be.
+    sample = tf.constant([[[pixel] * width] * height for pixel in (0, 255)], tf.uint8)
     # Also makes the variables of Keras layers that no input has reached yet.
-    _check_labels(labels, model.logits(preprocess(sample)))
+    logits = model.logits(preprocess(sample))
+    _check_labels(labels, logits)
+    _check_logits(type(model).__name__, logits)
     names = tf.constant([*labels])
 
     def predict(image: tf.Tensor) -> Outputs:
@@ -141,16 +144,31 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
 
 
 def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
-    """Raise ExportError unless there is one label for each of the logits, (1, q)."""
+    """Raise ExportError unless there is one label for each of the logits, (2, q)."""
     if len(set(labels)) != len(labels) or not all(labels):
         raise ExportError(
             f"labels must be different and not empty, as answers name the class by its label; "
             f"got {[*labels]}. Rename them."
         )
-    if tuple(logits.shape) != (1, len(labels)):
+    if tuple(logits.shape) != (2, len(labels)):
         raise ExportError(
-            f"logits of one image must have shape (1, {len(labels)}), one for each label; got "
+            f"logits of two images must have shape (2, {len(labels)}), one for each label; got "
             f"{tuple(logits.shape)}. Pass as many labels as the model has outputs."
+        )
+
+
+def _check_logits(name: str, logits: tf.Tensor) -> None:
+    """Raise ExportError if they are probabilities, (n, q): their softmax would be served as such.
+
+    That both rows of logits are above 0 and sum to 1 can't be chance.
+    """
+    rows = tf.cast(logits, tf.float32)
+    sums = tf.reduce_sum(rows, axis=-1)
+    # A sum of q float32 numbers; half precision is off by a hundredth at most.
+    if bool(tf.reduce_all(rows >= 0)) and bool(tf.reduce_all(tf.abs(sums - 1) < 0.01)):
+        raise ExportError(
+            f"{name}.logits gives probabilities, which add up to 1; an export takes the softmax of "
+            "logits itself. Define logits(X) in the class, and forward(X) as its softmax."
         )
 
 
