@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from tfd2l.errors import first_line
 from tfd2l.saved_model import ExportError
 
 __all__ = ["ExportError", "export_classifier", "export_regressor"]
@@ -195,8 +196,9 @@ def _write(
         ) from error
     except Exception as error:  # a reader's own code may raise anything
         raise ExportError(
-            f"{type(model).__name__} can't be exported: {error}. Its forward pass must work in a "
-            "tf.function, on variables that model.variables lists."
+            f"{type(model).__name__} can't be exported: {first_line(error)} Its forward pass must "
+            "work in a tf.function, for any number of examples (-1 or tf.shape(X)[0], where "
+            "X.shape[0] is None), on variables that model.variables lists."
         ) from error
 
 

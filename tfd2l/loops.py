@@ -124,28 +124,22 @@ class IndexedPass:
 class StreamedPass:
     """Passes over any iterable of batches, a call for each."""
 
-    def __init__(self, step: Step, batches: Callable[[], Iterable[Any]]) -> None:
-        """Prepare passes of `step` over what `batches()` gives, asked anew for each pass."""
+    def __init__(self, step: Step, batches: Iterable[Any]) -> None:
+        """Prepare passes of `step` over the batches, which are iterated anew for each pass."""
         self._step, self._batches = step, batches
 
     def run(self, epoch: int) -> Iterator[Steps]:
         """The steps of a pass, one at a time."""
-        for batch in self._batches():
+        for batch in self._batches:
             yield self._step.run(as_batch(batch))
 
 
-def pass_over(
-    step: Step, loader: Any, again: Callable[[], Any], num_passes: int
-) -> IndexedPass | StreamedPass:
+def pass_over(step: Step, loader: Any, num_passes: int) -> IndexedPass | StreamedPass:
     """How `step` runs over what the data module gave."""
     examples = indexed(loader)
     if examples is not None:
         return IndexedPass(step, examples, num_passes)
-    if not isinstance(loader, Iterator):
-        return StreamedPass(step, lambda: loader)
-    # An iterator, such as a generator, is good for one pass; the next one asks for a new one.
-    unused = iter([loader])
-    return StreamedPass(step, lambda: next(unused, None) or again())
+    return StreamedPass(step, loader)
 
 
 class _Rate:

@@ -5,7 +5,6 @@ It is traced once for each kind of batch, and run eagerly where that can't be do
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfd2l.errors import first_line
 from tfd2l.loaders import Batch, batch_size_of
 from tfd2l.python_state import PythonState
 
@@ -106,7 +106,7 @@ class Step:
                 self._state.restore(before)
                 if self._must_compile:
                     raise CompileError(
-                        f"{self.name} can't be compiled: {_first_line(error)} Let the step use "
+                        f"{self.name} can't be compiled: {first_line(error)} Let the step use "
                         "TensorFlow operations only, or train with run_eagerly=True."
                     ) from error
                 self.eager, self._refusal = True, error
@@ -140,7 +140,7 @@ class Step:
         if self._refusal is not None:
             warnings.warn(
                 f"{self.name} can't be compiled and runs eagerly, which is slower: "
-                f"{_first_line(self._refusal)} Trainer(run_eagerly=True) says it is meant so.",
+                f"{first_line(self._refusal)} Trainer(run_eagerly=True) says it is meant so.",
                 stacklevel=2,
             )
             self._refusal = None
@@ -153,10 +153,3 @@ def spec_of(batch: Any) -> Any:
 
 def _mean(value: Any) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(value, tf.float32))
-
-
-def _first_line(error: Exception) -> str:
-    """The error's type and what it says, without the trace that AutoGraph adds to it."""
-    stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
-    lines = [*stated, *str(error).strip().splitlines(), "no reason given"]
-    return f"{type(error).__name__}: {lines[0]}"

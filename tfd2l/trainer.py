@@ -16,7 +16,7 @@ from tfd2l.callback import Callback
 from tfd2l.devices import check_placement, choose_device
 from tfd2l.history import History, Mean, append_row
 from tfd2l.hyperparameters import HyperParameters
-from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
+from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of, renewed
 from tfd2l.loops import pass_over
 from tfd2l.module import Module
 from tfd2l.nn import tf_variable
@@ -114,7 +114,7 @@ class Trainer(HyperParameters):
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
             self.history = {}
             self._prepare_variables()
-            self._prepare_passes(data)
+            self._prepare_passes()
             for epoch in range(self.max_epochs):
                 self.epoch = epoch
                 self._run_epoch()
@@ -124,8 +124,8 @@ class Trainer(HyperParameters):
 
     def prepare_data(self, data: Any) -> None:
         """Ask the data module for its loaders, and count their batches."""
-        self.train_dataloader = data.train_dataloader()
-        self.val_dataloader = data.val_dataloader()
+        self.train_dataloader = renewed(data.train_dataloader(), data.train_dataloader)
+        self.val_dataloader = renewed(data.val_dataloader(), data.val_dataloader)
         self.num_train_batches = count_batches(self.train_dataloader)
         self.num_val_batches = (
             0 if self.val_dataloader is None else count_batches(self.val_dataloader)
@@ -247,18 +247,14 @@ class Trainer(HyperParameters):
         if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
             self.optim.build(model.trainable_variables)
 
-    def _prepare_passes(self, data: Any) -> None:
+    def _prepare_passes(self) -> None:
         """Make the steps and how they run over the data; they are traced when first run."""
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
         epochs, self._val_pass = self.max_epochs, None
-        self._train_pass = pass_over(
-            self._train_step, self.train_dataloader, data.train_dataloader, epochs
-        )
+        self._train_pass = pass_over(self._train_step, self.train_dataloader, epochs)
         if self.val_dataloader is not None:
-            self._val_pass = pass_over(
-                self._val_step, self.val_dataloader, data.val_dataloader, epochs
-            )
+            self._val_pass = pass_over(self._val_step, self.val_dataloader, epochs)
 
     def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
         """A step to be run as the trainer was told."""

@@ -341,27 +341,46 @@ def test_control_flow_on_tensors_in_a_step_is_compiled() -> None:
     assert history["train_loss"] == [5.0]
 
 
-def test_a_readers_own_eager_fit_epoch_works() -> None:
-    class Own(d2l.Trainer):
-        def fit_epoch(self) -> None:
-            for batch in self.train_dataloader:
-                with tf.GradientTape() as tape:
-                    loss = self.model.training_step(self.prepare_batch(batch))
-                gradients = tape.gradient(loss, self.model.trainable_variables)
-                self.optim.apply_gradients(
-                    zip(gradients, self.model.trainable_variables, strict=True)
-                )
-                self.train_batch_idx += 1
-            for batch in self.val_dataloader:
-                self.model.validation_step(self.prepare_batch(batch))
-                self.val_batch_idx += 1
+class OwnLoop(d2l.Trainer):
+    """A reader's own eager loop, in the book's manner."""
 
+    def fit_epoch(self) -> None:
+        self.model.training = True
+        for batch in self.train_dataloader:
+            with tf.GradientTape() as tape:
+                loss = self.model.training_step(self.prepare_batch(batch))
+            gradients = tape.gradient(loss, self.model.trainable_variables)
+            self.optim.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+            self.train_batch_idx += 1
+        if self.val_dataloader is None:
+            return
+        self.model.training = False
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+
+def test_a_readers_own_eager_fit_epoch_works() -> None:
     data = Data(points(8, 2), points(4, 2))
     own, ours = Line(lr=0.01), Line(lr=0.01)
-    history = Own(3).fit(own, data)
+    history = OwnLoop(3).fit(own, data)
     expected = d2l.Trainer(3).fit(ours, data)
     np.testing.assert_allclose(own.w, ours.w, rtol=1e-6)
     assert history["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-6)
+
+
+def test_generators_and_absent_validation_suit_a_readers_own_loop_too() -> None:
+    class Generated(d2l.DataModule):
+        def get_dataloader(self, train: bool) -> Any:
+            return iter([*points(8, 2)]) if train else None
+
+    own, ours = Line(lr=0.01), Line(lr=0.01)
+    history = OwnLoop(3).fit(own, Generated())
+    d2l.Trainer(3).fit(ours, Generated())
+    assert np.isfinite(history["train_loss"]).all()
+    np.testing.assert_allclose(own.w, ours.w, rtol=1e-6)
+    # The loop left it on, and inference afterwards is inference.
+    assert own.training is False
 
 
 def test_data_of_unknown_length_is_counted_in_the_first_epoch() -> None:
