@@ -34,6 +34,10 @@ class IndexedPass:
         """Prepare `num_passes` passes of `step` over `data`, on the device that is current."""
         self._data = data.on_current_device()
         self._step = step
+        # One call in place of several eager operations, which small data would notice.
+        self._order = tf.function(self._data.order).get_concrete_function(
+            tf.TensorSpec((), tf.int64)
+        )
         self._traced: dict[int, TracedStep | None] = {}
         self._loops: dict[tuple[bool, bool], Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
@@ -44,7 +48,7 @@ class IndexedPass:
     def run(self, epoch: int) -> Iterator[Steps]:
         """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows."""
         data, sizes = self._data, (self._data.batch_size, self._data.tail_size)
-        order = data.order(epoch)
+        order = self._order(tf.constant(epoch, tf.int64))
         if any(self._trace(size) is None for size in sizes if size):
             for start in range(0, data.num_examples, data.batch_size):
                 yield self._step.run(data.fetch(order[start : start + data.batch_size]))
