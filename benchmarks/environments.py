@@ -26,8 +26,9 @@ def install(name: str) -> None:
     uv = Path(sys.executable).with_name("uv")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     subprocess.run([uv, "venv", "--clear", "--python", python, FOLDER / name], check=True)
-    packages = ["--require-hashes", "--no-deps", "-r", LISTS / f"{name}.txt"]
-    subprocess.run([uv, "pip", "install", "--python", python_of(name), *packages], check=True)
+    packages = ["--require-hashes", "--no-deps", "-r", str(LISTS / f"{name}.txt")]
+    install = [str(uv), "pip", "install", "--python", python_of(name)]
+    subprocess.run([*install, *packages], check=True)
 
 
 def main(names: list[str]) -> None:

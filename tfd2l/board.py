@@ -103,6 +103,19 @@ class ProgressBoard(HyperParameters):
         self._waiting.clear()
         self._handle, self._stale = None, False
 
+    def to_json(self) -> dict[str, Any]:
+        """The curves, and what waits for company, as JSON values."""
+        points = {k: [[p.x, p.y] for p in line] for k, line in self.data.items()}
+        return {"points": points, "waiting": dict(self._waiting)}
+
+    def from_json(self, found: dict[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        self.clear()
+        for label, line in found["points"].items():
+            self.data[label] = [Point(x, y) for x, y in line]
+        for label, values in found["waiting"].items():
+            self._waiting[label] = [(x, y, weight) for x, y, weight in values]
+
     def figure(self) -> Figure:
         """The board as a matplotlib figure: one line for each curve."""
         # A new figure each time: a layout that starts from the last one's would creep.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 
@@ -138,12 +139,16 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
     return tf.reduce_mean(hits) if averaged else hits
 
 
-def dropout_layer(X: tf.Tensor, dropout: float) -> tf.Tensor:
+def dropout_layer(
+    X: tf.Tensor, dropout: float, seed: keras.random.SeedGenerator | None = None
+) -> tf.Tensor:
     """Set a random share of the numbers to zero and scale the others up, so that means stay.
 
     Args:
         X: any shape, float.
         dropout: the probability of a number's being dropped, in [0, 1].
+        seed: what to draw from; as an attribute of a model it is kept in checkpoints, and the
+            draws are the same compiled and eager. Without it TensorFlow's own state is drawn from.
 
     Returns:
         Shape and dtype of `X`.
@@ -158,7 +163,11 @@ def dropout_layer(X: tf.Tensor, dropout: float) -> tf.Tensor:
     if dropout == 1:
         # The scale would be 1/0.
         return tf.zeros_like(X)
-    kept = tf.random.uniform(tf.shape(X), dtype=X.dtype) >= dropout
+    if seed is None:
+        drawn = tf.random.uniform(tf.shape(X), dtype=X.dtype)
+    else:
+        drawn = tf.random.stateless_uniform(tf.shape(X), seed.next(), dtype=X.dtype)
+    kept = drawn >= dropout
     return tf.where(kept, X / (1 - dropout), tf.zeros((), X.dtype))
 
 

@@ -7,6 +7,7 @@ a batch.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -42,30 +43,41 @@ class IndexedPass:
         self._loops: dict[tuple[bool, bool], Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
         self._later_steps = data.num_full * (num_passes - 1)
-        # Whether this pass goes to XLA; None until the first pass, as a graph, is over.
+        # Whether passes go to XLA; None until the second one, for the first is a graph's.
         self._xla = step.jit_compile
 
-    def run(self, epoch: int) -> Iterator[Steps]:
-        """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows."""
+    def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
+        """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows.
+
+        What is given at a time was made in one call; the model is where it ended.
+
+        Args:
+            epoch: number of the pass.
+            start: steps of it that were made before.
+            most: stop after each multiple of so many steps, if not sooner.
+        """
         data, sizes = self._data, (self._data.batch_size, self._data.tail_size)
         order = self._order(tf.constant(epoch, tf.int64))
         if any(self._trace(size) is None for size in sizes if size):
-            for start in range(0, data.num_examples, data.batch_size):
-                yield self._step.run(data.fetch(order[start : start + data.batch_size]))
+            for first in range(start * data.batch_size, data.num_examples, data.batch_size):
+                yield [self._step.run(data.fetch(order[first : first + data.batch_size]))]
             return
-        if self._xla is None and self._loops:
+        if self._xla is None and epoch > 0:
             self._xla = self._later_steps >= WORTHWHILE_STEPS and self._suits_xla()
         xla = bool(self._xla)
-        done, finished, rate = 0, False, self._rates[xla]
+        done, rate = start, self._rates[xla]
+        finished = done >= data.num_full + bool(data.tail_size)
         while not finished:
             count = rate.steps_in_a_call()
+            if most is not None:
+                count = min(count, most - done % most)
             finished = done + count >= data.num_full
             stop = data.num_full if finished else done + count
             started_s = time.monotonic()
             looped, tail = self._loop(finished, xla)(order, tf.constant(done), tf.constant(stop))
             values = looped.numpy()[done:stop]
             rate.note(stop - done, time.monotonic() - started_s)
-            yield from self._steps(values, tail)
+            yield self._steps(values, tail)
             done = stop
 
     def _suits_xla(self) -> bool:
@@ -73,12 +85,14 @@ class IndexedPass:
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
         return not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
 
-    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor]) -> Iterator[Steps]:
+    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor]) -> list[Steps]:
         full, rest = (self._traced.get(s) for s in (self._data.batch_size, self._data.tail_size))
+        steps = []
         if len(looped) and full is not None:
-            yield Steps(full.labels, looped, self._data.batch_size)
+            steps.append(Steps(full.labels, looped, self._data.batch_size))
         if tail and rest is not None:
-            yield Steps(rest.labels, np.array([tail], np.float32), self._data.tail_size)
+            steps.append(Steps(rest.labels, np.array([tail], np.float32), self._data.tail_size))
+        return steps
 
     def _trace(self, size: int) -> TracedStep | None:
         """The step's graph for prepared batches of `size` examples."""
@@ -130,12 +144,17 @@ class StreamedPass:
 
     def __init__(self, step: Step, batches: Iterable[Any]) -> None:
         """Prepare passes of `step` over the batches, which are iterated anew for each pass."""
-        self._step, self._batches = step, batches
+        self._step, self._batches, self._begun = step, batches, 0
 
-    def run(self, epoch: int) -> Iterator[Steps]:
-        """The steps of a pass, one at a time."""
-        for batch in self._batches:
-            yield self._step.run(as_batch(batch))
+    def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
+        """The steps of pass `epoch`, one at a time, but for the first `start`."""
+        if isinstance(self._batches, tf.data.Dataset):
+            # Each iteration that begins moves the data set on to its next order.
+            for _ in range(self._begun, epoch):
+                iter(self._batches)
+        self._begun = epoch + 1
+        for batch in itertools.islice(self._batches, start, None):
+            yield [self._step.run(as_batch(batch))]
 
 
 def pass_over(step: Step, loader: Any, num_passes: int) -> IndexedPass | StreamedPass:

@@ -131,7 +131,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
             variable.assign(value)
 
     def save_weights(self, path: Path | str) -> None:
-        """Write the values of `weights` to a file, HDF5, whole or not at all."""
+        """Write the values of `weights` to a file of any name, whole or not at all."""
         write_weights(Path(path), self.get_weights())
 
     def load_weights(self, path: Path | str) -> None:
@@ -141,7 +141,8 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
             ValueError: the file is none of those, is damaged, or is of another model; then
                 nothing is changed.
         """
-        self.set_weights(read_weights(Path(path)))
+        weights, _ = read_weights(Path(path))
+        self.set_weights(weights)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the parts with their variables' shapes and numbers of parameters."""

@@ -1,40 +1,47 @@
-"""A model's weights in a file: HDF5, an array for each, in order."""
+"""Arrays and what belongs to them in a file, with a checksum over all of it."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from tfd2l.files import write_whole
+
 Array = np.ndarray[Any, Any]
-FORMAT = "tfd2l weights 1"
+# The first line of a file, before the checksum. An npz follows, NumPy's own format.
+FORMAT = b"tfd2l weights 1 sha256:"
 
 
-def write_weights(path: Path, weights: Sequence[Array]) -> None:
+def write_weights(path: Path, weights: Sequence[Array], about: Any = None) -> None:
     """Write arrays to a file, which appears whole or not at all.
+
+    Args:
+        path: the file.
+        weights: of any shapes and of NumPy's own dtypes.
+        about: JSON values to keep with them.
 
     Raises:
         OSError: it can't be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with h5py.File(draft, "w") as file:
-            file.attrs["format"] = FORMAT
-            for index, array in enumerate(weights):
-                # The checksum makes a flipped byte an error when the file is read.
-                chunked = {"chunks": True, "fletcher32": True} if array.size else {}
-                file.create_dataset(f"{index:05d}", data=array, **(chunked if array.ndim else {}))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    arrays = {f"{index:05d}": np.asarray(array) for index, array in enumerate(weights)}
+    np.savez(buffer, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    content = buffer.getvalue()
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    write_whole(path, FORMAT + checksum + b"\n" + content)
 
 
-def read_weights(path: Path) -> list[Array]:
-    """The arrays of a file that `write_weights` wrote, in order.
+def read_weights(path: Path) -> tuple[list[Array], Any]:
+    """The arrays of a file that `write_weights` wrote, in order, and what was kept with them.
+
+    Nothing of the file is interpreted before its checksum has been found right, and then only as
+    numbers and JSON, never as code.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,12 +49,14 @@ def read_weights(path: Path) -> list[Array]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of weights {str(path)!r}.")
-    try:
-        with h5py.File(path) as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError("it was not written by save_weights of a tfd2l model")
-            return [file[name][()] for name in sorted(file)]
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    first, _, content = path.read_bytes().partition(b"\n")
+    if not first.startswith(FORMAT):
+        raise ValueError(f"{str(path)!r} is no file of weights; save_weights writes such files.")
+    if first.removeprefix(FORMAT) != hashlib.sha256(content).hexdigest().encode():
         raise ValueError(
-            f"{str(path)!r} can't be read as weights: {error}. Save them anew with save_weights."
-        ) from error
+            f"{str(path)!r} is damaged: its checksum is not that of its content. Take another "
+            "copy of it, or save the weights anew."
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        about = json.loads(file["about"].item())
+        return [file[name] for name in sorted(file.files) if name != "about"], about

@@ -62,7 +62,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
             parameters, _ = step(parameters, order[num_full * size :], X, y)
         return parameters, losses
 
-    @jax.jit
+    @partial(jax.jit)
     def validate(parameters: Parameters, X: Any, y: Any) -> Any:
         batch = prepared(X, y)
         loss = loss_of(parameters, *batch)

@@ -14,7 +14,7 @@ from zoo import LR, ZOO, Array
 import tfd2l as d2l
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.checkpoint import load_checkpoint, save_checkpoint
+from tfd2l.checkpoint import checkpoints, save_checkpoint
 from tfd2l.checks import classifier_checks
 from tfd2l.export import export_classifier
 from tfd2l.publish import publish
@@ -125,28 +125,60 @@ def test_weights_that_were_saved_give_the_same_answers(
     np.testing.assert_array_equal(other(X), model(X))
 
 
-@each
-def test_a_checkpoint_goes_on_as_the_model_would_have(
-    name: str, images: Images, tmp_path: Path
-) -> None:
-    def step(model: d2l.Classifier, optimizer: Any) -> None:
-        """One more step, in inference: what dropout would draw is no part of a checkpoint here."""
-        X, y = prepared(images)
-        with tf.GradientTape() as tape:
-            loss = model.loss(model(X), y)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+class StopError(Exception):
+    """Ends a fit."""
 
-    model, trainer = fresh(name), d2l.Trainer(1)
-    trainer.fit(model, SomeImages(images, 33))
-    path = save_checkpoint(tmp_path, model, trainer.optim, 1)
-    other, other_trainer = ZOO[name].make(), d2l.Trainer(1)
-    other_trainer.fit(other, SomeImages(images, 33))
-    assert load_checkpoint(path, other, other_trainer.optim) == 1
-    step(model, trainer.optim)
-    step(other, other_trainer.optim)
-    for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
+
+class StopAt(d2l.Callback):
+    """Writes a checkpoint at a step of the second epoch, or at its end, and ends the fit there."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder, self.step = folder, step
+
+    def stop(self, trainer: d2l.Trainer) -> None:
+        save_checkpoint(self.folder, trainer.model, trainer.optim, trainer.state())
+        raise StopError
+
+    def on_train_steps(self, trainer: d2l.Trainer, call: Any) -> None:
+        if (trainer.epoch, trainer.steps_of_epoch) == (1, self.step):
+            self.stop(trainer)
+
+    def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+        if (trainer.epoch, self.step) == (1, 0):
+            self.stop(trainer)
+
+
+# For each model one of these: at the end of an epoch, before the smaller last batch, eagerly.
+CUTS: list[tuple[int, dict[str, Any]]] = [
+    (0, {}),
+    (2, {"jit_compile": True}),
+    (1, {"run_eagerly": True}),
+]
+    (0, {}),
+    (2, {"jit_compile": True}),
+    (1, {"run_eagerly": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "cut"), [(name, n % 3) for n, name in enumerate(ZOO)])
+def test_a_fit_that_was_cut_goes_on_to_the_very_same_end(
+    name: str, cut: int, images: Images, tmp_path: Path
+) -> None:
+    step, mode = CUTS[cut]
+    data = SomeImages(images, 33)
+    model, trainer = fresh(name), d2l.Trainer(3, steps_per_call=1, **mode)
+    whole = trainer.fit(model, data)
+    with pytest.raises(StopError):
+        d2l.Trainer(3, steps_per_call=1, callbacks=[StopAt(tmp_path, step)], **mode).fit(
+            fresh(name), data
+        )
+    other = ZOO[name].make()
+    history = d2l.Trainer(3, **mode).fit(other, data, checkpoints(tmp_path)[0])
+    for column in set(whole) - {"seconds"}:
+        assert history[column] == whole[column], column
+    for one, same in zip(model.variables, other.variables, strict=True):
         np.testing.assert_array_equal(same, one)
+    assert other.board.data == model.board.data
 
 
 @each

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
-from tfd2l.checkpoint import CheckpointError, latest_checkpoint, load_checkpoint, save_checkpoint
+from tfd2l.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
 from tfd2l.checks import regressor_checks
 from tfd2l.export import export_regressor
 from tfd2l.publish import publish
@@ -156,19 +156,19 @@ def test_a_checkpoint_brings_back_weights_and_epoch(
     model = fresh(name)
     trainer = d2l.Trainer(1)
     trainer.fit(model, data_for(name, images))
-    path = save_checkpoint(tmp_path, model, trainer.optim, 1)
+    path = save_checkpoint(tmp_path, model, trainer.optim, trainer.state())
     other = MODELS[name]()
     other_trainer = d2l.Trainer(1)
     other_trainer.fit(other, data_for(name, images))
-    assert latest_checkpoint(tmp_path) == path
-    assert load_checkpoint(path, other, other_trainer.optim) == 1
+    assert checkpoints(tmp_path) == [path]
+    assert load_checkpoint(path, other, other_trainer.optim)["epoch"] == 1
     for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    path = save_checkpoint(tmp_path, d2l.MLPScratch(4, 3, 2, lr=0.1), None, 1)
-    with pytest.raises(CheckpointError, match=r"can't be read into LinearRegressionScratch"):
+    path = save_checkpoint(tmp_path, d2l.MLPScratch(4, 3, 2, lr=0.1), None, {"epoch": 1, "step": 0})
+    with pytest.raises(CheckpointError, match="of a MLPScratch with other variables: number 0"):
         load_checkpoint(path, d2l.LinearRegressionScratch(2, lr=0.1))
     with pytest.raises(CheckpointError, match="can't be read"):
         load_checkpoint(tmp_path / "none", d2l.MLPScratch(4, 3, 2, lr=0.1))

@@ -335,6 +335,9 @@ ZOO: dict[str, Entry] = {
     "Keras dropout": Entry(
         lambda: d2l.DropoutMLP(10, 12, 12, 0.5, 0.5, lr=LR), None, same_in_xla=False
     ),
+    "dropout from scratch": Entry(
+        lambda: d2l.DropoutMLPScratch(10, 12, 12, 0.5, 0.5, lr=LR), None, same_in_xla=False
+    ),
     "softmax-scratch": Entry(lambda: d2l.SoftmaxRegressionScratch(784, 10, lr=LR), dense_net),
     "softmax": Entry(lambda: d2l.SoftmaxRegression(10, lr=LR), dense_net),
     "mlp-scratch": Entry(lambda: d2l.MLPScratch(784, 10, 16, lr=LR), dense_net),

@@ -90,7 +90,7 @@ def test_the_run_directory_has_all_that_is_promised(finished: Path) -> None:
         for value in event.summary.value
     }
     assert logged[2, "val_acc"] == pytest.approx(metrics["val_acc"][1])
-    assert (directory / "checkpoints" / "epoch-00002.index").exists()
+    assert (directory / "checkpoints" / "epoch-00002.step-0000000").exists()
     assert not list(directory.rglob(".*"))
 
 
@@ -232,6 +232,6 @@ def test_ctrl_c_keeps_the_epochs_so_far(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert process.returncode == 130
-    assert errors == "interrupted; the epochs so far are in run\n"
+    assert errors == "interrupted by SIGINT; go on with --resume run\n"
     assert len(pd.read_csv(metrics)) >= 1
     assert not (tmp_path / "savedmodels").exists()

@@ -114,9 +114,6 @@ def test_shuffled_epochs_have_fresh_orders_that_all_modes_share(mode: str) -> No
             return batch
 
     class Keep(d2l.Callback):
-        def on_train_steps(self, trainer: d2l.Trainer, steps: Any) -> None:
-            pass
-
         def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
             seen.append(row["train_first_x"])
 

@@ -87,15 +87,16 @@ class DropoutMLPScratch(Classifier):
         self.lin1 = keras.layers.Dense(num_hiddens_1, activation="relu")
         self.lin2 = keras.layers.Dense(num_hiddens_2, activation="relu")
         self.lin3 = keras.layers.Dense(num_outputs)
+        self.seed = keras.random.SeedGenerator()
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 -> (n, num_outputs) float32."""
         H1 = self.lin1(tf.reshape(X, (-1, math.prod(X.shape[1:]))))
         if self.training:
-            H1 = functional.dropout_layer(H1, self.dropout_1)
+            H1 = functional.dropout_layer(H1, self.dropout_1, self.seed)
         H2 = self.lin2(H1)
         if self.training:
-            H2 = functional.dropout_layer(H2, self.dropout_2)
+            H2 = functional.dropout_layer(H2, self.dropout_2, self.seed)
         return self.lin3(H2)
 
 
