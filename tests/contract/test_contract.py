@@ -154,10 +154,6 @@ CUTS: list[tuple[int, dict[str, Any]]] = [
     (2, {"jit_compile": True}),
     (1, {"run_eagerly": True}),
 ]
-    (0, {}),
-    (2, {"jit_compile": True}),
-    (1, {"run_eagerly": True}),
-]
 
 
 @pytest.mark.parametrize(("name", "cut"), [(name, n % 3) for n, name in enumerate(ZOO)])
