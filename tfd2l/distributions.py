@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import operator
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
 
 import numpy as np
 import tensorflow as tf
@@ -31,15 +33,22 @@ class Multinomial:
         values = np.asarray(probs, np.float32)
         if values.ndim != 1 or not (values >= 0).all() or not 0 < values.sum() < np.inf:
             raise ValueError(
-                f"probs must be (q,), none below 0, not all 0; got {values.tolist()!r}."
+                f"probs must be (q,), finite, none below 0, not all 0; got {values.tolist()!r}."
             )
-        if int(total_count) != total_count or total_count < 1:
+        if not float(total_count).is_integer() or total_count < 1:
             raise ValueError(f"total_count must be a whole number above 0; got {total_count!r}.")
         self.total_count, self.probs = int(total_count), tf.constant(values / values.sum())
 
-    def sample(self, sample_shape: int | tuple[int, ...] = ()) -> tf.Tensor:
-        """Draw: sample_shape + (q,) float32 counts, which sum to `total_count` each."""
-        shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
+    def sample(self, sample_shape: SupportsIndex | Sequence[SupportsIndex] = ()) -> tf.Tensor:
+        """Draw: sample_shape + (q,) float32 counts, which sum to `total_count` each.
+
+        Raises:
+            ValueError: a size below 0.
+        """
+        sizes = [sample_shape] if isinstance(sample_shape, SupportsIndex) else sample_shape
+        shape = tuple(map(operator.index, sizes))
+        if min(shape, default=0) < 0:
+            raise ValueError(f"sample_shape has sizes of at least 0; got {sample_shape!r}.")
         outcomes, samples = int(self.probs.shape[0]), math.prod(shape)
         draws = tf.random.categorical(
             tf.math.log(self.probs)[tf.newaxis], samples * self.total_count, dtype=tf.int32
