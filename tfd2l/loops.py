@@ -71,8 +71,10 @@ class IndexedPass:
             count = rate.steps_in_a_call()
             if most is not None:
                 count = min(count, most - done % most)
-            finished = done + count >= data.num_full
-            stop = data.num_full if finished else done + count
+            stop = min(done + count, data.num_full)
+            # The smaller last batch goes along, unless a stop before it was asked for.
+            pause = most is not None and data.tail_size and done < stop and stop % most == 0
+            finished = stop == data.num_full and not pause
             started_s = time.monotonic()
             looped, tail = self._loop(finished, xla)(order, tf.constant(done), tf.constant(stop))
             values = looped.numpy()[done:stop]

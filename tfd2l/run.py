@@ -71,7 +71,7 @@ class RunDirectory(Callback):
                 f"nothing is overwritten; choose a new one with --run-dir, or go on with a run by "
                 "--resume."
             )
-        self._events = tf.summary.create_file_writer(str(path / "tensorboard"))
+        self._events: Any = None
 
     def write_config(self, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """Write `config.json`: settings, what data, which versions, when."""
@@ -121,6 +121,8 @@ class RunDirectory(Callback):
         # First what a resumed run starts from, then what it can write again.
         self.keep(trainer)
         self.write_metrics(trainer.history)
+        if self._events is None:
+            self._events = tf.summary.create_file_writer(str(self.path / "tensorboard"))
         with self._events.as_default(step=trainer.epoch + 1):
             for name, value in row.items():
                 if name != "epoch":
