@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pandas as pd
 import pytest
 
 import tfd2l as d2l
+from tfd2l.checkpoint import checkpoints, load_checkpoint
 from tfd2l.run import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
 
 
@@ -51,8 +55,6 @@ def test_runs_of_one_second_get_directories_of_their_own(tmp_path: Path) -> None
 
 
 def test_the_last_checkpoint_holds_the_weights_of_the_end(tmp_path: Path) -> None:
-    from tfd2l.checkpoint import checkpoints, load_checkpoint
-
     run = RunDirectory(tmp_path / "run")
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     model, other = (d2l.LinearRegressionScratch(2, lr=0.03) for _ in range(2))
@@ -60,3 +62,60 @@ def test_the_last_checkpoint_holds_the_weights_of_the_end(tmp_path: Path) -> Non
     latest = checkpoints(run.path / "checkpoints")[0]
     assert load_checkpoint(latest, other)["epoch"] == 2
     np.testing.assert_array_equal(model.w, other.w)
+
+
+def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
+    program = "import sys; from pathlib import Path; from tfd2l.run import RunDirectory\n" + (
+        "run = RunDirectory(Path(sys.argv[1])); print('taken', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "taken\n"
+        with pytest.raises(RunError, match="another process is at work in the run's directory"):
+            RunDirectory(tmp_path / "run")
+        process.kill()
+    # The lock ends with its process, however that ended.
+    RunDirectory(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    run = RunDirectory(tmp_path / "run")
+    d2l.Trainer(2, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    latest, before = checkpoints(run.path / "checkpoints")
+    content = bytearray(latest.read_bytes())
+    content[300] ^= 1
+    latest.write_bytes(content)
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == before
+    assert len(said) == 1
+    assert "passed over" in said[0]
+    assert latest.name in said[0]
+
+
+def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.write_config({}, {"name": "FashionMNIST", "sha256": {"a": "1"}, "source": "here"})
+    run.check_data({"name": "FashionMNIST", "sha256": {"a": "1"}, "source": "elsewhere"})
+    with pytest.raises(RunError, match="began with other data"):
+        run.check_data({"name": "FashionMNIST", "sha256": {"a": "2"}, "source": "here"})
+
+
+def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    trainer = d2l.Trainer(1)
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
+    for epoch in range(1, 8):
+        trainer.history = {"val_acc": accuracies[:epoch]}
+        trainer._completed = epoch
+        run.keep(trainer)
+    kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]
+    assert kept == [7, 6, 5, 2]
