@@ -58,19 +58,17 @@ class RunDirectory(Callback):
             self.record = read_record(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                # Before the lock too, whose file would be something new in a stranger's directory.
+                self._refuse_content()
             self._lock()
-            taken = next((entry for entry in path.iterdir() if entry.name != LOCK_FILE), None)
+            if not resume:
+                self._refuse_content()
         except OSError as error:
             raise RunError(
                 f"the run's directory {str(path)!r} can't be made or read: {error.strerror}; "
                 "choose another with --run-dir."
             ) from error
-        if taken is not None and not resume:
-            raise RunError(
-                f"the run's directory {str(path)!r} is not empty (it has {taken.name!r}), and "
-                f"nothing is overwritten; choose a new one with --run-dir, or go on with a run by "
-                "--resume."
-            )
         self._events: Any = None
 
     def write_config(self, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
@@ -147,6 +145,15 @@ class RunDirectory(Callback):
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found
+
+    def _refuse_content(self) -> None:
+        taken = next((entry for entry in self.path.iterdir() if entry.name != LOCK_FILE), None)
+        if taken is not None:
+            raise RunError(
+                f"the run's directory {str(self.path)!r} is not empty (it has {taken.name!r}), and "
+                "nothing is overwritten; choose a new one with --run-dir, or go on with a run by "
+                "--resume."
+            )
 
     def _lock(self) -> None:
         """Take the directory for this object, as long as it lives."""
