@@ -40,7 +40,7 @@ class IndexedPass:
             tf.TensorSpec((), tf.int64)
         )
         self._traced: dict[int, TracedStep | None] = {}
-        self._loops: dict[tuple[bool, bool], Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
+        self._loops: dict[bool, Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
         self._later_steps = data.num_full * (num_passes - 1)
         # Whether passes go to XLA; None until the second one, for the first is a graph's.
@@ -76,10 +76,11 @@ class IndexedPass:
             pause = most is not None and data.tail_size and done < stop and stop % most == 0
             finished = stop == data.num_full and not pause
             started_s = time.monotonic()
-            looped, tail = self._loop(finished, xla)(order, tf.constant(done), tf.constant(stop))
+            bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
+            looped, tail = self._loop(xla)(order, *bounds)
             values = looped.numpy()[done:stop]
             rate.note(stop - done, time.monotonic() - started_s)
-            yield self._steps(values, tail)
+            yield self._steps(values, tail if finished else [])
             done = stop
 
     def _suits_xla(self) -> bool:
@@ -104,15 +105,19 @@ class IndexedPass:
             self._traced[size] = self._step.trace(spec_of(fetch.structured_outputs))
         return self._traced[size]
 
-    def _loop(self, with_tail: bool, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
-        """Steps [start, stop) on full batches and, `with_tail`, the one on the smaller batch."""
-        if (with_tail, xla) in self._loops:
-            return self._loops[with_tail, xla]
+    def _loop(self, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
+        """Steps [start, stop) on full batches and, `with_tail`, the one on the smaller batch.
+
+        There is one such function for a fit: random operations count their numbers in each function
+        on its own, and how the steps divide into calls depends on how fast the machine is.
+        """
+        if xla in self._loops:
+            return self._loops[xla]
         data, size = self._data, self._data.batch_size
         full, rest = self._traced.get(size), self._traced.get(data.tail_size)
 
         def loop(
-            order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+            order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, with_tail: tf.Tensor
         ) -> tuple[tf.Tensor, list[tf.Tensor]]:
             def body(i: tf.Tensor, stacks: list[Any]) -> tuple[tf.Tensor, list[Any]]:
                 batch = data.fetch(tf.slice(order, [i * size], [size]))
@@ -129,16 +134,21 @@ class IndexedPass:
                     lambda i, _: i < stop, body, (start, stacks), parallel_iterations=1
                 )
             looped = tf.stack([stack.stack() for stack in stacks], axis=1) if stacks else order[:0]
-            if not with_tail or rest is None:
+            if rest is None:
                 return looped, []
-            return looped, rest.function(data.fetch(order[data.num_full * size :]))
+            return looped, tf.cond(
+                with_tail,
+                lambda: list(rest.function(data.fetch(order[data.num_full * size :]))),
+                lambda: [tf.zeros(()) for _ in rest.labels],
+            )
 
         # The step's graph is ready; AutoGraph has nothing to convert here.
         function = tf.function(loop, autograph=False, jit_compile=xla or None)
         index = tf.TensorSpec((), tf.int32)
         order = tf.TensorSpec((data.num_examples,), tf.int32)
-        self._loops[with_tail, xla] = function.get_concrete_function(order, index, index)
-        return self._loops[with_tail, xla]
+        flag = tf.TensorSpec((), tf.bool)
+        self._loops[xla] = function.get_concrete_function(order, index, index, flag)
+        return self._loops[xla]
 
 
 class StreamedPass:

@@ -170,7 +170,7 @@ def kinds_of_loop(trainer: d2l.Trainer) -> set[bool]:
     """Whether the training loops that were made are XLA's."""
     loops = trainer._train_pass
     assert isinstance(loops, IndexedPass)
-    return {xla for _, xla in loops._loops}
+    return {*loops._loops}
 
 
 def test_class_ids_out_of_range_are_refused_and_not_read_as_others() -> None:
