@@ -336,6 +336,7 @@ class Trainer(HyperParameters):
                 raise ValueError(
                     f"{type(model).__name__}.training_step returned None; let it return the loss."
                 )
+            _check_one_number(type(model).__name__, loss)
             scaled = scaled_loss(self.optim, loss)
         variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
@@ -356,3 +357,14 @@ class Trainer(HyperParameters):
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
         return list(self._named)
+
+
+def _check_one_number(name: str, loss: Any) -> None:
+    """Raise ValueError for a loss of several numbers; shape (1,) is one."""
+    shape = tf.convert_to_tensor(loss).shape
+    if shape.num_elements() not in (None, 1):
+        raise ValueError(
+            f"{name}.training_step returned a loss of shape {shape}, whose gradient would be that "
+            "of the sum; return one number, e.g. tf.reduce_mean of the examples' losses, and "
+            "tf.add_n of several penalties."
+        )

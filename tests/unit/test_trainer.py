@@ -491,3 +491,12 @@ def test_mixed_precision_trains_nearly_like_float32(policy: str) -> None:
 def test_plot_without_a_trainer_says_what_is_missing() -> None:
     with pytest.raises(RuntimeError, match="plot needs a trainer"):
         Line().plot("loss", tf.constant(1.0), train=True)
+
+
+def test_a_loss_of_several_numbers_is_refused() -> None:
+    class Several(Line):
+        def training_step(self, batch: Any) -> Any:
+            return tf.stack([super().training_step(batch)] * 3)
+
+    with pytest.raises(ValueError, match=r"Several\.training_step returned a loss of shape \(3,\)"):
+        d2l.Trainer(1).fit(Several(lr=0.01), Data(points(8, 2)))
