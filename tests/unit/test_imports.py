@@ -32,6 +32,7 @@ ALLOWED = {
     "saved_model": set(),
     "warmup": {"saved_model"},
     "errors": set(),
+    "deploy": {"files"},
     "export": {"errors", "saved_model"},
     "verify": {"load_check", "saved_model", "warmup"},
     "checks": {"export", "saved_model", "verify"},
