@@ -162,9 +162,10 @@ class GrpcClient(Predictor):
 def _import_stubs() -> tuple[Any, Any]:
     """The modules `grpc` and `tensorflow_serving.apis`."""
     try:
+        grpc = importlib.import_module("grpc")
         for name in ("get_model_metadata_pb2", "predict_pb2", "prediction_service_pb2_grpc"):
             importlib.import_module(f"tensorflow_serving.apis.{name}")
-        return importlib.import_module("grpc"), importlib.import_module("tensorflow_serving.apis")
+        return grpc, importlib.import_module("tensorflow_serving.apis")
     except ImportError as error:
         raise ServingError(
             f"the gRPC client needs the extra tfd2l[grpc]; {error}. Install it: "
