@@ -25,6 +25,7 @@ ALLOWED = {
     "history": set(),
     "loaders": set(),
     "load_check": set(),
+    "quiet": set(),
     "saved_model": set(),
     "warmup": {"saved_model"},
     "export": {"saved_model"},
