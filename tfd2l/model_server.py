@@ -60,7 +60,8 @@ def run_model_server(program: str, models: Mapping[str, Path], *, port: int, pol
 
 def _run(command: Sequence[str]) -> int:
     """Run a program that gets this process's signals."""
-    process, received = None, list[int]()
+    process: subprocess.Popen[bytes] | None = None
+    received: list[int] = []
 
     def hand_on(number: int, frame: object) -> None:
         received.append(number)

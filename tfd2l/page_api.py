@@ -23,6 +23,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -76,10 +77,13 @@ class PageApi:
         """Answer a request.
 
         Raises:
-            RestError: 400 or 403.
-            werkzeug.exceptions.HTTPException: 404, 405 or 413.
+            RestError: 400, 403 or 404.
+            werkzeug.exceptions.HTTPException: 405 or 413.
         """
-        endpoint, _ = _ROUTES.bind("localhost").match(request.path, request.method)
+        try:
+            endpoint, _ = _ROUTES.bind("localhost").match(request.path, request.method)
+        except NotFound:
+            refuse(f"nothing is at {request.path[:100]!r}", 404)
         self._refuse_others(request)
         response: Response = getattr(self, f"_{endpoint}")(request)
         response.headers.update(_HEADERS)

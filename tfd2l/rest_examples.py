@@ -25,6 +25,7 @@ from tfd2l.json_values import (
 __all__ = ["examples_of"]
 
 _LARGEST_INT64 = 2**63 - 1
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
 def examples_of(document: Mapping[str, Any]) -> np.ndarray[Any, Any]:
@@ -97,6 +98,6 @@ def _float32(name: str, value: float) -> float:
         wide = float(value)
     except OverflowError:
         refuse(f"JSON Parse error: a number of feature {shown(name)} is too big for a double")
-    if np.isfinite(wide) and abs(wide) > np.finfo(np.float32).max:
+    if np.isfinite(wide) and abs(wide) > _LARGEST_FLOAT:
         refuse(f"Feature: {shown(name)} has {wide}, which is no float without loss of precision")
     return wide
