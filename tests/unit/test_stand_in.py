@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
@@ -134,18 +135,30 @@ def test_a_bug_is_logged_and_answered_with_500(
     assert record.exc_info is not None
 
 
-MODELS = st.sampled_from(["linear", "clothes", "none", "a%2Fb", "%", "%ff", "é", " ", ""])
+def mostly(good: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Odd parts, so few that other parts are reached too."""
+    return st.integers(0, 4).flatmap(lambda number: odd if number == 0 else good)
+
+
+MODELS = mostly(
+    st.sampled_from(["linear", "clothes"]), st.sampled_from(["none", "a%2Fb", "%", "%ff", "é", ""])
+)
 NUMBERS = st.sampled_from(["1", "01", "2", "-1", "x", "9" * 18, "9" * 30, ""])
-VERSIONS = st.just("") | st.builds(
-    "/{}/{}".format, st.sampled_from(["versions", "labels", "version"]), NUMBERS
+VERSIONS = mostly(
+    st.sampled_from(["", "/versions/1"]),
+    st.builds("/{}/{}".format, st.sampled_from(["versions", "labels", "version"]), NUMBERS),
 )
-ENDS = st.sampled_from(
-    [":predict", ":classify", ":regress", ":Predict", ":", "/metadata", "", "?a=1", "/", "#x"]
+ENDS = mostly(
+    st.sampled_from([":predict", ":classify", ":regress"]),
+    st.sampled_from([":Predict", ":", "/metadata", "", "?a=1", "/", "#x"]),
 )
-PATHS = st.builds("/v1/models/{}{}{}".format, MODELS, VERSIONS, ENDS) | st.sampled_from(
-    ["/v1", "/v1/", "/V1/x", "/v1/models", "/v1/models/linear:predict/", "//v1/models/linear", "/x"]
+PATHS = mostly(
+    st.builds("/v1/models/{}{}{}".format, MODELS, VERSIONS, ENDS),
+    st.sampled_from(["/v1", "/v1/", "/V1/x", "/v1/models", "/v1/models/linear", "//v1/models"]),
 )
-METHODS = st.sampled_from(["POST"] * 6 + ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+METHODS = mostly(
+    st.just("POST"), st.sampled_from(["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+)
 LEAVES = (
     st.none()
     | st.booleans()
@@ -162,27 +175,37 @@ LARGE: dict[str, Any] = {
     "two images": IMAGES[:2].tolist(),
     "a row too few": [[0] * 28] * 27,
     "too light": [[256] * 28] * 28,
+    "bytes": {"b64": base64.b64encode(IMAGES[0].tobytes()).decode()},
 }
-INPUTS = st.recursive(
-    LEAVES | FEATURES | st.sampled_from([*LARGE]),
+ODD = st.recursive(
+    LEAVES,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["features", "image", "inputs", "b64", "x"]), inner, max_size=2
-        )
+        | st.dictionaries(st.sampled_from(["features", "image", "inputs", "x"]), inner, max_size=2)
     ),
     max_leaves=6,
 )
-DOCUMENTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "signature_name": st.sampled_from(["serving_default", "regress", "classify", "", "x"])
-        | LEAVES,
-        "instances": INPUTS | st.lists(FEATURES, min_size=1, max_size=3),
-        "inputs": INPUTS,
-        "examples": INPUTS | st.lists(st.dictionaries(st.just("features"), FEATURES), max_size=2),
-        "context": INPUTS,
-    },
+VALUES = mostly(FEATURES | st.sampled_from([*LARGE]), ODD)
+NAMED = st.dictionaries(st.sampled_from(["features", "image", "inputs"]), VALUES, max_size=2)
+ROWS = mostly(st.lists(VALUES | NAMED, max_size=3), ODD)
+SIGNATURES = mostly(
+    st.sampled_from(["serving_default", "regress", "classify", ""]), st.just("x") | LEAVES
+)
+
+
+def document_of(signature: Any, key: str, value: Any, other: dict[str, Any]) -> dict[str, Any]:
+    return {"signature_name": signature, key: value} | other
+
+
+DOCUMENTS = mostly(
+    st.builds(
+        document_of,
+        SIGNATURES,
+        st.sampled_from(["instances", "inputs", "examples"]),
+        ROWS | NAMED,
+        mostly(st.just({}), st.dictionaries(st.sampled_from(["context", "inputs", "x"]), ROWS)),
+    ),
+    ODD,
 )
 
 
@@ -194,17 +217,17 @@ def encoded(document: Any) -> bytes:
     return text.encode()
 
 
-TEXTS = (
-    DOCUMENTS.map(encoded)
-    | st.binary(max_size=50)
-    | st.text(max_size=50).map(lambda text: text.encode("utf-8", "surrogatepass"))
+TEXTS = mostly(
+    DOCUMENTS.map(encoded),
+    st.binary(max_size=50)
+    | st.text(max_size=50).map(lambda text: text.encode("utf-8", "surrogatepass")),
 )
 
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
     """JSON, nearly JSON, or anything."""
-    text = draw(TEXTS)
+    text: bytes = draw(TEXTS)
     if text and draw(st.integers(0, 4)) == 0:
         start = draw(st.integers(0, len(text) - 1))
         text = text[:start] + draw(st.binary(max_size=3)) + text[start + draw(st.integers(0, 3)) :]
@@ -219,24 +242,11 @@ def test_any_request_is_answered_with_a_status_of_the_server_and_json(
 ) -> None:
     target = {"REQUEST_URI": path.encode().decode("latin-1"), "PATH_INFO": "/nowhere"}
     response = client.open("/", method=method, data=body, environ_overrides=target)
-    assert response.status_code in ((200, 400, 404) if path != "/x" else (404,))
+    assert response.status_code in (200, 400, 404)
     assert response.content_type == "application/json"
     if method == "HEAD":
         return
     if response.status_code == 200:
         json.loads(response.get_data())
     else:
-        assert error_of(response)
-
-
-@pytest.mark.slow
-@hypothesis.settings(max_examples=1000)
-@given(st.sampled_from(["linear:regress", "linear:predict", "clothes:classify"]), DOCUMENTS)
-def test_any_json_is_answered_with_200_or_400(
-    client: Client, target: str, document: dict[str, Any]
-) -> None:
-    document = {"signature_name": target.partition(":")[2].replace("predict", "")} | document
-    response = client.post(f"/v1/models/{target}", data=encoded(document))
-    assert response.status_code in (200, 400), response.get_data()
-    if response.status_code == 400:
         assert error_of(response)
