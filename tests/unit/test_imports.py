@@ -29,6 +29,7 @@ ALLOWED = {
     "history": set(),
     "loaders": set(),
     "load_check": set(),
+    "quiet": set(),
     "saved_model": set(),
     "warmup": {"saved_model"},
     "errors": set(),
