@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FilePayload, Page, sync_playwright
 from standins import LABELS, Scratch, preprocess
 
 from tfd2l.export import export_classifier
@@ -22,7 +22,7 @@ from tfd2l.export import export_classifier
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="needs Chromium; on Debian: apt-get install chromium"),
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium"),
 ]
 ROOT = Path(__file__).parents[2]
 # The server's own tests are elsewhere; here it only has to answer.
@@ -30,10 +30,15 @@ ANSWER_MS = 20_000
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def model() -> Scratch:
+    return Scratch()
+
+
+@pytest.fixture(scope="module")
+def address(model: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     base = tmp_path_factory.mktemp("models")
     (base / "scratch").mkdir()
-    export_classifier(Scratch(), base / "scratch" / "1", labels=LABELS, preprocess=preprocess)
+    export_classifier(model, base / "scratch" / "1", labels=LABELS, preprocess=preprocess)
     command = [sys.executable, "-m", "tfd2l.serve", str(base), "--stand-in", "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -72,7 +77,7 @@ def page(browser: Any, address: str) -> Iterator[Page]:
     assert not problems
 
 
-def png(pixels: np.ndarray[Any, Any]) -> dict[str, Any]:
+def png(pixels: np.ndarray[Any, Any]) -> FilePayload:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
     return {"name": "image.png", "mimeType": "image/png", "buffer": file.getvalue()}
@@ -86,13 +91,15 @@ def seen(page: Page) -> np.ndarray[Any, Any]:
     return np.array(values, np.uint8).reshape(28, 28, 4)[..., 0]
 
 
-def test_an_image_file_is_shown_as_the_model_sees_it_with_all_probabilities(page: Page) -> None:
+def test_an_image_file_is_shown_as_the_model_sees_it_with_all_probabilities(
+    page: Page, model: Scratch
+) -> None:
     pixels = np.zeros((28, 28), np.uint8)
     pixels[4:24, 8:20] = np.random.default_rng(0).integers(60, 256, (20, 12))
     page.set_input_files("#file", png(pixels))
     page.wait_for_selector("#answer", state="visible")
     np.testing.assert_array_equal(seen(page), pixels)
-    logits = np.asarray(Scratch().logits(preprocess(pixels[None])))[0].astype(np.float64)
+    logits = np.asarray(model.logits(preprocess(pixels[None])))[0].astype(np.float64)
     powers = np.exp(logits - logits.max())
     shares = powers / powers.sum()
     rows = [row.split("\t") for row in page.inner_text("#bars").replace("\n", "").split("%")]
