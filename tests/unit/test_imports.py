@@ -48,6 +48,10 @@ ALLOWED = {
     "progress": {"callback", "step", "trainer"},
     "run": {"callback", "checkpoint", "trainer"},
     "report": {"plotting", "trainer"},
+    "deployment.served": set(),
+    "deployment.texts": {"deployment.served"},
+    "deployment.files": {"deployment.served"},
+    "deploy": {"deployment.files", "deployment.served", "deployment.texts"},
 }  # fmt: skip
 PIPELINES = {
     "batching": set(),
