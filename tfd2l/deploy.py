@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ Write, beside the models, what starts TensorFlow Serving for them: its configura
 for one machine and a kubernetes.yaml for several. Called again, it brings the files up to date and
 keeps those that were edited. It does not remember the flags of an earlier call.
 """
+# The server reads the first three, which are in kubernetes.yaml as well.
+CONFIGURATION = ("models.config", "batching_parameters.txt", "monitoring.config")
+FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
 _DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 # Versions of a model: its name and their numbers.
 Versions = tuple[str, tuple[int, ...]]
@@ -68,19 +72,20 @@ def deploy(
         DeployError: an edited file is no text, or can't go into `kubernetes.yaml`.
         OSError: a file can't be read or written.
     """
-    wanted = {
-        name: with_header(name, text) for name, text in configuration(models, settings).items()
+    # All is read before anything is written.
+    edited = {name: edited_text(directory / name) for name in FILES}
+    if force:
+        edited = dict.fromkeys(FILES)
+    wanted = configuration(models, settings)
+    wanted["compose.yaml"] = compose(models, settings)
+    wanted = {name: with_header(name, text) for name, text in wanted.items()}
+    used = {
+        name: wanted[name] if text is None else text
+        for name, text in edited.items()
+        if name in CONFIGURATION
     }
-    config = {
-        name: (None if force else edited_text(directory / name)) or text
-        for name, text in wanted.items()
-    }
-    yaml = {
-        "compose.yaml": compose(models, settings),
-        "kubernetes.yaml": kubernetes(models, settings, config),
-    }
-    wanted |= {name: with_header(name, text) for name, text in yaml.items()}
-    return {name: settle(directory / name, text, force=force) for name, text in wanted.items()}
+    wanted["kubernetes.yaml"] = with_header("kubernetes.yaml", kubernetes(models, settings, used))
+    return {name: settle(directory / name, wanted[name], edited[name]) for name in FILES}
 
 
 def _report(directory: Path, models: Sequence[ServedModel], outcomes: Mapping[str, str]) -> None:
@@ -93,11 +98,12 @@ def _report(directory: Path, models: Sequence[ServedModel], outcomes: Mapping[st
     for model in models:
         which = f"the last {model.keep} versions" if model.keep > 1 else "the last version"
         if model.versions:
-            which = f"only version {', '.join(map(str, model.versions))}"
+            which = f"only {', '.join(map(str, model.versions))}"
         labels = "".join(f"; {label} is {version}" for label, version in model.labels.items())
         print(f"serves {model.name}: {which}{labels}")
-    print(f"start  docker compose -f {directory / 'compose.yaml'} up -d --wait")
-    print(f"   or  kubectl apply -f {directory / 'kubernetes.yaml'}")
+    compose_file, kubernetes_file = (shlex.quote(str(directory / name)) for name in FILES[3:])
+    print(f"start  docker compose -f {compose_file} up -d --wait")
+    print(f"   or  kubectl apply -f {kubernetes_file}")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,14 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     compose_group = parser.add_argument_group("Compose")
     for protocol in ("rest", "grpc"):
         _add(compose_group, f"{protocol}-port", "of this machine", _whole(1, 65535))
-    # A service's name begins with a letter.
-    label, name = (
+    _add(
+        parser, "name", "of the Compose project and of what Kubernetes gets",
+        # The name of a Service begins with a letter.
         _like(f"(?=[a-z]){_DNS_LABEL}", "a DNS label", 63),
-        rf"{_DNS_LABEL}(\.{_DNS_LABEL})*",
-    )
-    _add(parser, "name", "of the Compose project and of what Kubernetes gets", label)
+    )  # fmt: skip
     cluster = parser.add_argument_group("Kubernetes")
-    _add(cluster, "claim", "PersistentVolumeClaim with the models", _like(name, "a DNS name", 253))
+    _add(
+        cluster, "claim", "PersistentVolumeClaim with the models",
+        _like(rf"{_DNS_LABEL}(\.{_DNS_LABEL})*", "a DNS name", 253),
+    )  # fmt: skip
     _add(cluster, "replicas", "servers", _whole(1, 1000))
     return parser
 

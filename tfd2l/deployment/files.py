@@ -34,23 +34,22 @@ def edited_text(path: Path) -> str | None:
     return None if header == f"{_HEADER}{_checksum(below)}" else text
 
 
-def settle(path: Path, text: str, *, force: bool = False) -> str:
+def settle(path: Path, text: str, edited: str | None) -> str:
     """Write a file unless it was edited; then write beside it what it would be, if that is new.
 
     Args:
         path: the file; what is beside it has `.new` added to the name.
         text: by `with_header`.
-        force: write over an edited file too.
+        edited: what `edited_text` says of the file; None to write over whatever is there.
 
     Returns:
         What was done, in a few words.
 
     Raises:
-        DeployError: there is a file of that name that is no text.
+        DeployError: there is a file of one of the names that is no text.
         OSError: a file can't be read or written.
     """
     proposal = path.with_name(f"{path.name}.new")
-    edited = None if force else edited_text(path)
     # The line that the edited file still has from the text it once was.
     if edited is not None and text.splitlines()[0] not in edited.splitlines():
         _write(proposal, text)

@@ -97,7 +97,8 @@ def choose(
         versions = sorted({*pins.get(name, labelled.values())})
         if missing := sorted({*versions, *labelled.values()} - {*there}):
             raise DeployError(
-                f"{name} has no version {_listed(missing)} to pin or label. It has {_listed(there)}"
+                f"{name} has no version {_listed(missing)} to pin or label. It has "
+                f"{_listed(there)}."
             )
         if loose := sorted({*labelled.values()} - {*versions}):
             raise DeployError(
