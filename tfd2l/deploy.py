@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     if flags.rest_port == flags.grpc_port:
         parser.error(f"--rest-port and --grpc-port must differ; got {flags.rest_port} for both")
-    settings = Settings(**{name: getattr(flags, name) for name in Settings.__dataclass_fields__})
+    settings = Settings(**{field.name: getattr(flags, field.name) for field in fields(Settings)})
     try:
         models = choose(
             find_models(flags.directory),

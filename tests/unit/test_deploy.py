@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -101,12 +103,16 @@ def test_an_edited_file_is_kept_and_what_it_would_be_is_written_beside_it(
     assert {path.name for path in models.iterdir()} == {*FILES, "mlp", "softmax"}
 
 
-def test_a_proposal_that_was_edited_is_not_removed(models: Path) -> None:
+def test_a_proposal_that_was_edited_is_left_alone_too(models: Path) -> None:
     deploy(models)
     (models / "compose.yaml").write_text("services: {}\n")
     deploy(models)
-    assert "tensorflow/serving:" in (models / "compose.yaml.new").read_text()
+    before = state(models)
+    assert b"tensorflow/serving:" in before["compose.yaml.new"][1]
+    deploy(models)
+    assert state(models) == before
     (models / "compose.yaml.new").write_text("# my notes\n")
+    assert "so was compose.yaml.new, which may be out of date\n" in run(models).stdout
     deploy(models, "--force")
     assert (models / "compose.yaml.new").read_text() == "# my notes\n"
 
@@ -254,6 +260,16 @@ def test_a_name_that_is_taken_by_a_directory_is_an_error_that_leaves_all_as_it_w
     (models / "kubernetes.yaml").mkdir()
     refused(run(models), "kubernetes.yaml")
     assert state(models) == {}
+
+
+def test_the_calls_in_the_readme_work(models: Path) -> None:
+    add_models(models, {"mlp": [3, 4]})
+    readme = (ROOT / "savedmodels" / "README.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^python -m tfd2l.deploy savedmodels/(.*)$", readme, re.MULTILINE)
+    assert len(calls) == 5
+    for call in calls:
+        ran = run(models, *shlex.split(call, comments=True))
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_help_answers_without_tensorflow_or_numpy() -> None:

@@ -223,11 +223,10 @@ def documents(text: str) -> dict[str, Any]:
 def test_kubernetes_accepts_every_document_and_no_misspelt_one(models: Path) -> None:
     deploy(models, "--name", "null", "--claim", "1.0")
     command = ("kubernetes_validate", "--strict", "-k")
-    for version in ("1.37.0", "1.28.0"):
-        ran = check(*command, version, models / "kubernetes.yaml")
-        assert ran.returncode == 0, ran.stdout
-        passed = re.findall(r"passed for resource (\w+)/null", ran.stdout)
-        assert passed == ["configmap", "deployment", "service", "poddisruptionbudget"]
+    ran = check(*command, "1.37.0", models / "kubernetes.yaml")
+    assert ran.returncode == 0, ran.stdout
+    passed = re.findall(r"passed for resource (\w+)/null", ran.stdout)
+    assert passed == ["configmap", "deployment", "service", "poddisruptionbudget"]
     text = (models / "kubernetes.yaml").read_text()
     (models / "kubernetes.yaml").write_text(text.replace("readOnlyRoot", "readonlyRoot"))
     ran = check(*command, "1.37.0", models / "kubernetes.yaml")

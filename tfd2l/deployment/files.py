@@ -52,7 +52,10 @@ def settle(path: Path, text: str, edited: str | None) -> str:
     proposal = path.with_name(f"{path.name}.new")
     # The line that the edited file still has from the text it once was.
     if edited is not None and text.splitlines()[0] not in edited.splitlines():
-        _write(proposal, text)
+        if edited_text(proposal) is not None:
+            return f"kept, as it was edited; so was {proposal.name}, which may be out of date"
+        if _read(proposal) != text:
+            _write(proposal, text)
         return f"kept, as it was edited; what it would be now is in {proposal.name}"
     if proposal.exists() and edited_text(proposal) is None:
         proposal.unlink()
