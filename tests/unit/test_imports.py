@@ -33,7 +33,6 @@ ALLOWED = {
     "saved_model": set(),
     "warmup": {"saved_model"},
     "errors": set(),
-    "deploy": {"files"},
     "export": {"errors", "saved_model"},
     "verify": {"load_check", "saved_model", "warmup"},
     "checks": {"export", "saved_model", "verify"},
@@ -90,6 +89,10 @@ ALLOWED = {
                       "saved_model"},
     "serving": {"local_model", "predictions", "predictor", "rest"},
     "stand_in": {"json_values", "page_api", "rest_api", "served_models"},
+    "deployment.served": set(),
+    "deployment.texts": {"deployment.served"},
+    "deployment.files": {"deployment.served"},
+    "deploy": {"deployment.files", "deployment.served", "deployment.texts"},
 }  # fmt: skip
 PIPELINES = {
     "batching": set(),
