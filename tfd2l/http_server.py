@@ -11,7 +11,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve_until_signal(
-    application: WSGIApplication, bound: socket.socket, limits: Limits, *, name: str
+    application: WSGIApplication,
+    bound: socket.socket,
+    limits: Limits,
+    *,
+    name: str,
+    ready: Callable[[], None],
 ) -> int:
     """Answer requests until SIGTERM or SIGINT, then finish those that are running.
 
@@ -89,6 +94,7 @@ def serve_until_signal(
         bound: from `bind`; it is closed in the end.
         limits: what clients may ask.
         name: for the header `Server`.
+        ready: is called when clients can connect.
 
     Returns:
         The signal's number.
@@ -110,6 +116,7 @@ def serve_until_signal(
     )
     server.channel_class = _Channel
     with _signals(server) as received:
+        ready()
         while not received:
             _turn(server)
         _finish(server)

@@ -155,11 +155,16 @@ def _run_stand_in(flags: argparse.Namespace, bound: socket.socket) -> int:
         application = StandIn(models, page, max_body_bytes=limits.body_bytes)
         host, port = bound.getsockname()[:2]
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        # Whoever reads the line may send at once; until the loop runs, requests wait.
-        bound.listen()
-        print(f"serving at {where}: {STAND_IN}, not the real one", flush=True)
         with models.watching(flags.poll_seconds):
-            number = serve_until_signal(application, bound, limits, name=STAND_IN)
+            number = serve_until_signal(
+                application,
+                bound,
+                limits,
+                name=STAND_IN,
+                ready=lambda: print(
+                    f"serving at {where}: {STAND_IN}, not the real one", flush=True
+                ),
+            )
     return EXIT_INTERRUPTED if number == signal.SIGINT else 0
 
 
