@@ -9,7 +9,7 @@ which saves the hand-over of every batch from `tf.data`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tensorflow as tf
@@ -33,7 +33,8 @@ class IndexedBatches:
         prepare: maps the gathered arrays of one whole batch, e.g. to float32.
     """
 
-    arrays: Batch
+    # Not in the text of errors: arrays are long.
+    arrays: Batch = field(repr=False)
     batch_size: int
     shuffle: bool
     seed: int

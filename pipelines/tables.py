@@ -7,6 +7,7 @@ A table of any size goes through in pieces, with the same result as in one: colu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -35,12 +36,15 @@ class Statistics:
         target: the column to predict, or None.
         missing: 'impute' fills numbers by the mean and gives 'no category' a column of its own;
             'drop_rows' and 'drop_columns' delete what has missing values.
+        deviations: of each numeric column the standard deviation to divide by, after its mean is
+            subtracted; empty where the numbers stay as they are.
     """
 
     means: dict[str, float]
     categories: dict[str, tuple[str, ...]]
     target: str | None
     missing: Missing
+    deviations: dict[str, float] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -60,7 +64,7 @@ class Statistics:
         """The statistics that `to_json` wrote."""
         found = json.loads(text)
         categories = {name: tuple(values) for name, values in found["categories"].items()}
-        return cls(found["means"], categories, found["target"], found["missing"])
+        return cls(**{**found, "categories": categories})
 
 
 def fit(
@@ -69,6 +73,7 @@ def fit(
     *,
     missing: Missing = "impute",
     categorical: Collection[str] = (),
+    standardize: bool = False,
 ) -> Statistics:
     """Learn from training rows what `prepare` has to know.
 
@@ -77,6 +82,7 @@ def fit(
         target: the numeric column to predict; it is no input.
         missing: see `Statistics`.
         categorical: columns that are kinds even if they look like numbers.
+        standardize: give numeric inputs mean 0 and standard deviation 1.
 
     Raises:
         TableError: a column mixes numbers and other text, has no value or too many categories.
@@ -93,11 +99,13 @@ def fit(
     inputs = [column for name, column in seen.items() if name != target]
     if missing == "drop_columns":
         inputs = [column for column in inputs if not column.has_missing]
+    numeric = [column for column in inputs if column.is_numeric()]
     return Statistics(
-        means={column.name: column.mean() for column in inputs if column.is_numeric()},
+        means={column.name: column.mean() for column in numeric},
         categories={c.name: tuple(sorted(c.values)) for c in inputs if not c.is_numeric()},
         target=target,
         missing=missing,
+        deviations={c.name: c.deviation() for c in numeric} if standardize else {},
     )
 
 
@@ -123,6 +131,8 @@ def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, 
     if statistics.missing == "drop_rows":
         frame = frame.dropna(subset=used)
     prepared = {n: _numbers(frame[n]).fillna(mean) for n, mean in statistics.means.items()}
+    for name, deviation in statistics.deviations.items():
+        prepared[name] = (prepared[name] - statistics.means[name]) / deviation
     for name, values in statistics.categories.items():
         texts = frame[name].astype("str")
         for value in values:
@@ -188,6 +198,7 @@ class _Column:
     has_missing: bool = False
     count: int = 0
     total: Fraction = field(default_factory=Fraction)
+    squares: Fraction = field(default_factory=Fraction)
     values: set[str] = field(default_factory=set)
     text_at: Any = None
     number_at: Any = None
@@ -200,6 +211,7 @@ class _Column:
         self.count += int(is_number.sum())
         for number in numbers[is_number]:
             self.total += Fraction(float(number))
+            self.squares += Fraction(float(number)) ** 2
         others = texts[~is_number]
         if self.number_at is None and is_number.any():
             self.number_at = texts.index[is_number][0]
@@ -227,6 +239,16 @@ class _Column:
 
     def mean(self) -> float:
         return float(self.total / self.count)
+
+    def deviation(self) -> float:
+        """The standard deviation over n - 1; 1 where all values are equal, which leaves zeros."""
+        squares = self.squares - self.total**2 / self.count
+        if not squares:
+            return 1.0
+        variance = squares / (self.count - 1)
+        # Without its power of 4: the variance of small numbers has no place among floats.
+        half = (variance.numerator.bit_length() - variance.denominator.bit_length()) // 2
+        return math.ldexp(math.sqrt(variance / Fraction(4) ** half), half) or 1.0
 
 
 def _numbers(column: pd.Series) -> pd.Series:

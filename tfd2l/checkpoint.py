@@ -1,37 +1,47 @@
-"""Checkpoints: a model's and its optimizer's variables, and the epoch, on disk."""
+"""Checkpoints: all state of a fit in a file, with a checksum over it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
 
-from tfd2l.module import Module, tf_variable
+from tfd2l.nn import nn_Module, tf_variable
+from tfd2l.weights import read_weights, write_weights
+
+__all__ = ["CheckpointError", "checkpoints", "load_checkpoint", "prune", "save_checkpoint"]
 
 
 class CheckpointError(ValueError):
     """A checkpoint can't be read, or is not of this model."""
 
 
-def save_checkpoint(directory: Path, model: Module, optimizer: Any, epoch: int) -> Path:
-    """Write the state after `epoch` epochs; the files appear whole or not at all.
+def save_checkpoint(
+    directory: Path, model: nn_Module, optimizer: Any, state: Mapping[str, Any]
+) -> Path:
+    """Write the state of a fit; the file appears whole or not at all.
 
     Args:
         directory: where the run's checkpoints are; made when missing.
-        model: its `variables` are saved, in order.
-        optimizer: a Keras optimizer's variables are saved too; the scratch `SGD` has none.
-        epoch: epochs completed.
+        model: all its `variables` are saved, in order, random generators' too.
+        optimizer: its `variables` are saved if it has such; the scratch `SGD` has none.
+        state: JSON values, among them `epoch`, completed epochs, and `step`, steps made since.
 
     Returns:
-        The checkpoint's path, as `load_checkpoint` takes it.
+        The checkpoint's path.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    checkpoint = _checkpoint(model, optimizer, tf.Variable(epoch, dtype=tf.int64))
-    return Path(checkpoint.write(str(directory / f"epoch-{epoch:05d}")))
+    # Names that sort as the checkpoints follow each other.
+    path = directory / f"epoch-{state['epoch']:05d}.step-{state['step']:07d}"
+    variables = _variables(model, optimizer)
+    about = {"model": type(model).__name__, "state": state}
+    write_weights(path, [variable.numpy() for variable in variables], about)
+    return path
 
 
-def load_checkpoint(path: Path, model: Module, optimizer: Any = None) -> int:
+def load_checkpoint(path: Path, model: nn_Module, optimizer: Any = None) -> dict[str, Any]:
     """Read a checkpoint into a model, and into an optimizer if one is given.
 
     Args:
@@ -40,46 +50,57 @@ def load_checkpoint(path: Path, model: Module, optimizer: Any = None) -> int:
         optimizer: of the same kind as the saved one, built on the model's variables.
 
     Returns:
-        Epochs completed when it was written.
+        The state that was saved.
 
     Raises:
-        CheckpointError: there is no readable checkpoint, or it is of another model.
+        CheckpointError: there is no readable checkpoint, or it is of another model; then nothing
+            is changed.
     """
-    epoch = tf.Variable(0, dtype=tf.int64)
-    checkpoint = _checkpoint(model, optimizer, epoch)
     try:
-        status = checkpoint.read(str(path))
-        # Without an optimizer its part of the file stays unread, which is no fault.
-        status.assert_existing_objects_matched()
-        if optimizer is not None:
-            status.assert_consumed()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        values, about = read_weights(path)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"the checkpoint can't be read: {error}") from error
+    own = _variables(model, optimizer)
+    # Without an optimizer its part of the file stays unread, which is no fault.
+    values = values if optimizer is not None else values[: len(own)]
+    wanted = [(tuple(v.shape), v.dtype.as_numpy_dtype) for v in own]
+    given = [(value.shape, value.dtype.type) for value in values]
+    if wanted != given:
         raise CheckpointError(
-            f"the checkpoint {str(path)!r} can't be read into {type(model).__name__}: "
-            f"{str(error).splitlines()[0]} Build the model with the settings of its run."
-        ) from error
-    return int(epoch.numpy())
+            f"the checkpoint {str(path)!r} is of a {about['model']} with other variables: "
+            f"{_first_difference(wanted, given)} Build the model, and its optimizer, as its run "
+            "did."
+        )
+    for variable, value in zip(own, values, strict=True):
+        variable.assign(value)
+    state: dict[str, Any] = about["state"]
+    return state
 
 
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint of the most epochs in a directory; None if there is none."""
-    indices = sorted(directory.glob("epoch-*.index"))
-    return indices[-1].with_suffix("") if indices else None
+def checkpoints(directory: Path) -> list[Path]:
+    """The checkpoints in a directory, the latest first."""
+    return sorted(directory.glob("epoch-*.step-*"), reverse=True)
 
 
-def prune(directory: Path, keep: int) -> None:
-    """Delete all but the last `keep` checkpoints."""
-    for index in sorted(directory.glob("epoch-*.index"))[:-keep]:
-        # The index goes first: without it the rest is not taken for a checkpoint.
-        index.unlink()
-        for part in directory.glob(index.stem + ".data-*"):
-            part.unlink()
+def prune(directory: Path, keep: int, best_epoch: int | None = None) -> None:
+    """Delete all checkpoints but the last `keep`, and the one at the end of `best_epoch`."""
+    for path in checkpoints(directory)[keep:]:
+        if best_epoch is None or path.name != f"epoch-{best_epoch:05d}.step-0000000":
+            path.unlink()
 
 
-def _checkpoint(model: Module, optimizer: Any, epoch: tf.Variable) -> tf.train.Checkpoint:
-    state = [tf_variable(variable) for variable in getattr(optimizer, "variables", [])]
-    return tf.train.Checkpoint(
-        model=[tf_variable(variable) for variable in model.variables],
-        optimizer=state,
-        epoch=epoch,
+def _variables(model: nn_Module, optimizer: Any) -> list[Any]:
+    return [tf_variable(v) for v in [*model.variables, *(getattr(optimizer, "variables", ()))]]
+
+
+def _first_difference(wanted: list[Any], given: list[Any]) -> str:
+    def say(entry: tuple[tuple[int, ...], type]) -> str:
+        return f"{entry[0]} {np.dtype(entry[1]).name}"
+
+    different: Iterator[int] = (
+        n for n, pair in enumerate(zip(wanted, given, strict=False)) if pair[0] != pair[1]
     )
+    number = next(different, None)
+    if number is None:
+        return f"it has {len(given)}, here are {len(wanted)}."
+    return f"number {number} is {say(given[number])} there and {say(wanted[number])} here."

@@ -90,6 +90,12 @@ class TrainConfig(BaseSettings):
     run_dir: Path | None = Field(
         None, description="the run's directory, new or empty; by default one in runs/"
     )
+    checkpoint_every: Whole | None = Field(
+        None, ge=1, description="write checkpoints also after so many steps within an epoch"
+    )
+    resume: Path | None = Field(
+        None, exclude=True, description="go on with the run in this directory; takes no other flag"
+    )
     config: Path | None = Field(
         None, exclude=True, description="a TOML file of settings; a flag outweighs it"
     )
@@ -120,12 +126,18 @@ class TrainConfig(BaseSettings):
                 f"precision {self.precision!r} is a policy of Keras layers, and {self.model!r} "
                 f"has none; use model {self.model.removesuffix('-scratch')!r}"
             )
-        given = self.model_fields_set
+        fields = type(self).model_fields
+        # What a run's record has beside it are defaults.
+        given = {n for n in self.model_fields_set if getattr(self, n) != fields[n].default}
         if "num_hiddens" in given and not self.model.startswith("mlp"):
             raise ValueError(f"num_hiddens is for 'mlp' and 'mlp-scratch', not {self.model!r}")
         for name in ("resize", "data_dir"):
             if name in given and self.is_linear:
                 raise ValueError(f"{name} is for image models; {self.model!r} fits made-up data")
+        if self.resume is not None and (others := self.model_fields_set - {"resume"}):
+            raise ValueError(
+                f"resume takes all settings from the run; drop {', '.join(sorted(others))}"
+            )
         return self
 
     @classmethod
@@ -165,8 +177,17 @@ def parse(argv: Sequence[str]) -> TrainConfig:
     except SettingsError as error:
         raise ConfigError(f"{error} (--help lists the flags)") from error
     settings = _read(Path(flags["config"])) if flags.get("config") else {}
+    return from_settings({**settings, **flags})
+
+
+def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of these settings.
+
+    Raises:
+        ConfigError: a key or a value is not usable.
+    """
     try:
-        return TrainConfig(**{**settings, **flags})
+        return TrainConfig(**settings)
     except ValidationError as error:
         raise ConfigError(_in_a_line(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -49,3 +50,46 @@ def check_placement(variables: Iterable[tf.Variable], device: str) -> None:
                 f"training runs on {kind}, but the variable {variable.name!r} lies on {lies_on}; "
                 f"create the model within `with tf.device({device!r}):`."
             )
+
+
+def cpu() -> Any:
+    """The CPU, for a `with`: what is made within lies there.
+
+    Source: D2L 6.7.
+    """
+    return tf.device("/CPU:0")
+
+
+def gpu(i: int = 0) -> Any:
+    """The GPU number `i`, for a `with`.
+
+    Raises:
+        DeviceError: TensorFlow sees fewer GPUs. (It would otherwise place in silence on the CPU.)
+    """
+    if not 0 <= i < num_gpus():
+        raise DeviceError(
+            f"GPU number {i} was asked for, and TensorFlow sees {num_gpus()}; try_gpu({i}) "
+            "takes the CPU instead."
+        )
+    return tf.device(f"/GPU:{i}")
+
+
+def num_gpus() -> int:
+    """How many GPUs TensorFlow sees."""
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def try_gpu(i: int = 0) -> Any:
+    """The GPU number `i` if it is there, or else the CPU.
+
+    Source: D2L 6.7.
+    """
+    return gpu(i) if 0 <= i < num_gpus() else cpu()
+
+
+def try_all_gpus() -> list[Any]:
+    """All GPUs, or the CPU alone where there is none.
+
+    Source: D2L 6.7.
+    """
+    return [gpu(i) for i in range(num_gpus())] or [cpu()]

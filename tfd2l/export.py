@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from tfd2l.errors import first_line
 from tfd2l.saved_model import ExportError
 
 __all__ = ["ExportError", "export_classifier", "export_regressor"]
@@ -64,9 +65,12 @@ def export_classifier(
             can't be written.
     """
     height, width = image_shape
-    sample = tf.zeros((1, height, width), tf.uint8)
+    # Any images do; a black one and a white one are as different as can be.
+    sample = tf.constant([[[pixel] * width] * height for pixel in (0, 255)], tf.uint8)
     # Also makes the variables of Keras layers that no input has reached yet.
-    _check_labels(labels, model.logits(preprocess(sample)))
+    logits = model.logits(preprocess(sample))
+    _check_labels(labels, logits)
+    _check_logits(type(model).__name__, logits)
     names = tf.constant([*labels])
 
     def predict(image: tf.Tensor) -> Outputs:
@@ -141,16 +145,31 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
 
 
 def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
-    """Raise ExportError unless there is one label for each of the logits, (1, q)."""
+    """Raise ExportError unless there is one label for each of the logits, (2, q)."""
     if len(set(labels)) != len(labels) or not all(labels):
         raise ExportError(
             f"labels must be different and not empty, as answers name the class by its label; "
             f"got {[*labels]}. Rename them."
         )
-    if tuple(logits.shape) != (1, len(labels)):
+    if tuple(logits.shape) != (2, len(labels)):
         raise ExportError(
-            f"logits of one image must have shape (1, {len(labels)}), one for each label; got "
+            f"logits of two images must have shape (2, {len(labels)}), one for each label; got "
             f"{tuple(logits.shape)}. Pass as many labels as the model has outputs."
+        )
+
+
+def _check_logits(name: str, logits: tf.Tensor) -> None:
+    """Raise ExportError if they are probabilities, (n, q): their softmax would be served as such.
+
+    That both rows of logits are above 0 and sum to 1 can't be chance.
+    """
+    rows = tf.cast(logits, tf.float32)
+    sums = tf.reduce_sum(rows, axis=-1)
+    # A sum of q float32 numbers; half precision is off by a hundredth at most.
+    if bool(tf.reduce_all(rows >= 0)) and bool(tf.reduce_all(tf.abs(sums - 1) < 0.01)):
+        raise ExportError(
+            f"{name}.logits gives probabilities, which add up to 1; an export takes the softmax of "
+            "logits itself. Define logits(X) in the class, and forward(X) as its softmax."
         )
 
 
@@ -177,8 +196,9 @@ def _write(
         ) from error
     except Exception as error:  # a reader's own code may raise anything
         raise ExportError(
-            f"{type(model).__name__} can't be exported: {error}. Its forward pass must work in a "
-            "tf.function, on variables that model.variables lists."
+            f"{type(model).__name__} can't be exported: {first_line(error)} Its forward pass must "
+            "work in a tf.function, for any number of examples (-1 or tf.shape(X)[0], where "
+            "X.shape[0] is None), on variables that model.variables lists."
         ) from error
 
 

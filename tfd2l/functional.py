@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 
@@ -136,6 +137,73 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
     _check_rows(Y_hat, Y)
     hits = tf.cast(tf.equal(tf.argmax(Y_hat, axis=1, output_type=Y.dtype), Y), tf.float32)
     return tf.reduce_mean(hits) if averaged else hits
+
+
+def dropout_layer(
+    X: tf.Tensor, dropout: float, seed: keras.random.SeedGenerator | None = None
+) -> tf.Tensor:
+    """Set a random share of the numbers to zero and scale the others up, so that means stay.
+
+    Args:
+        X: any shape, float.
+        dropout: the probability of a number's being dropped, in [0, 1].
+        seed: what to draw from; as an attribute of a model it is kept in checkpoints, and the
+            draws are the same compiled and eager. Without it TensorFlow's own state is drawn from.
+
+    Returns:
+        Shape and dtype of `X`.
+
+    Raises:
+        ValueError: `dropout` is not a probability.
+
+    Source: D2L 5.6.2.
+    """
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"dropout is a probability, from 0 to 1; got {dropout!r}.")
+    if dropout == 1:
+        # The scale would be 1/0.
+        return tf.zeros_like(X)
+    if seed is None:
+        drawn = tf.random.uniform(tf.shape(X), dtype=X.dtype)
+    else:
+        drawn = tf.random.stateless_uniform(tf.shape(X), seed.next(), dtype=X.dtype)
+    kept = drawn >= dropout
+    return tf.where(kept, X / (1 - dropout), tf.zeros((), X.dtype))
+
+
+def l2_penalty(w: tf.Tensor) -> tf.Tensor:
+    """Half the sum of squares of `w`, any shape: () of its dtype.
+
+    Source: D2L 3.7.3.
+    """
+    return tf.reduce_sum(tf.square(w)) / 2
+
+
+def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
+    """Two-dimensional cross-correlation: each entry is the sum of a window of `X` times `K`.
+
+    Args:
+        X: (H, W) float.
+        K: (h, w) of the same dtype; h <= H and w <= W.
+
+    Returns:
+        (H - h + 1, W - w + 1) of the dtype of `X`.
+
+    Raises:
+        ValueError: a rank other than 2, or a kernel larger than `X`.
+
+    Source: D2L 7.2.1; its example gives [[19, 25], [37, 43]].
+    """
+    X, K = tf.convert_to_tensor(X), tf.convert_to_tensor(K)
+    fits = X.shape.rank == K.shape.rank == 2 and all(
+        k <= x for k, x in zip(K.shape, X.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"X must be (H, W) and K (h, w), no larger; got shapes {X.shape} and {K.shape}."
+        )
+    image, kernel = X[tf.newaxis, :, :, tf.newaxis], K[:, :, tf.newaxis, tf.newaxis]
+    return tf.nn.conv2d(image, kernel, strides=1, padding="VALID")[0, :, :, 0]
 
 
 def _check_rows(y_hat: tf.Tensor, y: tf.Tensor) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
 
 History = dict[str, list[float]]
+# A plotted value that has no place yet: label, value, whether of training, batch index, batch size.
+Postponed = tuple[str, float, bool, int, int]
 
 
 @dataclass
@@ -24,6 +28,55 @@ class Mean:
     def value(self) -> float:
         """The mean of what came so far; NaN if nothing did."""
         return self.total / self.weight if self.weight else math.nan
+
+
+@dataclass
+class EpochSoFar:
+    """What the steps of an epoch have given.
+
+    Attributes:
+        steps: training steps made, as far as the trainer itself made them.
+        returned: of the losses that the training steps returned.
+        plotted: of what the model plotted, by label.
+        postponed: what can be drawn when the number of steps is known.
+        seconds: spent before the run was interrupted.
+    """
+
+    steps: int = 0
+    returned: Mean = field(default_factory=Mean)
+    plotted: defaultdict[str, Mean] = field(default_factory=lambda: defaultdict(Mean))
+    postponed: list[Postponed] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def row(self, epoch: int) -> dict[str, float]:
+        """The epoch's line of the history but for its seconds."""
+        row = {"epoch": float(epoch)}
+        if self.returned.weight:
+            row["train_loss"] = self.returned.value
+        return row | {k: mean.value for k, mean in self.plotted.items() if k not in row}
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "steps": self.steps,
+            "returned": [self.returned.total, self.returned.weight],
+            "plotted": {k: [mean.total, mean.weight] for k, mean in self.plotted.items()},
+            "postponed": [list(entry) for entry in self.postponed],
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> EpochSoFar:
+        """What `to_json` gave."""
+        plotted = {key: Mean(*mean) for key, mean in found["plotted"].items()}
+        postponed: list[Any] = [tuple(entry) for entry in found["postponed"]]
+        return cls(
+            found["steps"],
+            Mean(*found["returned"]),
+            defaultdict(Mean, plotted),
+            postponed,
+            found["seconds"],
+        )
 
 
 def append_row(history: History, row: dict[str, float]) -> None:

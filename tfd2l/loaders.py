@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -43,6 +43,25 @@ class IndexedBatches(Protocol):
         """The same with its arrays on the current device."""
 
 
+class Renewed:
+    """An iterator that is good for one pass, such as a generator, and where to get the next one."""
+
+    def __init__(self, first: Iterator[Any], again: Callable[[], Any]) -> None:
+        """`first` is what there is now; each later pass asks `again()`."""
+        self._first: Iterator[Any] | None = first
+        self._again = again
+
+    def __iter__(self) -> Iterator[Any]:
+        """A pass over the batches."""
+        first, self._first = self._first, None
+        return iter(self._again()) if first is None else first
+
+
+def renewed(loader: Any, again: Callable[[], Any]) -> Any:
+    """The loader, if passes can be made over it again and again; or else one that asks anew."""
+    return Renewed(loader, again) if isinstance(loader, Iterator) else loader
+
+
 def indexed(loader: Any) -> IndexedBatches | None:
     """The examples in memory behind a loader; None for every other kind."""
     found: IndexedBatches | None = getattr(loader, "indexed_batches", None)
@@ -70,7 +89,7 @@ def example_of(loader: Any) -> Batch | None:
     examples = indexed(loader)
     if examples is not None:
         return examples.fetch(tf.constant([0]))
-    batch = None if isinstance(loader, Iterator) else next(iter(loader), None)
+    batch = None if isinstance(loader, Renewed) else next(iter(loader), None)
     return None if batch is None else as_batch(batch)
 
 

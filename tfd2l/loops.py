@@ -7,6 +7,7 @@ a batch.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -34,34 +35,52 @@ class IndexedPass:
         """Prepare `num_passes` passes of `step` over `data`, on the device that is current."""
         self._data = data.on_current_device()
         self._step = step
+        # One call in place of several eager operations, which small data would notice.
+        self._order = tf.function(self._data.order).get_concrete_function(
+            tf.TensorSpec((), tf.int64)
+        )
         self._traced: dict[int, TracedStep | None] = {}
-        self._loops: dict[tuple[bool, bool], Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
+        self._loops: dict[bool, Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
         self._later_steps = data.num_full * (num_passes - 1)
-        # Whether this pass goes to XLA; None until the first pass, as a graph, is over.
+        # Whether passes go to XLA; None until the second one, for the first is a graph's.
         self._xla = step.jit_compile
 
-    def run(self, epoch: int) -> Iterator[Steps]:
-        """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows."""
+    def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
+        """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows.
+
+        What is given at a time was made in one call; the model is where it ended.
+
+        Args:
+            epoch: number of the pass.
+            start: steps of it that were made before.
+            most: stop after each multiple of so many steps, if not sooner.
+        """
         data, sizes = self._data, (self._data.batch_size, self._data.tail_size)
-        order = data.order(epoch)
+        order = self._order(tf.constant(epoch, tf.int64))
         if any(self._trace(size) is None for size in sizes if size):
-            for start in range(0, data.num_examples, data.batch_size):
-                yield self._step.run(data.fetch(order[start : start + data.batch_size]))
+            for first in range(start * data.batch_size, data.num_examples, data.batch_size):
+                yield [self._step.run(data.fetch(order[first : first + data.batch_size]))]
             return
-        if self._xla is None and self._loops:
+        if self._xla is None and epoch > 0:
             self._xla = self._later_steps >= WORTHWHILE_STEPS and self._suits_xla()
         xla = bool(self._xla)
-        done, finished, rate = 0, False, self._rates[xla]
+        done, rate = start, self._rates[xla]
+        finished = done >= data.num_full + bool(data.tail_size)
         while not finished:
             count = rate.steps_in_a_call()
-            finished = done + count >= data.num_full
-            stop = data.num_full if finished else done + count
+            if most is not None:
+                count = min(count, most - done % most)
+            stop = min(done + count, data.num_full)
+            # The smaller last batch goes along, unless a stop before it was asked for.
+            pause = most is not None and data.tail_size and done < stop and stop % most == 0
+            finished = stop == data.num_full and not pause
             started_s = time.monotonic()
-            looped, tail = self._loop(finished, xla)(order, tf.constant(done), tf.constant(stop))
+            bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
+            looped, tail = self._loop(xla)(order, *bounds)
             values = looped.numpy()[done:stop]
             rate.note(stop - done, time.monotonic() - started_s)
-            yield from self._steps(values, tail)
+            yield self._steps(values, tail if finished else [])
             done = stop
 
     def _suits_xla(self) -> bool:
@@ -69,12 +88,14 @@ class IndexedPass:
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
         return not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
 
-    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor]) -> Iterator[Steps]:
+    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor]) -> list[Steps]:
         full, rest = (self._traced.get(s) for s in (self._data.batch_size, self._data.tail_size))
+        steps = []
         if len(looped) and full is not None:
-            yield Steps(full.labels, looped, self._data.batch_size)
+            steps.append(Steps(full.labels, looped, self._data.batch_size))
         if tail and rest is not None:
-            yield Steps(rest.labels, np.array([tail], np.float32), self._data.tail_size)
+            steps.append(Steps(rest.labels, np.array([tail], np.float32), self._data.tail_size))
+        return steps
 
     def _trace(self, size: int) -> TracedStep | None:
         """The step's graph for prepared batches of `size` examples."""
@@ -84,15 +105,19 @@ class IndexedPass:
             self._traced[size] = self._step.trace(spec_of(fetch.structured_outputs))
         return self._traced[size]
 
-    def _loop(self, with_tail: bool, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
-        """Steps [start, stop) on full batches and, `with_tail`, the one on the smaller batch."""
-        if (with_tail, xla) in self._loops:
-            return self._loops[with_tail, xla]
+    def _loop(self, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
+        """Steps [start, stop) on full batches and, `with_tail`, the one on the smaller batch.
+
+        There is one such function for a fit: random operations count their numbers in each function
+        on its own, and how the steps divide into calls depends on how fast the machine is.
+        """
+        if xla in self._loops:
+            return self._loops[xla]
         data, size = self._data, self._data.batch_size
         full, rest = self._traced.get(size), self._traced.get(data.tail_size)
 
         def loop(
-            order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+            order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, with_tail: tf.Tensor
         ) -> tuple[tf.Tensor, list[tf.Tensor]]:
             def body(i: tf.Tensor, stacks: list[Any]) -> tuple[tf.Tensor, list[Any]]:
                 batch = data.fetch(tf.slice(order, [i * size], [size]))
@@ -109,43 +134,47 @@ class IndexedPass:
                     lambda i, _: i < stop, body, (start, stacks), parallel_iterations=1
                 )
             looped = tf.stack([stack.stack() for stack in stacks], axis=1) if stacks else order[:0]
-            if not with_tail or rest is None:
+            if rest is None:
                 return looped, []
-            return looped, rest.function(data.fetch(order[data.num_full * size :]))
+            return looped, tf.cond(
+                with_tail,
+                lambda: list(rest.function(data.fetch(order[data.num_full * size :]))),
+                lambda: [tf.zeros(()) for _ in rest.labels],
+            )
 
         # The step's graph is ready; AutoGraph has nothing to convert here.
         function = tf.function(loop, autograph=False, jit_compile=xla or None)
         index = tf.TensorSpec((), tf.int32)
         order = tf.TensorSpec((data.num_examples,), tf.int32)
-        self._loops[with_tail, xla] = function.get_concrete_function(order, index, index)
-        return self._loops[with_tail, xla]
+        flag = tf.TensorSpec((), tf.bool)
+        self._loops[xla] = function.get_concrete_function(order, index, index, flag)
+        return self._loops[xla]
 
 
 class StreamedPass:
     """Passes over any iterable of batches, a call for each."""
 
-    def __init__(self, step: Step, batches: Callable[[], Iterable[Any]]) -> None:
-        """Prepare passes of `step` over what `batches()` gives, asked anew for each pass."""
-        self._step, self._batches = step, batches
+    def __init__(self, step: Step, batches: Iterable[Any]) -> None:
+        """Prepare passes of `step` over the batches, which are iterated anew for each pass."""
+        self._step, self._batches, self._begun = step, batches, 0
 
-    def run(self, epoch: int) -> Iterator[Steps]:
-        """The steps of a pass, one at a time."""
-        for batch in self._batches():
-            yield self._step.run(as_batch(batch))
+    def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
+        """The steps of pass `epoch`, one at a time, but for the first `start`."""
+        if isinstance(self._batches, tf.data.Dataset):
+            # Each iteration that begins moves the data set on to its next order.
+            for _ in range(self._begun, epoch):
+                iter(self._batches)
+        self._begun = epoch + 1
+        for batch in itertools.islice(self._batches, start, None):
+            yield [self._step.run(as_batch(batch))]
 
 
-def pass_over(
-    step: Step, loader: Any, again: Callable[[], Any], num_passes: int
-) -> IndexedPass | StreamedPass:
+def pass_over(step: Step, loader: Any, num_passes: int) -> IndexedPass | StreamedPass:
     """How `step` runs over what the data module gave."""
     examples = indexed(loader)
     if examples is not None:
         return IndexedPass(step, examples, num_passes)
-    if not isinstance(loader, Iterator):
-        return StreamedPass(step, lambda: loader)
-    # An iterator, such as a generator, is good for one pass; the next one asks for a new one.
-    unused = iter([loader])
-    return StreamedPass(step, lambda: next(unused, None) or again())
+    return StreamedPass(step, loader)
 
 
 class _Rate:

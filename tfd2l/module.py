@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfd2l import functional
+from tfd2l.board import ProgressBoard
 from tfd2l.hyperparameters import HyperParameters
-from tfd2l.plotting import ProgressBoard
+from tfd2l.nn import nn_Module
 
 if TYPE_CHECKING:
     from tfd2l.trainer import Trainer
@@ -19,24 +19,7 @@ if TYPE_CHECKING:
 Batch = tuple[tf.Tensor, ...]
 
 
-class _Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Runs a function as the body of a layer.
-
-    Keras layers called inside, at any depth, take `training` from the layer around them; this
-    one has no other purpose. A `Module` can't be that layer: Keras tracks no `tf.Variable`.
-    """
-
-    def call(
-        self, *, function: Callable[[], Any], training: bool | None = None
-    ) -> tuple[Any, Exception | None]:
-        # Raised here, an error would get Keras' words about this layer around its own.
-        try:
-            return function(), None
-        except Exception as error:
-            return None, error
-
-
-class Module(tf.Module, HyperParameters):  # type: ignore[misc]  # TensorFlow has no types
+class Module(nn_Module, HyperParameters):
     """The base class of models: parameters, loss, steps and optimizer in one object.
 
     Attributes may be `tf.Variable`s, Keras layers and models, other modules, and lists or dicts of
@@ -54,32 +37,10 @@ class Module(tf.Module, HyperParameters):  # type: ignore[misc]  # TensorFlow ha
         super().__init__()
         self.save_hyperparameters()
         self.board = ProgressBoard()
-        self.training = False
-        # Variables of layers that are built inside carry the layer's name in their path.
-        self._phase = _Phase(name=type(self).__name__.strip("_").lower() or None)
 
-    def __call__(self, X: Any, *inputs: Any, training: bool | None = None) -> Any:
-        """`forward` of the inputs.
-
-        Args:
-            X: the first input, batch on the first axis.
-            inputs: further ones.
-            training: whether Dropout, BatchNormalization and the like behave as in training;
-                without it, as the trainer's present phase has it, and outside of it they don't.
-        """
-        chosen = self.training if training is None else training
-        return self.in_phase(chosen, lambda: self.forward(X, *inputs))
-
-    def in_phase(self, training: bool, function: Callable[[], Any]) -> Any:
-        """Call `function()`, in training or not, for every layer that is called within."""
-        before, self.training = self.training, training
-        try:
-            result, error = self._phase(function=function, training=training)
-        finally:
-            self.training = before
-        if error is not None:
-            raise error
-        return result
+    def call(self, *inputs: Any) -> Any:
+        """`forward` of the inputs, as the book has it."""
+        return self.forward(*inputs)
 
     def forward(self, X: Any, *inputs: Any) -> Any:
         """The model's output for a batch: `self.net(X)`, unless a subclass says otherwise.
@@ -140,48 +101,6 @@ class Module(tf.Module, HyperParameters):  # type: ignore[misc]  # TensorFlow ha
             )
         return keras.optimizers.SGD(self.lr)
 
-    @property
-    def variables(self) -> list[Any]:
-        """All state of the model: `tf.Variable`s and Keras variables, in order of definition."""
-        return list(_variables_in(vars(self), seen=set()))
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """Those of `variables` that training changes."""
-        return [variable for variable in self.variables if variable.trainable]
-
-    @property
-    def non_trainable_variables(self) -> list[Any]:
-        """Those of `variables` that training leaves alone, e.g. moving averages."""
-        return [variable for variable in self.variables if not variable.trainable]
-
-    @property
-    def built(self) -> bool:
-        """Whether all Keras layers have their variables; some wait for a first input."""
-        return all(layer.built for layer in _layers_in(vars(self)) if layer is not self._phase)
-
-    def parameters(self) -> list[Any]:
-        """`trainable_variables`, by the name that PyTorch readers look for."""
-        return self.trainable_variables
-
-    def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """The values of `variables`, as NumPy arrays."""
-        return [variable.numpy() for variable in self.variables]
-
-    def set_weights(self, weights: list[np.ndarray[Any, Any]]) -> None:
-        """Give `variables` these values.
-
-        Raises:
-            ValueError: their number or a shape differs; then nothing is changed.
-        """
-        variables = self.variables
-        wanted = [tuple(variable.shape) for variable in variables]
-        given = [np.shape(value) for value in weights]
-        if wanted != given:
-            raise ValueError(f"the weights need shapes {wanted}; got {given}.")
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
-
 
 class Classifier(Module):
     """The base class of models that tell classes apart; `forward` gives logits, (n, q).
@@ -229,51 +148,19 @@ class Classifier(Module):
         scores = tf.reshape(Y_hat, (-1, Y_hat.shape[-1]))
         return functional.accuracy(scores, tf.reshape(Y, (-1,)), averaged)
 
+    def layer_summary(self, X_shape: Sequence[int]) -> None:
+        """Print the output shape of each layer of `self.net` for an input of shape `X_shape`.
+
+        Source: D2L 7.6.
+        """
+        X = tf.random.normal(X_shape)
+        for layer in self.net.layers:
+            X = layer(X)
+            print(f"{type(layer).__name__:<20} output shape: {tuple(X.shape)}")  # noqa: T201
+
     def logits(self, X: Any) -> tf.Tensor:
         """Scores whose softmax is the class probabilities: (n, q) float.
 
         A subclass whose `forward` gives probabilities itself overrides this too.
         """
         return self(X)
-
-
-def tf_variable(variable: Any) -> tf.Variable:
-    """The TensorFlow variable itself, which a Keras variable wraps."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
-
-
-def _layers_in(value: Any) -> Iterator[keras.layers.Layer]:
-    """The outermost Keras layers in attributes, modules, lists, tuples and dicts."""
-    if isinstance(value, keras.layers.Layer):
-        yield value
-    elif isinstance(value, tf.Module):
-        yield from _layers_in(vars(value))
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _layers_in(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _layers_in(entry)
-
-
-def _variables_in(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Each variable once, found in attributes, modules, layers, lists, tuples and dicts."""
-    if id(value) in seen:
-        return
-    if isinstance(value, tf.Variable | keras.Variable):
-        seen.add(id(value))
-        yield value
-    elif isinstance(value, keras.layers.Layer):
-        seen.add(id(value))
-        yield from _variables_in(value.variables, seen)
-        # A reader's own layer may hold tf.Variables, which Keras does not list.
-        yield from _variables_in(vars(value), seen)
-    elif isinstance(value, tf.Module):
-        seen.add(id(value))
-        yield from _variables_in(vars(value), seen)
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _variables_in(entry, seen)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _variables_in(entry, seen)

@@ -1,4 +1,4 @@
-"""Curves and pictures: the one place that draws, and the only user of matplotlib.
+"""Pictures: `plot`, `show_images` and what draws and shows figures.
 
 Matplotlib is imported when something is first drawn. Figures are made without pyplot, so nothing
 here reads or changes the global current figure. In a notebook they are shown as SVG; elsewhere
@@ -8,154 +8,17 @@ they are only made, to be saved by whoever wants them.
 from __future__ import annotations
 
 import io
-import math
 import os
 import sys
-import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfd2l.hyperparameters import HyperParameters
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-LINE_STYLES = ("-", "--", "-.", ":")
-COLORS = ("C0", "C1", "C2", "C3")
-# Seconds between two live pictures; a slow renderer waits longer (see ProgressBoard._show).
-LIVE_INTERVAL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Point:
-    """A point of a curve."""
-
-    x: float
-    y: float
-
-
-class ProgressBoard(HyperParameters):
-    """A board of curves that grow while a model trains.
-
-    In a notebook the picture is updated in place; elsewhere `figure` gives it when it is wanted.
-    Source: D2L 3.2.1.
-    """
-
-    ylabel: str | None
-    ylim: Sequence[float] | None
-    xscale: str
-    yscale: str
-    ls: Sequence[str]
-    colors: Sequence[str]
-    display: bool
-
-    def __init__(
-        self,
-        xlabel: str | None = None,
-        ylabel: str | None = None,
-        xlim: Sequence[float] | None = None,
-        ylim: Sequence[float] | None = None,
-        xscale: str = "linear",
-        yscale: str = "linear",
-        ls: Sequence[str] = LINE_STYLES,
-        colors: Sequence[str] = COLORS,
-        fig: Figure | None = None,
-        axes: Axes | None = None,
-        figsize: tuple[float, float] = (3.5, 2.5),
-        display: bool = True,
-    ) -> None:
-        """Set up an empty board; `figsize` is in inches, `display=False` never shows it."""
-        self.save_hyperparameters()
-        # These change later: a trainer names the axis, and each picture is a new figure.
-        self.xlabel, self.xlim, self.figsize = xlabel, xlim, figsize
-        self.fig, self.axes = fig, axes
-        self.data: dict[str, list[Point]] = {}
-        self._waiting: defaultdict[str, list[tuple[float, float, float]]] = defaultdict(list)
-        self._handle: Any = None
-        self._next_show_s = -math.inf
-
-    def draw(self, x: float, y: float, label: str, every_n: int = 1, weight: float = 1.0) -> None:
-        """Add a value to the curve `label`; each `every_n` values become one point, their mean.
-
-        Args:
-            x: position, in units of the x axis.
-            y: value.
-            label: name of the curve; curves appear in the order in which they were first named.
-            every_n: how many values make a point, at least 1.
-            weight: the value's share in the mean, e.g. the size of its batch.
-        """
-        self.data.setdefault(label, [])
-        self._waiting[label].append((float(x), float(y), float(weight)))
-        if len(self._waiting[label]) >= every_n:
-            self._make_point(label)
-            self._show()
-
-    def flush(self) -> None:
-        """Make points of the values that still wait for company, and show the board as it is."""
-        for label, values in self._waiting.items():
-            if values:
-                self._make_point(label)
-        self._show(now=True)
-
-    def clear(self) -> None:
-        """Forget all curves; what is drawn next begins a picture of its own."""
-        self.data.clear()
-        self._waiting.clear()
-        self._handle = None
-
-    def figure(self) -> Figure:
-        """The board as a matplotlib figure: one line for each curve."""
-        # A new figure each time: a layout that starts from the last one's would creep.
-        given: Axes | None = self.hparams["axes"]
-        axes = _new_figure(self.figsize).subplots() if given is None else given
-        axes.clear()
-        for number, (label, points) in enumerate(self.data.items()):
-            axes.plot(
-                [point.x for point in points],
-                [point.y for point in points],
-                linestyle=self.ls[number % len(self.ls)],
-                color=self.colors[number % len(self.colors)]
-                if len(self.data) <= len(self.colors)
-                else f"C{number}",
-                label=label,
-            )
-        limits = {"xlim": self.xlim, "ylim": self.ylim}
-        _set(axes, xlabel=self.xlabel or "x", ylabel=self.ylabel, xscale=self.xscale,
-             yscale=self.yscale, **limits)  # fmt: skip
-        if self.data:
-            axes.legend()
-        self.axes, self.fig = axes, _figure_of(axes)
-        return self.fig
-
-    def _make_point(self, label: str) -> None:
-        """The waiting values' mean x and weighted mean y become a point."""
-        x, y, weight = np.array(self._waiting[label]).T
-        total = weight.sum()
-        mean = float((y * weight).sum() / total) if total else float(y.mean())
-        self.data[label].append(Point(float(x.mean()), mean))
-        self._waiting[label].clear()
-
-    def _show(self, now: bool = False) -> None:
-        """Show or update the picture in a notebook, not more often than drawing can afford."""
-        started_s = time.monotonic()
-        if not self.display or not in_notebook() or (not now and started_s < self._next_show_s):
-            return
-        from IPython.display import SVG, display
-
-        picture = SVG(data=svg(self.figure()))  # type: ignore[no-untyped-call]
-        if self._handle is None:
-            self._handle = display(picture, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(picture)
-        finished_s = time.monotonic()
-        # At most a tenth of the time goes into pictures, however slow the renderer is.
-        self._next_show_s = finished_s + max(LIVE_INTERVAL_S, 9 * (finished_s - started_s))
 
 
 def plot(
@@ -206,15 +69,17 @@ def plot(
         )
     own = axes is None
     if axes is None:
-        axes = _new_figure(figsize).subplots()
+        axes = new_figure(figsize).subplots()
     for number, (x, y) in enumerate(zip(positions, values, strict=True)):
         axes.plot(x, y, fmts[number % len(fmts)])
-    _set(axes, xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, xscale=xscale, yscale=yscale)
+    set_given(
+        axes, xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, xscale=xscale, yscale=yscale
+    )
     if legend:
         axes.legend(legend)
     axes.grid()
     if own:
-        _show_figure(_figure_of(axes))
+        _show_figure(figure_of(axes))
     return axes
 
 
@@ -253,7 +118,7 @@ def image_figure(
     scale: float = 1.5,
 ) -> Figure:
     """The figure of `show_images`, not shown."""
-    figure = _new_figure((num_cols * scale, num_rows * scale))
+    figure = new_figure((num_cols * scale, num_rows * scale))
     grid = figure.subplots(num_rows, num_cols, squeeze=False).flatten()
     for axes in grid:
         axes.set_axis_off()
@@ -271,14 +136,14 @@ def confusion_figure(matrix: np.ndarray[Any, Any], labels: Sequence[str]) -> Fig
         matrix: (q, q) counts; rows are true classes, columns predicted ones.
         labels: the q names.
     """
-    figure = _new_figure((7, 6.5))
+    figure = new_figure((7, 6.5))
     axes = figure.subplots()
     # A logarithmic shade: the few mistakes would vanish beside the thousands on the diagonal.
     axes.imshow(np.log1p(matrix), cmap="Blues")
     ticks = range(len(labels))
     axes.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, labels)
-    _set(axes, xlabel="predicted", ylabel="true")
+    set_given(axes, xlabel="predicted", ylabel="true")
     dark = np.log1p(matrix.max(initial=0)) / 2
     for row, column in np.ndindex(matrix.shape):
         count = int(matrix[row, column])
@@ -315,13 +180,15 @@ def save_figure(figure: Figure, path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _new_figure(figsize: tuple[float, float]) -> Figure:
+def new_figure(figsize: tuple[float, float]) -> Figure:
+    """A figure that pyplot knows nothing of; `figsize` is in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=figsize, layout="constrained")
 
 
-def _figure_of(axes: Axes) -> Figure:
+def figure_of(axes: Axes) -> Figure:
+    """The figure that the axes are part of; ValueError if there is none."""
     figure = axes.get_figure(root=True)
     if figure is None:
         raise ValueError("these axes were removed from their figure; give axes of a figure.")
@@ -335,7 +202,7 @@ def _show_figure(figure: Figure) -> None:
         display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
 
 
-def _set(axes: Axes, **properties: Any) -> None:
+def set_given(axes: Axes, **properties: Any) -> None:
     """Set those properties of the axes that were given."""
     axes.set(**{name: value for name, value in properties.items() if value is not None})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -47,11 +49,11 @@ class ConsoleProgress(Callback):
             loss="-",
         )
 
-    def on_train_steps(self, trainer: Trainer, steps: Steps) -> None:
+    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
         """Move the bar on."""
-        if self._progress is not None and self._task is not None:
-            loss = f"{steps.values[-1, 0]:.4f}"
-            self._progress.update(self._task, advance=len(steps.values), loss=loss)
+        if self._progress is not None and self._task is not None and call:
+            loss = f"{call[-1].values[-1, 0]:.4f}"
+            self._progress.update(self._task, completed=trainer.steps_of_epoch, loss=loss)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """Put a line of the table in the bar's place."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import os
 import platform
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,69 +18,163 @@ import pandas as pd
 import tensorflow as tf
 
 from tfd2l.callback import Callback
-from tfd2l.checkpoint import prune, save_checkpoint
+from tfd2l.checkpoint import checkpoints, prune, save_checkpoint
+from tfd2l.files import write_whole
+from tfd2l.history import History
+from tfd2l.record import RunError, read_record, write_record
+from tfd2l.step import Steps
 from tfd2l.trainer import Trainer
+from tfd2l.weights import read_weights
 
 KEEP_CHECKPOINTS = 3
+LOCK_FILE, EXPORT_FILE = ".lock", "export.json"
+__all__ = ["RunDirectory", "RunError", "new_run_path", "versions"]
 PACKAGES = ("tfd2l", "tensorflow", "keras", "numpy", "pandas")
-
-
-class RunError(ValueError):
-    """A run's directory can't be used."""
 
 
 class RunDirectory(Callback):
     """Keeps what a run produces, up to date after every epoch.
 
     `config.json` (settings, versions, data), `metrics.csv` (a line an epoch), `tensorboard/`
-    (the same as events) and `checkpoints/` (the last few epochs).
+    (the same as events) and `checkpoints/` (the last few, and the best epoch's). One process at
+    a time uses it.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Take a new or empty directory into use.
+    def __init__(
+        self, path: Path, resume: bool = False, checkpoint_every: int | None = None
+    ) -> None:
+        """Take a directory into use.
+
+        Args:
+            path: new or empty; with `resume` a run's.
+            resume: go on with the run that is there.
+            checkpoint_every: write checkpoints also after so many steps within an epoch.
 
         Raises:
-            RunError: something is in it already, or it can't be made.
+            RunError: something else is in it, another process uses it, or it can't be made.
         """
+        self.path, self._every = path, checkpoint_every
+        if resume:
+            self.record = read_record(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            taken = next(path.iterdir(), None)
+            if not resume:
+                # Before the lock too, whose file would be something new in a stranger's directory.
+                self._refuse_content()
+            self._lock()
+            if not resume:
+                self._refuse_content()
         except OSError as error:
             raise RunError(
                 f"the run's directory {str(path)!r} can't be made or read: {error.strerror}; "
                 "choose another with --run-dir."
             ) from error
-        if taken is not None:
-            raise RunError(
-                f"the run's directory {str(path)!r} is not empty (it has {taken.name!r}), and "
-                "nothing is overwritten; choose a new one with --run-dir."
-            )
-        self.path = path
-        self._events = tf.summary.create_file_writer(str(path / "tensorboard"))
+        self._events: Any = None
 
     def write_config(self, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """Write `config.json`: settings, what data, which versions, when."""
-        record = {
+        self.record = {
             "settings": settings,
             "data": data,
             "versions": versions(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_whole(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+        write_record(self.path, self.record)
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Raise RunError unless the data is what the run began with."""
+        # Through JSON, as the record went.
+        known, now = self.record["data"], json.loads(json.dumps(data))
+        # Where it lies may change, what it is may not.
+        if {**known, "source": None} != {**now, "source": None}:
+            raise RunError(
+                f"the run in {str(self.path)!r} began with other data ({known}) than there is now "
+                f"({now}). Put that data back, or begin a new run."
+            )
+
+    def last_good_checkpoint(self, say: Callable[[str], object]) -> Path | None:
+        """The latest checkpoint that is whole; what is passed over is said."""
+        for path in checkpoints(self.path / "checkpoints"):
+            try:
+                read_weights(path)
+            except ValueError as error:
+                say(f"passed over: {error}")
+            else:
+                return path
+        return None
+
+    def keep(self, trainer: Trainer) -> None:
+        """Write a checkpoint of the fit as it is now."""
+        folder = self.path / "checkpoints"
+        save_checkpoint(folder, trainer.model, trainer.optim, trainer.state())
+        prune(folder, KEEP_CHECKPOINTS, _best_epoch(trainer.history))
+
+    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
+        """Write a checkpoint, if it is time for one."""
+        if self._every is not None and trainer.steps_of_epoch % self._every == 0:
+            self.keep(trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Bring metrics, events and checkpoints up to date."""
-        table = pd.DataFrame(trainer.history).astype({"epoch": int})
-        write_whole(self.path / "metrics.csv", table.to_csv(index=False))
-        epoch = trainer.epoch + 1
-        with self._events.as_default(step=epoch):
+        """Bring checkpoints, metrics and events up to date."""
+        # First what a resumed run starts from, then what it can write again.
+        self.keep(trainer)
+        self.write_metrics(trainer.history)
+        if self._events is None:
+            self._events = tf.summary.create_file_writer(str(self.path / "tensorboard"))
+        with self._events.as_default(step=trainer.epoch + 1):
             for name, value in row.items():
                 if name != "epoch":
                     tf.summary.scalar(name, value)
         self._events.flush()
-        checkpoints = self.path / "checkpoints"
-        save_checkpoint(checkpoints, trainer.model, trainer.optim, epoch)
-        prune(checkpoints, KEEP_CHECKPOINTS)
+
+    def write_metrics(self, history: History) -> None:
+        """Write `metrics.csv`."""
+        if history:
+            table = pd.DataFrame(history).astype({"epoch": int})
+            write_whole(self.path / "metrics.csv", table.to_csv(index=False))
+
+    def finish(self, export: Path) -> None:
+        """Note where the export is; a finished run is not gone on with."""
+        write_whole(self.path / EXPORT_FILE, json.dumps({"export": str(export)}) + "\n")
+
+    @property
+    def export(self) -> str | None:
+        """Where the export of a finished run is."""
+        try:
+            found: str = json.loads((self.path / EXPORT_FILE).read_text())["export"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found
+
+    def _refuse_content(self) -> None:
+        taken = next((entry for entry in self.path.iterdir() if entry.name != LOCK_FILE), None)
+        if taken is not None:
+            raise RunError(
+                f"the run's directory {str(self.path)!r} is not empty (it has {taken.name!r}), and "
+                "nothing is overwritten; choose a new one with --run-dir, or go on with a run by "
+                "--resume."
+            )
+
+    def _lock(self) -> None:
+        """Take the directory for this object, as long as it lives."""
+        lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        weakref.finalize(self, os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process is at work in the run's directory {str(self.path)!r}; wait for "
+                "it, or choose another with --run-dir."
+            ) from error
+
+
+def _best_epoch(history: History) -> int | None:
+    """The epoch of the highest validation accuracy, or else of the lowest loss; None without."""
+    for name, sign in (("val_acc", -1), ("val_loss", 1), ("train_loss", 1)):
+        if history.get(name):
+            values = [math.inf if math.isnan(value) else sign * value for value in history[name]]
+            return values.index(min(values)) + 1
+    return None
 
 
 def new_run_path(parent: Path, name: str) -> Path:
@@ -113,16 +210,3 @@ def versions() -> dict[str, str]:
             # Run from a checkout that is on the path but not installed.
             found[package] = "not installed"
     return found
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all, also after a crash."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ It is traced once for each kind of batch, and run eagerly where that can't be do
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfd2l.errors import first_line
 from tfd2l.loaders import Batch, batch_size_of
+from tfd2l.python_state import PythonState
 
 Named = list[tuple[str, tf.Tensor]]
 
@@ -63,6 +64,7 @@ class Step:
         eager: bool,
         jit_compile: bool | None,
         must_compile: bool,
+        state: PythonState | None = None,
     ) -> None:
         """Wrap `function`.
 
@@ -72,9 +74,11 @@ class Step:
             eager: run it as plain Python.
             jit_compile: compile it with XLA; None leaves that to what it runs over.
             must_compile: raise where it can't be traced, instead of running it eagerly.
+            state: what the step may not change; a graph would do it once, while it is traced.
         """
         self.name, self.eager, self.jit_compile = name, eager, jit_compile
         self._function, self._must_compile = function, must_compile
+        self._state = PythonState() if state is None else state
         self._traced: dict[tuple[Any, ...], TracedStep] = {}
         self._refusal: Exception | None = None
 
@@ -93,12 +97,16 @@ class Step:
             return None
         key = tuple(tf.nest.flatten(spec))
         if key not in self._traced:
+            before = self._state.snapshot()
             try:
-                self._traced[key] = self._trace(spec)
+                traced = self._trace(spec)
+                self._state.check(before)
+                self._traced[key] = traced
             except Exception as error:
+                self._state.restore(before)
                 if self._must_compile:
                     raise CompileError(
-                        f"{self.name} can't be compiled: {_first_line(error)} Let the step use "
+                        f"{self.name} can't be compiled: {first_line(error)} Let the step use "
                         "TensorFlow operations only, or train with run_eagerly=True."
                     ) from error
                 self.eager, self._refusal = True, error
@@ -132,7 +140,7 @@ class Step:
         if self._refusal is not None:
             warnings.warn(
                 f"{self.name} can't be compiled and runs eagerly, which is slower: "
-                f"{_first_line(self._refusal)} Trainer(run_eagerly=True) says it is meant so.",
+                f"{first_line(self._refusal)} Trainer(run_eagerly=True) says it is meant so.",
                 stacklevel=2,
             )
             self._refusal = None
@@ -145,10 +153,3 @@ def spec_of(batch: Any) -> Any:
 
 def _mean(value: Any) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(value, tf.float32))
-
-
-def _first_line(error: Exception) -> str:
-    """The error's type and what it says, without the trace that AutoGraph adds to it."""
-    stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
-    lines = [*stated, *str(error).strip().splitlines(), "no reason given"]
-    return f"{type(error).__name__}: {lines[0]}"

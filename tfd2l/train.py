@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
-from tfd2l.config import ConfigError, TrainConfig, parse
+from tfd2l.config import ConfigError, TrainConfig, from_settings, parse
+from tfd2l.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.quiet import quiet_start
+from tfd2l.record import RunError, read_record
 
 if TYPE_CHECKING:
     from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
     from tfd2l.models.linear import LinearRegression, LinearRegressionScratch
     from tfd2l.module import Classifier, Module
+    from tfd2l.run import RunDirectory
+    from tfd2l.trainer import Trainer
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 # The true parameters of the synthetic data, as in the book's section 3.4.
@@ -42,10 +46,16 @@ class Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit status: 0, 2 (a wrong setting or file) or 130 (Ctrl-C)."""
+    """Run the command.
+
+    Gives its exit status: 0, 2 (a wrong setting or file), 130 (Ctrl-C) or 143 (SIGTERM).
+    """
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
-    except ConfigError as error:
+        resume = config.resume
+        if resume is not None:
+            config = from_settings({**read_record(resume)["settings"], "run_dir": resume})
+    except (ConfigError, RunError) as error:
         return _complain(error)
     with ThreadPoolExecutor(1) as pool:
         loaded = None
@@ -54,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with quiet_start():
                 prepare_tensorflow(config)
-            return run(config, loaded)
+            return run(config, loaded, resume is not None)
         except KeyboardInterrupt:
             print("interrupted before training began", file=sys.stderr)
             return EXIT_INTERRUPTED
@@ -76,27 +86,36 @@ def prepare_tensorflow(config: TrainConfig) -> None:
     keras.config.set_dtype_policy(config.precision)
 
 
-def run(config: TrainConfig, loaded: LoadedSoon | None) -> int:
+def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
     """Train as configured, on data that may still be on its way; gives the exit status."""
+    from tfd2l.checkpoint import CheckpointError
     from tfd2l.devices import DeviceError
     from tfd2l.progress import ConsoleProgress
-    from tfd2l.run import RunDirectory, RunError, new_run_path
+    from tfd2l.run import RunDirectory, new_run_path
     from tfd2l.saved_model import ExportError
     from tfd2l.step import CompileError
+    from tfd2l.trainer import DivergedError
 
-    progress, directory = ConsoleProgress(), None
+    progress = ConsoleProgress()
     try:
         data = make_data(config, loaded)
-        directory = RunDirectory(config.run_dir or new_run_path(Path("runs"), config.model))
-        outcome = train(config, data, progress, directory)
-    except (CompileError, DataError, DeviceError, ExportError, RunError, OSError) as error:
+        path = config.run_dir or new_run_path(Path("runs"), config.model)
+        directory = RunDirectory(path, resume, config.checkpoint_every)
+        if directory.export is not None:
+            print(f"the run in {path} is finished; its export is {directory.export}")
+            return 0
+        outcome = train(config, data, progress, directory, resume)
+        directory.finish(outcome.export)
+    except InterruptedRunError as error:
+        progress.close()
+        print(f"{error}; go on with --resume {path}", file=sys.stderr)
+        return 128 + error.signal_number
+    except (
+        CheckpointError, CompileError, DataError, DeviceError, DivergedError, ExportError, RunError,
+        OSError,
+    ) as error:  # fmt: skip
         progress.close()
         return _complain(error)
-    except KeyboardInterrupt:
-        progress.close()
-        kept = f"; the epochs so far are in {directory.path}" if directory else ""
-        print(f"interrupted{kept}", file=sys.stderr)
-        return EXIT_INTERRUPTED
     print(f"\n{outcome.results}")
     print(f"run     {directory.path}")
     print(f"export  {outcome.export}")
@@ -105,26 +124,60 @@ def run(config: TrainConfig, loaded: LoadedSoon | None) -> int:
     return 0
 
 
-def train(config: TrainConfig, data: DataModule, progress: Any, directory: Any) -> Outcome:
-    """Fit a fresh model to the data, draw what became of it, and publish its export."""
+def train(
+    config: TrainConfig, data: DataModule, progress: Any, directory: RunDirectory, resume: bool
+) -> Outcome:
+    """Fit a model to the data, draw what became of it, and publish its export."""
     import tensorflow as tf
 
-    from tfd2l.report import write_curves
     from tfd2l.trainer import Trainer
 
+    stop = StopOnSignal(directory.keep)
     trainer = Trainer(
         config.epochs,
         num_gpus=NUM_GPUS[config.device],
         gradient_clip_val=config.gradient_clip_val,
         run_eagerly=config.run_eagerly,
         jit_compile=config.jit_compile,
-        callbacks=[progress, directory],
+        steps_per_call=config.checkpoint_every,
+        callbacks=[progress, directory, stop],
     )
-    about_data = describe(data)
-    directory.write_config(config.model_dump(mode="json"), about_data)
+    about_data, checkpoint = describe(data), None
+    if resume:
+        directory.check_data(about_data)
+        checkpoint = directory.last_good_checkpoint(say=print)
+    else:
+        directory.write_config(settings_of(config), about_data)
     with tf.device(trainer.device):
         model = make_model(config)
-    history = trainer.fit(model, data)
+    with stop:
+        history = trainer.fit(model, data, checkpoint)
+        # From here on there is no step to wait for.
+        stop.at_once = True
+        return finish(config, data, directory, trainer, model, history, about_data)
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """The settings to be kept with the run, with paths that hold wherever it is gone on from."""
+    settings = config.model_dump(mode="json")
+    paths = {"export_dir": config.export_dir, "data_dir": config.data_dir}
+    whole = {name: str(path.absolute()) for name, path in paths.items() if path is not None}
+    return {name: value for name, value in {**settings, **whole}.items() if name != "run_dir"}
+
+
+def finish(
+    config: TrainConfig,
+    data: DataModule,
+    directory: RunDirectory,
+    trainer: Trainer,
+    model: Any,
+    history: dict[str, list[float]],
+    about_data: dict[str, Any],
+) -> Outcome:
+    """Draw what became of the model, and publish its export."""
+    from tfd2l.report import write_curves
+
+    directory.write_metrics(history)
     write_curves(directory.path, trainer)
     card = {
         "model": config.model,

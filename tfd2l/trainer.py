@@ -5,22 +5,30 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfd2l.callback import Callback
+from tfd2l.checkpoint import load_checkpoint
 from tfd2l.devices import check_placement, choose_device
-from tfd2l.history import History, Mean, append_row
+from tfd2l.history import EpochSoFar, History, append_row
 from tfd2l.hyperparameters import HyperParameters
-from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of
+from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of, renewed
 from tfd2l.loops import pass_over
-from tfd2l.module import Module, tf_variable
+from tfd2l.module import Module
+from tfd2l.nn import tf_variable
 from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
+from tfd2l.python_state import PythonState
 from tfd2l.step import Named, Step, Steps
+
+
+class DivergedError(ArithmeticError):
+    """A training loss is infinite or not a number."""
 
 
 class Trainer(HyperParameters):
@@ -46,6 +54,7 @@ class Trainer(HyperParameters):
     gradient_clip_val: float
     run_eagerly: bool | None
     jit_compile: bool | None
+    steps_per_call: int | None
 
     def __init__(
         self,
@@ -55,6 +64,7 @@ class Trainer(HyperParameters):
         *,
         run_eagerly: bool | None = None,
         jit_compile: bool | None = None,
+        steps_per_call: int | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         """Set up.
@@ -67,6 +77,8 @@ class Trainer(HyperParameters):
                 compiling them; None compiles, and falls back to eager with a warning.
             jit_compile: True compiles with XLA, False as a plain TensorFlow graph; None begins as
                 a graph and goes on with XLA where that gives the same and pays.
+            steps_per_call: call the callbacks after each multiple of so many steps; None calls
+                them a few times a second.
             callbacks: called in their order.
 
         Raises:
@@ -82,6 +94,8 @@ class Trainer(HyperParameters):
                 "gradient_clip_val is a norm, above 0, or 0 for no clipping; "
                 f"got {gradient_clip_val!r}."
             )
+        if steps_per_call is not None and steps_per_call < 1:
+            raise ValueError(f"steps_per_call must be at least 1, or None; got {steps_per_call!r}.")
         if run_eagerly and jit_compile:
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
         self.save_hyperparameters()
@@ -90,20 +104,24 @@ class Trainer(HyperParameters):
         self.history: History = {}
         self._named: Named = []
         self._size = 1
+        self._so_far, self._completed = EpochSoFar(), 0
 
-    def fit(self, model: Module, data: Any) -> History:
+    def fit(self, model: Module, data: Any, checkpoint: Path | str | None = None) -> History:
         """Train `model` on `data` for `max_epochs` epochs.
 
         Args:
             model: what to train.
             data: has `train_dataloader()` and `val_dataloader()`, which give a `tf.data.Dataset`
                 or another iterable of tuples; the latter may give None.
+            checkpoint: go on from there, to the very end that the interrupted fit would have had.
 
         Returns:
             The history, one list for each column, as `pandas.DataFrame` takes it.
 
         Raises:
             ValueError: the data is empty or endless.
+            CheckpointError: the checkpoint can't be read, or is of another model.
+            DivergedError: the loss became infinite or NaN.
         """
         with tf.device(self.device):
             self.prepare_data(data)
@@ -111,17 +129,22 @@ class Trainer(HyperParameters):
             self.optim = with_loss_scale(model.configure_optimizers(), self.gradient_clip_val)
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
             self.history = {}
+            self._so_far, self._completed = EpochSoFar(), 0
             self._prepare_variables()
-            self._prepare_passes(data)
-            for epoch in range(self.max_epochs):
+            if checkpoint is not None:
+                self._restore(load_checkpoint(Path(checkpoint), model, self.optim))
+            self._prepare_passes()
+            for epoch in range(self._completed, self.max_epochs):
                 self.epoch = epoch
                 self._run_epoch()
+            # A reader's own fit_epoch may leave it on.
+            model.training = False
         return self.history
 
     def prepare_data(self, data: Any) -> None:
         """Ask the data module for its loaders, and count their batches."""
-        self.train_dataloader = data.train_dataloader()
-        self.val_dataloader = data.val_dataloader()
+        self.train_dataloader = renewed(data.train_dataloader(), data.train_dataloader)
+        self.val_dataloader = renewed(data.val_dataloader(), data.val_dataloader)
         self.num_train_batches = count_batches(self.train_dataloader)
         self.num_val_batches = (
             0 if self.val_dataloader is None else count_batches(self.val_dataloader)
@@ -143,13 +166,15 @@ class Trainer(HyperParameters):
 
     def fit_epoch(self) -> None:
         """One pass over the training data, then one over the validation data."""
-        for steps in self._train_pass.run(self.epoch):
-            self._take_in(steps, train=True)
+        for call in self._train_pass.run(self.epoch, self._so_far.steps, self.steps_per_call):
+            for steps in call:
+                self._take_in(steps, train=True)
             for callback in self.callbacks:
-                callback.on_train_steps(self, steps)
+                callback.on_train_steps(self, call)
         if self._val_pass is not None:
-            for steps in self._val_pass.run(self.epoch):
-                self._take_in(steps, train=False)
+            for call in self._val_pass.run(self.epoch):
+                for steps in call:
+                    self._take_in(steps, train=False)
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[Any]) -> list[Any]:
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
@@ -164,36 +189,74 @@ class Trainer(HyperParameters):
             self._named.append((label, value))
 
     @property
+    def steps_of_epoch(self) -> int:
+        """Training steps made in the epoch that runs."""
+        return self._so_far.steps
+
+    @property
     def num_traces(self) -> int:
         """How often the training and the validation step were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
     def _run_epoch(self) -> None:
-        started_s = time.perf_counter()
-        self._returned, self._plotted = Mean(), defaultdict[str, Mean](Mean)
-        self._postponed: list[tuple[str, float, bool, int, int]] = []
+        self._started_s = time.perf_counter()
         self._size = 1
         for callback in self.callbacks:
             callback.on_epoch_begin(self)
-        before = self.train_batch_idx, self.val_batch_idx
+        before = self.train_batch_idx - self._so_far.steps, self.val_batch_idx
         self.fit_epoch()
         self._draw_postponed(*before)
         self.model.board.flush()
-        row = {"epoch": float(self.epoch + 1)}
-        if self._returned.weight:
-            row["train_loss"] = self._returned.value
-        row |= {label: mean.value for label, mean in self._plotted.items() if label not in row}
-        row["seconds"] = time.perf_counter() - started_s
+        row = self._so_far.row(self.epoch + 1)
+        row["seconds"] = self._seconds()
         append_row(self.history, row)
+        self._so_far, self._completed = EpochSoFar(), self.epoch + 1
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
+
+    def state(self) -> dict[str, Any]:
+        """Where the fit is, as JSON values: what `save_checkpoint` keeps beside the variables."""
+        so_far = replace(self._so_far, seconds=self._seconds() if self._so_far.steps else 0.0)
+        return {
+            "epoch": self._completed,
+            "step": so_far.steps,
+            "train_batch_idx": self.train_batch_idx,
+            "val_batch_idx": self.val_batch_idx,
+            "num_batches": [self.num_train_batches, self.num_val_batches],
+            "history": self.history,
+            "so_far": so_far.to_json(),
+            "board": self.model.board.to_json(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._completed, self.history = state["epoch"], state["history"]
+        self.train_batch_idx = state["train_batch_idx"]
+        self.val_batch_idx = state["val_batch_idx"]
+        self.num_train_batches, self.num_val_batches = state["num_batches"]
+        self._so_far = EpochSoFar.from_json(state["so_far"])
+        self.model.board.from_json(state["board"])
+
+    def _seconds(self) -> float:
+        """Spent on the epoch, also before an interruption."""
+        return self._so_far.seconds + time.perf_counter() - self._started_s
+
+    def _check_loss(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the training loss became {loss} at step {self._so_far.steps + 1} of epoch "
+                f"{self.epoch + 1}; try a smaller learning rate, gradient_clip_val=1, or look for "
+                "a logarithm of 0 in the loss."
+            )
 
     def _take_in(self, steps: Steps, train: bool) -> None:
         """Count the steps and, where they were traced, draw what the model plotted in them."""
         self._size = steps.size
         for row in steps.values:
             if train:
-                self._returned.add(float(row[0]), steps.size)
+                self._check_loss(float(row[0]))
+                self._so_far.returned.add(float(row[0]), steps.size)
+                self._so_far.steps += 1
             for label, value in list(zip(steps.labels, row, strict=True))[train:]:
                 self._draw(label, float(value), train, self._batch_idx(train))
             self.train_batch_idx += train
@@ -204,9 +267,9 @@ class Trainer(HyperParameters):
 
     def _draw(self, label: str, value: float, train: bool, batch_idx: int) -> None:
         """Add a plotted value to the epoch's means and to the model's board."""
-        self._plotted[label].add(value, self._size)
+        self._so_far.plotted[label].add(value, self._size)
         if (self.num_train_batches if train else self.num_val_batches) is None:
-            self._postponed.append((label, value, train, batch_idx, self._size))
+            self._so_far.postponed.append((label, value, train, batch_idx, self._size))
         else:
             self._place(label, value, train, batch_idx, self._size)
 
@@ -227,14 +290,14 @@ class Trainer(HyperParameters):
                 raise ValueError("the training data has no batches; give it at least one example.")
         if self.num_val_batches is None:
             self.num_val_batches = self.val_batch_idx - val_before
-        for postponed in self._postponed:
+        for postponed in self._so_far.postponed:
             self._place(*postponed)
 
     def _prepare_variables(self) -> None:
         """Make the variables of layers that wait for a first input, and the optimizer's own."""
         model = self.model
         example = example_of(self.train_dataloader)
-        if example is not None and not model.built:
+        if example is not None and not (model.built and model.variables):
             # Nothing but variables comes of this call. A model whose steps don't call it on the
             # batch's inputs makes its variables when its step is traced.
             with contextlib.suppress(Exception):
@@ -243,18 +306,14 @@ class Trainer(HyperParameters):
         if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
             self.optim.build(model.trainable_variables)
 
-    def _prepare_passes(self, data: Any) -> None:
+    def _prepare_passes(self) -> None:
         """Make the steps and how they run over the data; they are traced when first run."""
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
         epochs, self._val_pass = self.max_epochs, None
-        self._train_pass = pass_over(
-            self._train_step, self.train_dataloader, data.train_dataloader, epochs
-        )
+        self._train_pass = pass_over(self._train_step, self.train_dataloader, epochs)
         if self.val_dataloader is not None:
-            self._val_pass = pass_over(
-                self._val_step, self.val_dataloader, data.val_dataloader, epochs
-            )
+            self._val_pass = pass_over(self._val_step, self.val_dataloader, epochs)
 
     def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
         """A step to be run as the trainer was told."""
@@ -264,6 +323,7 @@ class Trainer(HyperParameters):
             eager=bool(self.run_eagerly),
             jit_compile=self.jit_compile,
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
+            state=PythonState(self.model, self.optim),
         )
 
     def _train(self, batch: Batch) -> Named:
@@ -276,6 +336,7 @@ class Trainer(HyperParameters):
                 raise ValueError(
                     f"{type(model).__name__}.training_step returned None; let it return the loss."
                 )
+            _check_one_number(type(model).__name__, loss)
             scaled = scaled_loss(self.optim, loss)
         variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
@@ -296,3 +357,14 @@ class Trainer(HyperParameters):
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
         return list(self._named)
+
+
+def _check_one_number(name: str, loss: Any) -> None:
+    """Raise ValueError for a loss of several numbers; shape (1,) is one."""
+    shape = tf.convert_to_tensor(loss).shape
+    if shape.num_elements() not in (None, 1):
+        raise ValueError(
+            f"{name}.training_step returned a loss of shape {shape}, whose gradient would be that "
+            "of the sum; return one number, e.g. tf.reduce_mean of the examples' losses, and "
+            "tf.add_n of several penalties."
+        )

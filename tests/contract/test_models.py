@@ -1,4 +1,7 @@
-"""What every shipped model does: the same in all modes, and a first step as NumPy has it."""
+"""What the shipped models do: a first step as NumPy has it, and for regressions the contract.
+
+`test_contract.py` has the contract of classifiers, the shipped ones among them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
-from tfd2l.checkpoint import CheckpointError, latest_checkpoint, load_checkpoint, save_checkpoint
+from tfd2l.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
+from tfd2l.checks import regressor_checks
+from tfd2l.export import export_regressor
+from tfd2l.publish import publish
 
 Make = Callable[[], d2l.Module]
 CLASSIFIERS: dict[str, Make] = {
@@ -25,7 +31,11 @@ CLASSIFIERS: dict[str, Make] = {
 REGRESSIONS: dict[str, Make] = {
     "linear-scratch": lambda: d2l.LinearRegressionScratch(2, lr=0.03),
     "linear": lambda: d2l.LinearRegression(lr=0.03),
+    "weight-decay-scratch": lambda: d2l.WeightDecayScratch(2, lambd=0.1, lr=0.03),
+    "weight-decay": lambda: d2l.WeightDecay(wd=0.1, lr=0.03),
 }
+# Without a penalty, which moves the parameters off the true ones.
+PLAIN = [name for name in REGRESSIONS if name.startswith("linear")]
 MODELS = CLASSIFIERS | REGRESSIONS
 
 
@@ -53,7 +63,7 @@ def fresh(name: str) -> d2l.Module:
     return MODELS[name]()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", REGRESSIONS)
 def test_eager_compiled_and_xla_agree_on_one_seed(
     name: str, images: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -114,8 +124,16 @@ def test_one_step_of_a_classifier_is_numpys(
         np.testing.assert_allclose(weight, value, atol=2e-6)
 
 
-@pytest.mark.parametrize(("name", "factor"), [("linear-scratch", 1), ("linear", 2)])
-def test_one_step_of_a_regression_is_numpys(name: str, factor: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "factor", "decay"),
+    [
+        ("linear-scratch", 1, 0.0),
+        ("linear", 2, 0.0),
+        ("weight-decay-scratch", 1, 0.1),
+        ("weight-decay", 2, 0.1),
+    ],
+)
+def test_one_step_of_a_regression_is_numpys(name: str, factor: int, decay: float) -> None:
     model = fresh(name)
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=20, num_val=1, batch_size=20)
     X, y = data.X.numpy()[:20], data.y.numpy()[:20]
@@ -124,39 +142,53 @@ def test_one_step_of_a_regression_is_numpys(name: str, factor: int) -> None:
     d2l.Trainer(1).fit(model, data)
     error = X @ w + b - y
     # Half the squared error from scratch, all of it in Keras: hence the factor.
-    expected_w = w - 0.03 * factor * X.T @ error / 20
+    expected_w = w - 0.03 * factor * (X.T @ error / 20 + decay * w)
     expected_b = b - 0.03 * factor * error.mean(axis=0)
     new_w, new_b = model.get_w_b()
     np.testing.assert_allclose(new_w.numpy(), expected_w, rtol=1e-5)
     np.testing.assert_allclose(new_b.numpy(), expected_b, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", REGRESSIONS)
 def test_a_checkpoint_brings_back_weights_and_epoch(
     name: str, images: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     model = fresh(name)
     trainer = d2l.Trainer(1)
     trainer.fit(model, data_for(name, images))
-    path = save_checkpoint(tmp_path, model, trainer.optim, 1)
+    path = save_checkpoint(tmp_path, model, trainer.optim, trainer.state())
     other = MODELS[name]()
     other_trainer = d2l.Trainer(1)
     other_trainer.fit(other, data_for(name, images))
-    assert latest_checkpoint(tmp_path) == path
-    assert load_checkpoint(path, other, other_trainer.optim) == 1
+    assert checkpoints(tmp_path) == [path]
+    assert load_checkpoint(path, other, other_trainer.optim)["epoch"] == 1
     for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    path = save_checkpoint(tmp_path, d2l.MLPScratch(4, 3, 2, lr=0.1), None, 1)
-    with pytest.raises(CheckpointError, match=r"can't be read into LinearRegressionScratch"):
+    path = save_checkpoint(tmp_path, d2l.MLPScratch(4, 3, 2, lr=0.1), None, {"epoch": 1, "step": 0})
+    with pytest.raises(CheckpointError, match="of a MLPScratch with other variables: number 0"):
         load_checkpoint(path, d2l.LinearRegressionScratch(2, lr=0.1))
     with pytest.raises(CheckpointError, match="can't be read"):
         load_checkpoint(tmp_path / "none", d2l.MLPScratch(4, 3, 2, lr=0.1))
 
 
 @pytest.mark.parametrize("name", REGRESSIONS)
+def test_an_export_answers_as_the_model_in_a_fresh_process(name: str, tmp_path: Path) -> None:
+    model = fresh(name)
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=50)
+    d2l.Trainer(1).fit(model, data)
+    version = publish(
+        lambda directory: export_regressor(model, directory, num_inputs=2),
+        tmp_path / "model",
+        checks=regressor_checks(model, data.X.numpy()[70:]),
+        card={"model": name},
+    )
+    assert version == tmp_path / "model" / "1"
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_true_parameters_are_found(name: str) -> None:
     for seed in range(3):
         keras.utils.set_random_seed(seed)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 
-from tfd2l.devices import DeviceError, check_placement, choose_device
+from tfd2l.devices import (
+    DeviceError,
+    check_placement,
+    choose_device,
+    cpu,
+    gpu,
+    try_all_gpus,
+    try_gpu,
+)
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")), reason="these cases are of a machine without one"
@@ -30,3 +44,40 @@ def test_variables_on_another_kind_of_device_are_refused_by_name() -> None:
     check_placement([variable], "/CPU:0")
     with pytest.raises(DeviceError, match=r"runs on GPU, but the variable 'scale:0' lies on CPU"):
         check_placement([variable], "/GPU:0")
+
+
+def test_what_is_made_on_the_cpu_lies_there() -> None:
+    with cpu():
+        assert "CPU:0" in tf.ones(2).device
+
+
+def test_without_a_gpu_trying_takes_the_cpu_and_asking_is_refused() -> None:
+    with try_gpu(10):
+        assert "CPU:0" in tf.ones(2).device
+    (only,) = try_all_gpus()
+    with only:
+        assert "CPU:0" in tf.ones(2).device
+    with pytest.raises(DeviceError, match=r"GPU number 0 was asked for.* sees 0; try_gpu\(0\)"):
+        gpu()
+
+
+def test_gpus_are_chosen_by_their_number() -> None:
+    program = """
+import tensorflow as tf
+from tfd2l import devices
+
+# Two logical devices stand in for GPUs: what is tested is which one is named.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+cpus = tf.config.list_logical_devices("CPU")
+tf.config.list_logical_devices = lambda kind: cpus if kind == "GPU" else []
+named = []
+tf.device = lambda name: named.append(name) or name
+devices.try_gpu(1), devices.try_gpu(2), devices.gpu(0), devices.try_all_gpus()
+print(named)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert process.stdout == "['/GPU:1', '/CPU:0', '/GPU:0', '/GPU:0', '/GPU:1']\n"

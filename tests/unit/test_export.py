@@ -240,7 +240,7 @@ def test_a_device_scope_around_the_export_does_not_get_into_it(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (LABELS[1:], r"shape \(1, 5\), one for each label; got \(1, 6\)"),
+        (LABELS[1:], r"shape \(2, 5\), one for each label; got \(2, 6\)"),
         ([*LABELS[1:], "coat"], "must be different"),
         (["", *LABELS[1:]], "not empty"),
     ],
@@ -287,3 +287,13 @@ def test_a_directory_that_can_not_be_written_is_named(model: type[Any], tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"must be written to .*/file/mlp; .*Choose a directory"):
         export_classifier(model(), tmp_path / "file" / "mlp", labels=LABELS, preprocess=preprocess)
+
+
+def test_probabilities_passed_off_as_logits_are_refused(tmp_path: Path) -> None:
+    class Forgetful(Scratch):
+        def logits(self, X: Any) -> tf.Tensor:
+            return tf.nn.softmax(super().logits(X))
+
+    with pytest.raises(ExportError, match=r"Forgetful\.logits gives probabilities.*logits\(X\)"):
+        export_classifier(Forgetful(), tmp_path, labels=LABELS, preprocess=preprocess)
+    assert not list(tmp_path.iterdir())

@@ -99,3 +99,37 @@ def test_relu_has_gradient_0_up_to_0_and_1_beyond() -> None:
     with tf.GradientTape() as tape:
         y = functional.relu(x)
     np.testing.assert_array_equal(tape.gradient(y, x), [0, 0, 1])
+
+
+def test_dropout_keeps_the_mean_and_scales_what_it_keeps() -> None:
+    dropped = functional.dropout_layer(tf.ones((400, 500)), 0.2).numpy()
+    assert {*np.unique(dropped)} == {np.float32(0), np.float32(1.25)}
+    # 200,000 draws: the share of zeros has a standard deviation of 0.0009; five of them.
+    assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.0045)
+
+
+def test_dropout_of_nothing_and_of_everything() -> None:
+    X = tf.constant([[1.0, -2.0]])
+    np.testing.assert_array_equal(functional.dropout_layer(X, 0), X)
+    np.testing.assert_array_equal(functional.dropout_layer(X, 1), [[0, 0]])
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.5, float("nan")])
+def test_dropout_is_a_probability(dropout: float) -> None:
+    with pytest.raises(ValueError, match="dropout is a probability, from 0 to 1; got"):
+        functional.dropout_layer(tf.ones(2), dropout)
+
+
+def test_the_l2_penalty_is_half_the_sum_of_squares() -> None:
+    assert float(functional.l2_penalty(tf.constant([3.0, 4.0]))) == 12.5
+
+
+def test_cross_correlation_of_the_books_example() -> None:
+    X = tf.reshape(tf.range(9.0), (3, 3))
+    K = tf.reshape(tf.range(4.0), (2, 2))
+    np.testing.assert_array_equal(functional.corr2d(X, K), [[19, 25], [37, 43]])
+
+
+def test_a_kernel_larger_than_the_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"K \(h, w\), no larger; got shapes \(2, 3\) and \(3, 2"):
+        functional.corr2d(tf.ones((2, 3)), tf.ones((3, 2)))

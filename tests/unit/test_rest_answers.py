@@ -77,7 +77,9 @@ def test_strings_that_are_no_utf_8_are_sent_as_they_are() -> None:
 def test_no_rows_and_single_values_are_answers_too() -> None:
     empty = np.zeros((0, 3), np.float32)
     assert json.loads(predict_answer({"y": empty}, by_rows=True)) == {"predictions": []}
-    assert json.loads(predict_answer({"y": np.float32(2)}, by_rows=False)) == {"outputs": 2.0}
+    assert json.loads(predict_answer({"y": np.array(2, np.float32)}, by_rows=False)) == {
+        "outputs": 2.0
+    }
 
 
 def test_outputs_that_are_no_rows_can_not_be_asked_for_by_rows() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,8 @@ import pandas as pd
 import pytest
 
 import tfd2l as d2l
-from tfd2l.run import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path, write_whole
+from tfd2l.checkpoint import checkpoints, load_checkpoint
+from tfd2l.run import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
 
 
 def test_metrics_events_and_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -24,9 +28,9 @@ def test_metrics_events_and_the_last_checkpoints_are_kept(tmp_path: Path) -> Non
     config = json.loads((run.path / "config.json").read_text())
     assert config["settings"] == {"lr": 0.03}
     assert {"python", "tensorflow", "keras", "tfd2l"} <= set(config["versions"])
-    kept = sorted(path.stem for path in (run.path / "checkpoints").glob("*.index"))
-    assert kept == [f"epoch-{epoch:05d}" for epoch in range(6 - KEEP_CHECKPOINTS, 6)]
-    assert not [path for path in run.path.rglob("*") if path.name.startswith(".")]
+    kept = sorted(path.name for path in (run.path / "checkpoints").glob("*"))
+    assert kept == [f"epoch-{epoch:05d}.step-0000000" for epoch in range(6 - KEEP_CHECKPOINTS, 6)]
+    assert [path.name for path in run.path.rglob(".*")] == [".lock"]
 
 
 def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
@@ -50,23 +54,68 @@ def test_runs_of_one_second_get_directories_of_their_own(tmp_path: Path) -> None
     assert all(path.is_dir() and path.name.startswith("mlp-") for path in paths)
 
 
-def test_a_text_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "file.json"
-    write_whole(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert [*tmp_path.iterdir()] == [path]
-
-
 def test_the_last_checkpoint_holds_the_weights_of_the_end(tmp_path: Path) -> None:
-    from tfd2l.checkpoint import latest_checkpoint, load_checkpoint
-
     run = RunDirectory(tmp_path / "run")
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     model, other = (d2l.LinearRegressionScratch(2, lr=0.03) for _ in range(2))
     d2l.Trainer(2, callbacks=[run]).fit(model, data)
-    latest = latest_checkpoint(run.path / "checkpoints")
-    assert latest is not None
-    assert load_checkpoint(latest, other) == 2
+    latest = checkpoints(run.path / "checkpoints")[0]
+    assert load_checkpoint(latest, other)["epoch"] == 2
     np.testing.assert_array_equal(model.w, other.w)
+
+
+def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
+    program = "import sys; from pathlib import Path; from tfd2l.run import RunDirectory\n" + (
+        "run = RunDirectory(Path(sys.argv[1])); print('taken', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "taken\n"
+        with pytest.raises(RunError, match="another process is at work in the run's directory"):
+            RunDirectory(tmp_path / "run")
+        process.kill()
+    # The lock ends with its process, however that ended.
+    RunDirectory(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    run = RunDirectory(tmp_path / "run")
+    d2l.Trainer(2, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    latest, before = checkpoints(run.path / "checkpoints")
+    content = bytearray(latest.read_bytes())
+    content[300] ^= 1
+    latest.write_bytes(content)
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == before
+    assert len(said) == 1
+    assert "passed over" in said[0]
+    assert latest.name in said[0]
+
+
+def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.write_config({}, {"name": "FashionMNIST", "sha256": {"a": "1"}, "source": "here"})
+    run.check_data({"name": "FashionMNIST", "sha256": {"a": "1"}, "source": "elsewhere"})
+    with pytest.raises(RunError, match="began with other data"):
+        run.check_data({"name": "FashionMNIST", "sha256": {"a": "2"}, "source": "here"})
+
+
+def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    trainer = d2l.Trainer(1)
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
+    for epoch in range(1, 8):
+        trainer.history = {"val_acc": accuracies[:epoch]}
+        trainer._completed = epoch
+        run.keep(trainer)
+    kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]
+    assert kept == [7, 6, 5, 2]

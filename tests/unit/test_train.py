@@ -90,8 +90,8 @@ def test_the_run_directory_has_all_that_is_promised(finished: Path) -> None:
         for value in event.summary.value
     }
     assert logged[2, "val_acc"] == pytest.approx(metrics["val_acc"][1])
-    assert (directory / "checkpoints" / "epoch-00002.index").exists()
-    assert not list(directory.rglob(".*"))
+    assert (directory / "checkpoints" / "epoch-00002.step-0000000").exists()
+    assert [path.name for path in directory.rglob(".*")] == [".lock"]
 
 
 @pytest.mark.slow
@@ -214,24 +214,45 @@ def test_damaged_data_is_refused_by_name_and_nothing_is_trained(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_keeps_the_epochs_so_far(tmp_path: Path) -> None:
-    metrics = tmp_path / "run/metrics.csv"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     with subprocess.Popen(
-        command("--epochs", "1000", "--run-dir", "run"),
+        command("--epochs", "5", "--run-dir", "run"),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         deadline_s = time.monotonic() + 120
-        while not metrics.exists() and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        while not (tmp_path / "run/metrics.csv").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        process.send_signal(number)
         try:
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 130
-    assert errors == "interrupted; the epochs so far are in run\n"
-    assert len(pd.read_csv(metrics)) >= 1
+    assert process.returncode == 128 + number
+    assert errors == f"interrupted by {number.name}; go on with --resume run\n"
     assert not (tmp_path / "savedmodels").exists()
+    ran = run(tmp_path, "--resume", "run")
+    assert ran.returncode == 0, ran.stderr
+    assert pd.read_csv(tmp_path / "run/metrics.csv")["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert (tmp_path / "savedmodels/mlp/1/saved_model.pb").exists()
+    again = run(tmp_path, "--resume", "run")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (
+        0,
+        f"the run in run is finished; its export is {tmp_path}/savedmodels/mlp/1",
+    )
+
+
+def test_resume_takes_a_run_and_no_other_flag(tmp_path: Path) -> None:
+    for flags, message in [
+        (("--resume", "none"), "'none' is no run to go on with: config.json can't be read"),
+        (("--resume", "none", "--lr", "1"), "resume takes all settings from the run; drop lr"),
+    ]:
+        ran = run(tmp_path, *flags)
+        assert ran.returncode == 2
+        assert message in ran.stderr
+        assert ran.stderr.count("\n") == 1

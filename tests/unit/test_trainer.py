@@ -114,9 +114,6 @@ def test_shuffled_epochs_have_fresh_orders_that_all_modes_share(mode: str) -> No
             return batch
 
     class Keep(d2l.Callback):
-        def on_train_steps(self, trainer: d2l.Trainer, steps: Any) -> None:
-            pass
-
         def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
             seen.append(row["train_first_x"])
 
@@ -173,7 +170,7 @@ def kinds_of_loop(trainer: d2l.Trainer) -> set[bool]:
     """Whether the training loops that were made are XLA's."""
     loops = trainer._train_pass
     assert isinstance(loops, IndexedPass)
-    return {xla for _, xla in loops._loops}
+    return {*loops._loops}
 
 
 def test_class_ids_out_of_range_are_refused_and_not_read_as_others() -> None:
@@ -341,27 +338,46 @@ def test_control_flow_on_tensors_in_a_step_is_compiled() -> None:
     assert history["train_loss"] == [5.0]
 
 
-def test_a_readers_own_eager_fit_epoch_works() -> None:
-    class Own(d2l.Trainer):
-        def fit_epoch(self) -> None:
-            for batch in self.train_dataloader:
-                with tf.GradientTape() as tape:
-                    loss = self.model.training_step(self.prepare_batch(batch))
-                gradients = tape.gradient(loss, self.model.trainable_variables)
-                self.optim.apply_gradients(
-                    zip(gradients, self.model.trainable_variables, strict=True)
-                )
-                self.train_batch_idx += 1
-            for batch in self.val_dataloader:
-                self.model.validation_step(self.prepare_batch(batch))
-                self.val_batch_idx += 1
+class OwnLoop(d2l.Trainer):
+    """A reader's own eager loop, in the book's manner."""
 
+    def fit_epoch(self) -> None:
+        self.model.training = True
+        for batch in self.train_dataloader:
+            with tf.GradientTape() as tape:
+                loss = self.model.training_step(self.prepare_batch(batch))
+            gradients = tape.gradient(loss, self.model.trainable_variables)
+            self.optim.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+            self.train_batch_idx += 1
+        if self.val_dataloader is None:
+            return
+        self.model.training = False
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+
+def test_a_readers_own_eager_fit_epoch_works() -> None:
     data = Data(points(8, 2), points(4, 2))
     own, ours = Line(lr=0.01), Line(lr=0.01)
-    history = Own(3).fit(own, data)
+    history = OwnLoop(3).fit(own, data)
     expected = d2l.Trainer(3).fit(ours, data)
     np.testing.assert_allclose(own.w, ours.w, rtol=1e-6)
     assert history["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-6)
+
+
+def test_generators_and_absent_validation_suit_a_readers_own_loop_too() -> None:
+    class Generated(d2l.DataModule):
+        def get_dataloader(self, train: bool) -> Any:
+            return iter([*points(8, 2)]) if train else None
+
+    own, ours = Line(lr=0.01), Line(lr=0.01)
+    history = OwnLoop(3).fit(own, Generated())
+    d2l.Trainer(3).fit(ours, Generated())
+    assert np.isfinite(history["train_loss"]).all()
+    np.testing.assert_allclose(own.w, ours.w, rtol=1e-6)
+    # The loop left it on, and inference afterwards is inference.
+    assert own.training is False
 
 
 def test_data_of_unknown_length_is_counted_in_the_first_epoch() -> None:
@@ -475,3 +491,12 @@ def test_mixed_precision_trains_nearly_like_float32(policy: str) -> None:
 def test_plot_without_a_trainer_says_what_is_missing() -> None:
     with pytest.raises(RuntimeError, match="plot needs a trainer"):
         Line().plot("loss", tf.constant(1.0), train=True)
+
+
+def test_a_loss_of_several_numbers_is_refused() -> None:
+    class Several(Line):
+        def training_step(self, batch: Any) -> Any:
+            return tf.stack([super().training_step(batch)] * 3)
+
+    with pytest.raises(ValueError, match=r"Several\.training_step returned a loss of shape \(3,\)"):
+        d2l.Trainer(1).fit(Several(lr=0.01), Data(points(8, 2)))

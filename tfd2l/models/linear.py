@@ -65,3 +65,44 @@ class LinearRegression(Module):
     def get_w_b(self) -> tuple[Any, Any]:
         """The weights (num_inputs, 1) and the bias (1,)."""
         return self.net.kernel, self.net.bias
+
+
+class WeightDecayScratch(LinearRegressionScratch):
+    """Linear regression whose loss adds `lambd` times half the squared norm of w.
+
+    Source: D2L 3.7.3.
+    """
+
+    lambd: float
+
+    def __init__(self, num_inputs: int, lambd: float, lr: float, sigma: float = 0.01) -> None:
+        """As `LinearRegressionScratch`; `lambd` is the weight of the penalty, 0 for none."""
+        super().__init__(num_inputs, lr, sigma)
+        self.save_hyperparameters()
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Half the mean squared error and the penalty: () float32."""
+        return super().loss(y_hat, y) + self.lambd * functional.l2_penalty(self.w)
+
+
+class WeightDecay(LinearRegression):
+    """Linear regression whose layer has Keras' own penalty on w, `wd` times its squared norm.
+
+    Penalty and squared error both lack the scratch twin's factor 1/2, so that `wd` weighs them as
+    `lambd` does there. The bias goes free.
+    Source: D2L 3.7.4.
+    """
+
+    def __init__(self, wd: float, lr: float) -> None:
+        """A dense layer with one output; `wd` is the weight of the penalty, 0 for none."""
+        super().__init__(lr)
+        self.save_hyperparameters()
+        self.net = keras.layers.Dense(
+            1,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            kernel_regularizer=keras.regularizers.L2(wd),
+        )
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The mean squared error and the penalty: () float32."""
+        return super().loss(y_hat, y) + tf.add_n(self.net.losses)

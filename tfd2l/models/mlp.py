@@ -1,6 +1,8 @@
-"""The multilayer perceptron with one hidden layer."""
+"""Multilayer perceptrons, with and without dropout."""
 
 from __future__ import annotations
+
+import math
 
 import keras
 import tensorflow as tf
@@ -55,6 +57,74 @@ class MLP(Classifier):
             [
                 keras.layers.Flatten(),
                 keras.layers.Dense(num_hiddens, activation="relu"),
+                # Logits stay float32 under mixed precision: their softmax needs it.
+                keras.layers.Dense(num_outputs, dtype="float32"),
+            ]
+        )
+
+
+class DropoutMLPScratch(Classifier):
+    """Two hidden layers, each followed by dropout from scratch; gives logits.
+
+    Source: D2L 5.6.3.
+    """
+
+    dropout_1: float
+    dropout_2: float
+
+    def __init__(
+        self,
+        num_outputs: int,
+        num_hiddens_1: int,
+        num_hiddens_2: int,
+        dropout_1: float,
+        dropout_2: float,
+        lr: float,
+    ) -> None:
+        """Widths of the layers, and the share that is dropped behind each hidden one."""
+        super().__init__()
+        self.save_hyperparameters()
+        self.lin1 = keras.layers.Dense(num_hiddens_1, activation="relu")
+        self.lin2 = keras.layers.Dense(num_hiddens_2, activation="relu")
+        self.lin3 = keras.layers.Dense(num_outputs)
+        self.seed = keras.random.SeedGenerator()
+
+    def forward(self, X: tf.Tensor) -> tf.Tensor:
+        """(n, ...) float32 -> (n, num_outputs) float32."""
+        H1 = self.lin1(tf.reshape(X, (-1, math.prod(X.shape[1:]))))
+        if self.training:
+            H1 = functional.dropout_layer(H1, self.dropout_1, self.seed)
+        H2 = self.lin2(H1)
+        if self.training:
+            H2 = functional.dropout_layer(H2, self.dropout_2, self.seed)
+        return self.lin3(H2)
+
+
+class DropoutMLP(Classifier):
+    """The same network as a Keras `Sequential`; gives logits.
+
+    Source: D2L 5.6.4.
+    """
+
+    def __init__(
+        self,
+        num_outputs: int,
+        num_hiddens_1: int,
+        num_hiddens_2: int,
+        dropout_1: float,
+        dropout_2: float,
+        lr: float,
+    ) -> None:
+        """Widths of the layers, and the share that is dropped behind each hidden one."""
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = keras.Sequential(
+            [
+                keras.layers.Flatten(),
+                keras.layers.Dense(num_hiddens_1, activation="relu"),
+                keras.layers.Dropout(dropout_1),
+                keras.layers.Dense(num_hiddens_2, activation="relu"),
+                keras.layers.Dropout(dropout_2),
                 # Logits stay float32 under mixed precision: their softmax needs it.
                 keras.layers.Dense(num_outputs, dtype="float32"),
             ]

@@ -1,0 +1,43 @@
+"""`python -m benchmarks.environments [NAME...]`: environments for peers that need their own.
+
+PyTorch and JAX are not what this project stands on, and the book's package needs a TensorFlow of
+2023. Each gets an environment from a hashed list of its packages, below `.environments/`; PyTorch's
+takes some 5 GB.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / ".environments"
+LISTS = Path(__file__).parent / "requirements"
+NAMES = ("jax", "torch", "d2l-tensorflow")
+
+
+def python_of(environment: str | None) -> str:
+    """The interpreter of an environment, there or not; None is this one."""
+    return sys.executable if environment is None else str(FOLDER / environment / "bin" / "python")
+
+
+def install(name: str) -> None:
+    """Make the environment anew."""
+    uv = Path(sys.executable).with_name("uv")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    subprocess.run([uv, "venv", "--clear", "--python", python, FOLDER / name], check=True)
+    packages = ["--require-hashes", "--no-deps", "-r", str(LISTS / f"{name}.txt")]
+    install = [str(uv), "pip", "install", "--python", python_of(name)]
+    subprocess.run([*install, *packages], check=True)
+
+
+def main(names: list[str]) -> None:
+    """Install those named, or all."""
+    if unknown := set(names) - set(NAMES):
+        raise SystemExit(f"no such environment: {', '.join(sorted(unknown))}; there are {NAMES}.")
+    for name in names or NAMES:
+        install(name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

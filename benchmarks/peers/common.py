@@ -1,0 +1,128 @@
+"""What all peers share: the work, the data, and the line of JSON at the end.
+
+NumPy and the standard library alone: some peers run where nothing else of this project is.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+NUM_HIDDENS = 256
+# Of W1, as in the book's section 3.4.
+TRUE_W, TRUE_B, NOISE = (2.0, -3.4), 4.2, 0.01
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A piece of work that every peer does.
+
+    Attributes:
+        name: W1 linear regression, W2 softmax regression and W3 the MLP from scratch, W4 the MLP
+            on the framework's layers.
+        batch_size: examples in a step.
+        lr: rate of plain SGD.
+    """
+
+    name: str
+    batch_size: int
+    lr: float
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is the regression."""
+        return self.name == "W1"
+
+    @property
+    def hidden(self) -> bool:
+        """Whether there is a hidden layer."""
+        return self.name in ("W3", "W4")
+
+
+WORKLOADS = {
+    "W1": Workload("W1", 32, 0.03),
+    "W2": Workload("W2", 256, 0.1),
+    "W3": Workload("W3", 256, 0.1),
+    "W4": Workload("W4", 256, 0.1),
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and validation examples: images and class ids, uint8; of W1 X and y, float32."""
+
+    train: tuple[Array, Array]
+    val: tuple[Array, Array]
+
+
+def write_data(path: Path, images: Data) -> None:
+    """Write the data of all workloads to one file, which every peer reads."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(2000, 2)).astype(np.float32)
+    y = (X @ np.array(TRUE_W) + TRUE_B + NOISE * generator.normal(size=2000)).astype(np.float32)
+    np.savez(
+        path,
+        train_images=images.train[0],
+        train_labels=images.train[1],
+        val_images=images.val[0],
+        val_labels=images.val[1],
+        X=X,
+        y=y[:, None],
+    )
+
+
+def read_data(path: str, workload: Workload) -> Data:
+    """A workload's examples."""
+    with np.load(path) as file:
+        if workload.is_linear:
+            X, y = file["X"], file["y"]
+            return Data((X[:1000], y[:1000]), (X[1000:], y[1000:]))
+        return Data(
+            (file["train_images"], file["train_labels"]), (file["val_images"], file["val_labels"])
+        )
+
+
+class Epochs:
+    """Seconds and scores of the epochs so far.
+
+    The score is the validation accuracy; of W1, the share of the targets' variance explained.
+    """
+
+    def __init__(self, workload: Workload, data: Data) -> None:
+        """Nothing yet."""
+        self._workload = workload
+        self._variance = float(np.var(data.val[1])) if workload.is_linear else 1.0
+        self.seconds: list[float] = []
+        self.scores: list[float] = []
+
+    def start(self) -> None:
+        """An epoch begins."""
+        self._started_s = time.perf_counter()
+
+    def end(self, measured: float) -> None:
+        """It is over: `measured` is the accuracy, or W1's half mean squared error."""
+        self.seconds.append(time.perf_counter() - self._started_s)
+        self.scores.append(
+            1 - 2 * measured / self._variance if self._workload.is_linear else measured
+        )
+
+
+def main(run: Callable[[Workload, int, Data, Epochs], None]) -> None:
+    """Run a peer on `WORKLOAD EPOCHS DATA` from the command line, and print its line."""
+    workload = WORKLOADS[sys.argv[1]]
+    data = read_data(sys.argv[3], workload)
+    epochs = Epochs(workload, data)
+    run(workload, int(sys.argv[2]), data, epochs)
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    row = {"seconds": epochs.seconds, "scores": epochs.scores, "peak_mib": peak_kib / 1024}
+    print(json.dumps(row))

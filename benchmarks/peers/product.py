@@ -1,0 +1,68 @@
+"""This project: its models, its data modules, its `Trainer`, board and all.
+
+`TFD2L_BENCH_JIT` is 0 for a TensorFlow graph throughout and 1 for XLA throughout; without it the
+trainer decides, as it does for a user.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+import tfd2l as d2l
+from benchmarks.peers.common import NUM_HIDDENS, Data, Epochs, Workload, main
+from pipelines.fashion_mnist import Arrays
+
+JIT = {None: None, "0": False, "1": True}
+
+
+class Given(d2l.DataModule):
+    """Features and targets as they are."""
+
+    def __init__(self, data: Data, batch_size: int) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["data"])
+        self.data = data
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset:
+        """Batches of features and targets."""
+        return self.get_tensorloader(self.data.train if train else self.data.val, train)
+
+
+def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
+    """Fit the library's own model."""
+    keras.utils.set_random_seed(0)
+    models: dict[str, Callable[[], d2l.Module]] = {
+        "W1": lambda: d2l.LinearRegressionScratch(2, workload.lr),
+        "W2": lambda: d2l.SoftmaxRegressionScratch(784, 10, workload.lr),
+        "W3": lambda: d2l.MLPScratch(784, 10, NUM_HIDDENS, workload.lr),
+        "W4": lambda: d2l.MLP(10, NUM_HIDDENS, workload.lr),
+    }
+    module: d2l.DataModule
+    if workload.is_linear:
+        module = Given(data, workload.batch_size)
+    else:
+        arrays = Arrays(*data.train, *data.val, source="the benchmark's file", sha256={})
+        module = d2l.FashionMNIST(workload.batch_size, arrays=arrays)
+    measured = "val_loss" if workload.is_linear else "val_acc"
+
+    class Watch(d2l.Callback):
+        def on_epoch_begin(self, trainer: d2l.Trainer) -> None:
+            epochs.start()
+
+        def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+            epochs.end(row[measured])
+
+    jit = JIT[os.environ.get("TFD2L_BENCH_JIT")]
+    trainer = d2l.Trainer(num_epochs, jit_compile=jit, callbacks=[Watch()])
+    trainer.fit(models[workload.name](), module)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,43 @@
+"""`python -m benchmarks.pipeline`: W5, seconds for 60,000 images through the pipeline alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks.__main__ import write_images
+from benchmarks.environments import python_of
+from benchmarks.processes import last_json, table, timed
+
+
+def main() -> None:
+    """Read the flags, run, report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sides", type=int, nargs="+", default=[28, 32, 96, 224])
+    options = parser.parse_args()
+    torch = python_of("torch")
+    with tempfile.TemporaryDirectory() as folder:
+        data = str(Path(folder, "data.npz"))
+        write_images(Path(data))
+        for side in map(str, options.sides):
+            ours = [sys.executable, "-m", "benchmarks.peers.pipeline_product"]
+            commands = {
+                "tfd2l in the compiled loop": [*ours, "in-loop", side, data],
+                "tfd2l as tf.data": [*ours, "visible", side, data],
+            }
+            if Path(torch).exists():
+                loop = [torch, "-m", "benchmarks.peers.pipeline_torch", side, data]
+                commands["PyTorch interpolate"] = loop
+            figures = defaultdict(list)
+            for _ in range(options.rounds):
+                for name, command in commands.items():
+                    figures[name].append(float(last_json(timed(command)[1])))
+            table(f"W5, {side} x {side}", "seconds", figures)
+
+
+if __name__ == "__main__":
+    main()

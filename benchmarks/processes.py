@@ -1,0 +1,44 @@
+"""Runs of other programs, timed as wholes, and tables of their medians."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def timed(command: Sequence[str], cwd: Path = ROOT, **variables: str) -> tuple[float, str]:
+    """Seconds from start to exit, and what the program printed; it must succeed."""
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": str(ROOT), **variables}
+    started_s = time.perf_counter()
+    process = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+    seconds = time.perf_counter() - started_s
+    if process.returncode != 0:
+        last = process.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise SystemExit(f"{' '.join(command)} failed: {last[0]}")
+    return seconds, process.stdout
+
+
+def last_json(text: str) -> Any:
+    """The value on the last line."""
+    return json.loads(text.splitlines()[-1])
+
+
+def table(title: str, unit: str, figures: dict[str, list[float]]) -> None:
+    """Medians over rounds, and the first row's ratio to each, round by round."""
+    print(f"\n{title:<34}{unit:>12}{'min':>10}{'max':>10}{'ours/it':>10}", flush=True)
+    ours = next(iter(figures.values()))
+    for name, values in figures.items():
+        ratio = statistics.median(a / b for a, b in zip(ours, values, strict=True))
+        print(
+            f"{name:<34}{statistics.median(values):>12.4g}{min(values):>10.4g}{max(values):>10.4g}"
+            f"{ratio:>10.3f}",
+            flush=True,
+        )

@@ -1,0 +1,37 @@
+"""A stand-in for a Jupyter kernel's front end."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from IPython.core.events import EventManager, available_events
+
+
+class Notebook:
+    """Stands in for a Jupyter kernel: keeps what is displayed and updated."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[str] = []
+        self.updates = 0
+        display = SimpleNamespace(SVG=lambda data: data, display=self.display)
+        # IPython's own manager of events.
+        self.events = EventManager(Any, available_events)  # type: ignore[arg-type]
+        shell = SimpleNamespace(kernel=object(), events=self.events)
+        ipython = SimpleNamespace(get_ipython=lambda: shell, display=display, version_info=(9, 0))
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "IPython.display", display)
+
+    def display(self, picture: str, display_id: bool = False) -> Any:
+        self.shown.append(picture)
+        return self
+
+    def update(self, picture: str) -> None:
+        self.updates += 1
+        self.shown[-1] = picture
+
+    def end_cell(self) -> None:
+        """What happens when a cell has run."""
+        self.events.trigger("post_run_cell", None)

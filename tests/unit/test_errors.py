@@ -1,0 +1,25 @@
+"""Errors in a line."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from tfd2l.errors import first_line
+
+
+def test_the_trace_that_autograph_adds_is_left_out() -> None:
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def wrong(X: tf.Tensor) -> tf.Tensor:
+        if tf.reduce_sum(X) > 0:
+            raise KeyError("the key")
+        return tf.reshape(X, (X.shape[0], -1))
+
+    with pytest.raises(Exception, match="the key") as caught:
+        wrong.get_concrete_function(tf.TensorSpec((None,)))
+    assert first_line(caught.value) == "KeyError: 'the key'"
+
+
+def test_an_error_without_words_has_a_line_too() -> None:
+    assert first_line(ValueError()) == "ValueError: no reason given"
+    assert first_line(ValueError("one\ntwo")) == "ValueError: one"

@@ -1,0 +1,26 @@
+"""Files whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tfd2l.files import write_whole
+
+
+def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_whole(tmp_path / "text", "naïve\n")
+    write_whole(tmp_path / "bytes", b"\x00\xff")
+    assert (tmp_path / "text").read_bytes() == b"na\xc3\xafve\n"
+    assert (tmp_path / "bytes").read_bytes() == b"\x00\xff"
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "bytes"}
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [*tmp_path.iterdir()] == [path]

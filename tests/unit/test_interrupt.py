@@ -1,0 +1,69 @@
+"""Signals end a fit between two steps, with a checkpoint."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfd2l as d2l
+from tfd2l.checkpoint import checkpoints, save_checkpoint
+from tfd2l.interrupt import InterruptedRunError, StopOnSignal
+
+
+class RaiseSignal(d2l.Callback):
+    """Sends this process a signal at a step, as a person would."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+
+    def on_train_steps(self, trainer: d2l.Trainer, call: Any) -> None:
+        if trainer.train_batch_idx == self.step:
+            signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=320, num_val=32)
+
+    def model() -> d2l.LinearRegressionScratch:
+        made = d2l.LinearRegressionScratch(2, lr=0.03)
+        made.set_weights([np.zeros((2, 1)), np.zeros(1)])
+        return made
+
+    whole, cut, resumed = model(), model(), model()
+    expected = d2l.Trainer(2).fit(whole, data)
+    stop = StopOnSignal(
+        lambda trainer: save_checkpoint(
+            tmp_path, trainer.model, trainer.optim, trainer.state()
+        ).touch()
+    )
+    before = signal.getsignal(number)
+    trainer = d2l.Trainer(2, steps_per_call=1, callbacks=[RaiseSignal(number, 13), stop])
+    with stop, pytest.raises(InterruptedRunError) as caught:
+        trainer.fit(cut, data)
+    assert caught.value.signal_number == number
+    assert str(caught.value) == f"interrupted by {number.name}"
+    assert signal.getsignal(number) is before
+    (path,) = checkpoints(tmp_path)
+    assert path.name == "epoch-00001.step-0000003"
+    history = d2l.Trainer(2).fit(resumed, data, path)
+    np.testing.assert_array_equal(resumed.w, whole.w)
+    assert history["train_loss"] == expected["train_loss"]
+
+
+def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
+    stop = StopOnSignal(lambda trainer: None)
+    with stop:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(InterruptedRunError):
+            signal.raise_signal(signal.SIGINT)
+    late = StopOnSignal(lambda trainer: None)
+    late.at_once = True
+    with late, pytest.raises(InterruptedRunError):
+        signal.raise_signal(signal.SIGTERM)

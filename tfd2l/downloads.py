@@ -1,0 +1,68 @@
+"""Files from the web, verified, and kept for the next time."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+with warnings.catch_warnings():
+    # Its progress bar, which nothing here uses, misses widgets when it is imported in a notebook.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import pooch
+
+# Where the book keeps its data; its code writes d2l.DATA_URL + "<file>".
+DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
+TIMEOUT_S = 30.0
+
+
+class DownloadError(OSError):
+    """A file can't be had, or is not what it should be."""
+
+
+def download(url: str, folder: str | Path = "../data", sha1_hash: str | None = None) -> str:
+    """Fetch a file, unless it lies in `folder` already.
+
+    Args:
+        url: http or https; the last part of its path is the file's name.
+        folder: where the file is kept; made when missing.
+        sha1_hash: SHA-1 of the content, 40 hexadecimal digits. A file there that differs is
+            fetched anew; what is fetched and differs is refused. None takes whatever there is.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        DownloadError: it can't be fetched, or has another hash; the folder is left as it was.
+
+    Source: D2L 5.7.1.
+    """
+    parts = urlsplit(url)
+    name = Path(unquote(parts.path)).name
+    if parts.scheme not in ("http", "https") or not name or name == "..":
+        raise DownloadError(f"the address must be http(s) and end in a file's name; got {url!r}.")
+    pooch.get_logger().setLevel(logging.WARNING)
+    path = Path(folder, name)
+    try:
+        return str(
+            pooch.retrieve(
+                url,
+                known_hash=None if sha1_hash is None else f"sha1:{sha1_hash.lower()}",
+                fname=name,
+                path=folder,
+                downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S),
+            )
+        )
+    except (requests.RequestException, OSError) as error:
+        raise DownloadError(
+            f"{url} can't be fetched ({type(error).__name__}). With the file from elsewhere, "
+            f"put it at {str(path)!r} and run this again."
+        ) from error
+    except ValueError as error:
+        raise DownloadError(
+            f"{url} gave something else than the file with SHA-1 {sha1_hash}. With the right "
+            f"one from elsewhere, put it at {str(path)!r} and run this again."
+        ) from error

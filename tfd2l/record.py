@@ -1,0 +1,56 @@
+"""A run's record: `config.json`, with a checksum, readable without TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfd2l.files import write_whole
+
+RECORD_FILE = "config.json"
+
+
+class RunError(ValueError):
+    """A run's directory can't be used."""
+
+
+def write_record(run: Path, record: Mapping[str, Any]) -> None:
+    """Write `config.json` of a run: JSON values, and the checksum of them."""
+    whole = {**record, "checksum": _checksum(record)}
+    write_whole(run / RECORD_FILE, json.dumps(whole, indent=2) + "\n")
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """What `write_record` wrote.
+
+    Raises:
+        RunError: it is not there, damaged, or was changed by hand.
+    """
+    path = run / RECORD_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        checksum = record.pop("checksum")
+    except OSError as error:
+        raise RunError(
+            f"{str(run)!r} is no run to go on with: {RECORD_FILE} can't be read "
+            f"({error.strerror}). Name the directory that the run printed."
+        ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise RunError(
+            f"{str(path)!r} is damaged ({error}). Put a copy of it back, or begin a new run."
+        ) from error
+    if checksum != _checksum(record):
+        raise RunError(
+            f"{str(path)!r} is not as the run wrote it: its checksum differs. Undo the change, or "
+            "begin a new run with other settings."
+        )
+    settings: dict[str, Any] = record
+    return settings
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
