@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from served import DEADLINE_S, ROOT, running, until
+from served import DEADLINE_S, running, until
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfd2l.model_server import models_config, run_model_server
@@ -120,14 +119,3 @@ def test_the_command_starts_it_if_it_is_installed_and_hands_on_signals(
         server.process.send_signal(number)
         assert server.process.wait(DEADLINE_S) == 100 + number
     assert server.log == ""
-
-
-def test_the_stand_in_can_be_asked_for_all_the_same(
-    program: Path, base: Path, tmp_path: Path
-) -> None:
-    # The versions are empty directories, so the stand-in has nothing to serve.
-    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--port", "0", "--stand-in"]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert ran.returncode == 2
-    assert "mlp/2 and softmax/3" in ran.stderr.splitlines()[-1]
-    assert not (tmp_path / "record").exists()

@@ -32,6 +32,10 @@ def server(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     log = tmp_path_factory.mktemp("log") / "log"
     with running(["-m", "tfd2l.serve", *flags], log) as server:
         yield server
+        server.process.terminate()
+        assert server.process.wait(DEADLINE_S) == 0
+        assert "Traceback" not in server.log
+        assert "version 1 of linear has ended" in server.log
 
 
 def post(server: Server, target: str, document: Any) -> requests.Response:
@@ -133,25 +137,24 @@ def test_no_request_fails_while_versions_change(server: Server, base: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_signal_ends_it_cleanly(base: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_as_it_ends_training(base: Path, tmp_path: Path) -> None:
     command = ["-m", "tfd2l.serve", str(base), "--stand-in", "--port", "0"]
-    with (
-        running(command, tmp_path / "1") as first,
-        running(command, tmp_path / "2") as second,
-        requests.Session() as session,
-    ):
-        session.get(f"{first.url}/v1/models/linear", timeout=DEADLINE_S)
-        first.process.send_signal(signal.SIGTERM)
-        second.process.send_signal(signal.SIGINT)
-        assert first.process.wait(DEADLINE_S) == 0
-        assert second.process.wait(DEADLINE_S) == 130
-    for server in (first, second):
+    with running(command, tmp_path / "log") as server, requests.Session() as session:
+        session.get(f"{server.url}/v1/models/linear", timeout=DEADLINE_S)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(DEADLINE_S) == 130
         assert "Traceback" not in server.log
-        assert "version 1 of linear has ended" in server.log
 
 
 @pytest.mark.slow
-def test_it_does_not_start_with_a_version_that_fails(base: Path, tmp_path: Path) -> None:
+def test_it_does_not_start_with_a_version_that_fails_nor_the_real_one_if_told_not_to(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "tensorflow_model_server"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "linear").symlink_to(base / "linear")
     (tmp_path / "models" / "broken" / "7").mkdir(parents=True)
@@ -162,6 +165,7 @@ def test_it_does_not_start_with_a_version_that_fails(base: Path, tmp_path: Path)
     last = ran.stderr.splitlines()[-1]
     assert last.startswith("error: ")
     assert "broken/7" in last
+    assert not (tmp_path / "started").exists()
 
 
 def test_help_needs_nothing_slow() -> None:

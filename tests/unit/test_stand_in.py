@@ -235,7 +235,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.slow
-@hypothesis.settings(max_examples=3000)
+@hypothesis.settings(max_examples=2000)
 @given(METHODS, PATHS, bodies())
 def test_any_request_is_answered_with_a_status_of_the_server_and_json(
     client: Client, method: str, path: str, body: bytes
