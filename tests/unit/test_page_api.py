@@ -62,7 +62,7 @@ def test_samples_are_the_first_test_images(client: Client, fashion: fashion_mnis
         samples = client.get(f"/page/samples{query}").json
         assert isinstance(samples, list)
         assert len(samples) == count
-    for number, sample in enumerate(samples):
+    for number, sample in enumerate(samples or []):
         label = fashion_mnist.LABELS[fashion.val_labels[number]]
         assert sample == {"pixels": fashion.val_images[number].tolist(), "label": label}
 
