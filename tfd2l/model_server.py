@@ -53,6 +53,8 @@ def run_model_server(program: str, models: Mapping[str, Path], *, port: int, pol
                 f"--rest_api_port={port}",
                 f"--model_config_file={config}",
                 f"--file_system_poll_wait_seconds={max(1, round(poll_s))}",
+                # With one, a version that fails holds up the next one until its last retry.
+                "--num_load_threads=2",
             ]
         )
     return status if status >= 0 else 128 - status

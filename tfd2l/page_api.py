@@ -8,7 +8,6 @@ name that its owner points at this machine, so is every host name but the machin
 from __future__ import annotations
 
 import hashlib
-import importlib
 import ipaddress
 import json
 import logging
@@ -147,10 +146,11 @@ class PageApi:
     def _prepare(self, request: Request) -> Response:
         """An image file as the model sees it."""
         # Pillow is for this alone.
-        image_files = importlib.import_module("tfd2l.image_files")
+        from tfd2l.image_files import ImageError, read_image
+
         try:
-            image = image_files.read_image(request.get_data(cache=False), size=_IMAGE_SIZE)
-        except image_files.ImageError as error:
+            image = read_image(request.get_data(cache=False), size=_IMAGE_SIZE)
+        except ImageError as error:
             refuse(str(error))
         return _json({"pixels": image.pixels.tolist(), "notes": [*image.notes]})
 

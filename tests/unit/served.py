@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from standins import IMAGES, LABELS, Linear, Scratch, preprocess
 
@@ -134,6 +133,3 @@ def _first_line(process: subprocess.Popen[str]) -> str:
         selector.register(process.stdout, selectors.EVENT_READ)
         assert selector.select(DEADLINE_S), "the server said nothing"
     return process.stdout.readline()
-
-
-ZEROS = np.zeros((1, 2), np.float32)

@@ -73,7 +73,7 @@ ALLOWED = {
     "local_model": {"predictions", "predictor"},
     "model_directories": set(),
     "model_server": set(),
-    "page_api": {"json_values", "loaded_version", "pipelines", "served_models"},
+    "page_api": {"image_files", "json_values", "loaded_version", "pipelines", "served_models"},
     "predict": {"image_files", "plotting", "quiet", "serving"},
     "predictions": set(),
     "predictor": {"predictions"},

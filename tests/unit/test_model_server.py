@@ -88,10 +88,11 @@ def test_its_exit_status_is_handed_on_and_its_configuration_removed(
     assert found == status
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
     record = json.loads((tmp_path / "record").read_text())
-    port, config, poll = record["flags"]
+    port, config, poll, threads = record["flags"]
     assert port == "--rest_api_port=8502"
     # Whole seconds are all that it takes.
     assert poll == "--file_system_poll_wait_seconds=1"
+    assert threads == "--num_load_threads=2"
     assert parse(record["config"]) == {"mlp": str(base / "mlp")}
     assert not Path(config.partition("=")[2]).exists()
 
@@ -111,7 +112,7 @@ def test_the_command_starts_it_if_it_is_installed_and_hands_on_signals(
         assert "stand-in" not in server.first_line
         until((tmp_path / "record").exists)
         record = json.loads((tmp_path / "record").read_text())
-        port, _, poll = record["flags"]
+        port, _, poll, _ = record["flags"]
         assert port == f"--rest_api_port={server.port}"
         assert server.port > 0
         assert poll == "--file_system_poll_wait_seconds=3"
