@@ -171,8 +171,8 @@ def test_bytes_go_there_and_back_as_base64(models: ServedModels) -> None:
 def test_outputs_that_are_no_rows_are_for_columns_only(models: ServedModels) -> None:
     document: dict[str, Any] = {"signature_name": "two", "inputs": {"a": [1, 2], "b": [[3]]}}
     assert post(models, "identity:predict", document) == {"outputs": {"sum": 3.0, "b": [[3.0]]}}
-    document = {"signature_name": "two", "instances": [{"a": 1, "b": 2}]}
-    assert refused(models, "POST", "/identity:predict", document).status == 400
+    by_rows = {"signature_name": "two", "instances": [{"a": 1, "b": 2}]}
+    assert refused(models, "POST", "/identity:predict", by_rows).status == 400
 
 
 def test_values_that_wrap_are_answered_and_logged(
