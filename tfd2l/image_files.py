@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
+from tfd2l.framing import TOLERANCE, frame, is_ready
+
 __all__ = ["ImageError", "Prepared", "read_image", "read_image_file"]
 
 # Those that Pillow decodes without allocating before the header's size can be checked (its WebP
@@ -28,18 +30,6 @@ MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 20
 MAX_SIDE = 4096
-# From here on a ground counts as light: the middle of 0..255.
-MIDDLE = 127
-# Grey values of the garment differ from the ground's by more than this; less is noise and shade.
-TOLERANCE = 20
-# Where the garment is, is looked up in a copy of about this many pixels a side, four times the
-# data set's: averaging removes noise and specks, and nothing large is searched.
-COPY_SIDE = 112
-# Of the longer side. The longer side of the garment is 27 or 28 of 28 pixels in 95% of the data
-# set's images, and its middle less than 1.5 pixels off.
-FILLS, OFF_CENTRE = 0.85, 0.05
-
-Box = tuple[float, float, float, float]
 UInt8Array = npt.NDArray[np.uint8]
 # Filters of Python's warnings belong to the process, not to a thread.
 _WARNINGS_LOCK = threading.Lock()
@@ -97,27 +87,19 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
             that is more than `MAX_ASPECT` times as long as wide, or one in which nothing is opaque.
         ValueError: `size` is not two numbers from 1 to `MAX_SIDE`.
     """
-    if len(size) != 2 or not all(1 <= side <= MAX_SIDE for side in size):
+    size = (*size,)
+    if len(size) != 2 or not all(isinstance(n, int) and 1 <= n <= MAX_SIDE for n in size):
         raise ValueError(
             f"size must be (height, width) in pixels, each from 1 to {MAX_SIDE}; got {size!r}. "
             "Fashion-MNIST has (28, 28)."
         )
     _check_bytes(data)
-    height, width = size
     notes: list[str] = []
     with _pillow_errors():
         grey = _make_grey(_decode(data, notes), notes)
-        copy = _small_copy(grey)
-        ground = _ground(copy)
-        if grey.size == (width, height) and ground <= MIDDLE:
-            return _prepared(np.array(grey), notes)
-        box = _garment(copy, ground)
-        if _is_darker(copy, ground):
-            grey, ground = ImageOps.invert(grey), 255 - ground
-            notes.append("inverted: the garment was darker than the ground")
-        if grey.size == (width, height):
-            return _prepared(np.array(grey), notes)
-        return _prepared(_framed(grey, box, ground, size, notes), notes)
+        pixels = np.array(grey) if is_ready(grey, size) else frame(grey, size, notes)
+    pixels.setflags(write=False)
+    return Prepared(pixels, tuple(notes))
 
 
 def _check_bytes(data: bytes) -> None:
@@ -212,102 +194,8 @@ def _make_grey(image: Image.Image, notes: list[str]) -> Image.Image:
             "an image must show something; all pixels of this one are transparent. Save it with "
             "an opaque garment."
         )
-    # The one on which the garment stands out.
-    black = ImageStat.Stat(grey, mask=alpha).mean[0] > MIDDLE
+    # White, as a shop's page is and as the data set's photographs were before they were inverted;
+    # but a white garment must stand out.
+    black = ImageStat.Stat(grey, mask=alpha).mean[0] >= 255 - TOLERANCE
     notes.append(f"transparent ground taken as {'black' if black else 'white'}")
     return Image.composite(grey, Image.new("L", grey.size, 0 if black else 255), alpha)
-
-
-def _small_copy(grey: Image.Image) -> npt.NDArray[np.int64]:
-    """(h, w) the image with its longer side at most `COPY_SIDE`."""
-    scale = min(1.0, COPY_SIDE / max(grey.size))
-    width, height = (max(1, round(side * scale)) for side in grey.size)
-    return np.asarray(grey.resize((width, height), Image.Resampling.BOX), np.int64)
-
-
-def _ground(copy: npt.NDArray[np.int64]) -> int:
-    """The grey of the ground, as the corners have it.
-
-    In none of the data set's 70,000 images that is above the middle, while one in 50,000 has a
-    bag along most of its edges.
-    """
-    rows, columns = (max(1, side // 28) for side in copy.shape)
-    corners = [copy[:rows, :columns], copy[:rows, -columns:]]
-    corners += [copy[-rows:, :columns], copy[-rows:, -columns:]]
-    return int(np.median(np.concatenate([corner.ravel() for corner in corners])))
-
-
-def _garment(copy: npt.NDArray[np.int64], ground: int) -> Box | None:
-    """Left, top, right and bottom of what is no ground, as parts of the sides; None if nothing."""
-    found = abs(copy - ground) > TOLERANCE
-    if not found.any():
-        return None
-    rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
-    height, width = copy.shape
-    return (
-        float(columns[0] / width),
-        float(rows[0] / height),
-        float((columns[-1] + 1) / width),
-        float((rows[-1] + 1) / height),
-    )
-
-
-def _is_darker(copy: npt.NDArray[np.int64], ground: int) -> bool:
-    """Whether the garment is darker than the ground; without a garment, whether that is light."""
-    difference = copy - ground
-    found = abs(difference) > TOLERANCE
-    return bool(difference[found].mean() < 0) if found.any() else ground > MIDDLE
-
-
-def _framed(
-    grey: Image.Image, box: Box | None, ground: int, size: tuple[int, int], notes: list[str]
-) -> UInt8Array:
-    """Crop to the garment, resize, centre on the ground, and make that 0."""
-    height, width = size
-    whole = (0.0, 0.0, float(grey.width), float(grey.height))
-    if box is None:
-        notes.append("no garment found: nothing stands out from the ground")
-        box = whole
-    else:
-        left, top, right, bottom = box
-        box = (left * grey.width, top * grey.height, right * grey.width, bottom * grey.height)
-        if _fills(box, grey, size):
-            box = whole
-        else:
-            notes.append("cropped to the garment")
-    scale = min(width / (box[2] - box[0]), height / (box[3] - box[1]))
-    fitted = (
-        min(width, max(1, round((box[2] - box[0]) * scale))),
-        min(height, max(1, round((box[3] - box[1]) * scale))),
-    )
-    # The mean of the pixels gives back an image that was enlarged; it would not enlarge smoothly.
-    filter_ = Image.Resampling.BOX if scale < 1 else Image.Resampling.LANCZOS
-    frame = Image.new("L", (width, height), ground)
-    corner = ((width - fitted[0]) // 2, (height - fitted[1]) // 2)
-    frame.paste(grey.resize(fitted, filter_, box=box), corner)
-    if fitted != (width, height):
-        notes.append("padded to a square" if width == height else "padded")
-    notes.append(f"resized to {height} x {width}")
-    if not ground:
-        return np.array(frame)
-    notes.append(f"the ground's grey, {ground}, made 0")
-    shifted = (np.asarray(frame, np.float64) - ground) * (255 / (255 - ground))
-    shifted.clip(0, 255, out=shifted)
-    return shifted.round().astype(np.uint8)
-
-
-def _fills(box: Box, grey: Image.Image, size: tuple[int, int]) -> bool:
-    """Whether the garment is in the image as in one of the data set: large and in the middle."""
-    left, top, right, bottom = box
-    longer = max(grey.size)
-    off = max(abs(left + right - grey.width), abs(top + bottom - grey.height)) / 2
-    return (
-        round(grey.width * size[0] / size[1]) == grey.height
-        and max(right - left, bottom - top) >= FILLS * longer
-        and off <= OFF_CENTRE * longer
-    )
-
-
-def _prepared(pixels: UInt8Array, notes: list[str]) -> Prepared:
-    pixels.setflags(write=False)
-    return Prepared(pixels, tuple(notes))
