@@ -67,7 +67,7 @@ ALLOWED = {
     "report": {"plotting", "trainer"},
     "grpc_client": {"predictions", "predictor"},
     "http_server": set(),
-    "image_files": set(),
+    "image_files": {"framing"},
     "json_values": set(),
     "loaded_version": {"json_values", "load_check", "saved_model", "warmup"},
     "local_model": {"predictions", "predictor"},
@@ -93,6 +93,7 @@ ALLOWED = {
     "deployment.texts": {"deployment.served"},
     "deployment.files": {"deployment.served"},
     "deploy": {"deployment.files", "deployment.served", "deployment.texts"},
+    "framing": set(),
 }  # fmt: skip
 PIPELINES = {
     "batching": set(),
