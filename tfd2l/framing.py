@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 __all__ = ["TOLERANCE", "frame", "is_ready"]
 
@@ -20,7 +20,7 @@ MIDDLE = 127
 # Grey values of the garment differ from the ground's by more than this; less is noise and shade.
 TOLERANCE = 30
 # Garment and ground are found in a copy whose longer side has four times the data set's pixels:
-# averaging removes noise and specks, and nothing large is searched.
+# averaging removes noise, and nothing large is searched.
 COPY_SIDE = 112
 # Of the longer side: how long a garment is at least, and how far off its middle at most, in all but
 # one in a thousand of the data set's images.
@@ -97,7 +97,9 @@ def _small_copy(grey: Image.Image) -> npt.NDArray[np.int64]:
     """(h, w) the image with its longer side at most `COPY_SIDE`."""
     scale = min(1.0, COPY_SIDE / max(grey.size))
     width, height = (max(1, round(side * scale)) for side in grey.size)
-    return np.asarray(grey.resize((width, height), Image.Resampling.BOX), np.int64)
+    copy = grey.resize((width, height), Image.Resampling.BOX)
+    # Averaging makes specks fainter; this removes what is left of them.
+    return np.asarray(copy.filter(ImageFilter.MedianFilter(3)) if scale < 1 else copy, np.int64)
 
 
 def _ground(copy: npt.NDArray[np.int64]) -> int:
