@@ -112,7 +112,9 @@ def shown(value: Any) -> str:
             names = ", ".join(map(shown, sorted(value)[:4]))
             return f"an object of {len(value)} keys: {names}"
         case str():
-            return json.dumps(value if len(value) <= 40 else f"{value[:40]}...")
+            text = json.dumps(value if len(value) <= 40 else f"{value[:40]}...")
+            # A character may take twelve to write.
+            return text if len(text) <= 120 else f"{text[:117]}..."
         case _:
             return json.dumps(value)[:40]
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tfd2l.json_values import (
@@ -150,6 +150,7 @@ def test_values_are_shown_in_a_few_words(value: Any, text: str) -> None:
 
 
 @given(st.recursive(st.text() | st.none() | st.floats(), lambda inner: st.lists(inner)))
+@example("\U00010000" * 41)
 def test_what_is_shown_is_short_and_can_be_sent(value: Any) -> None:
     assert len(shown(value)) < 300
     json.dumps(shown(value)).encode("ascii")
