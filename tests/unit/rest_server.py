@@ -28,7 +28,9 @@ class Softmax:
 
     def __init__(self, height: int = 28, width: int = 28, seed: int = 0) -> None:
         self.shape = (height, width)
-        self.W = np.random.default_rng(seed).normal(0, 0.3, (height * width, len(LABELS)))
+        W = np.random.default_rng(seed).normal(0, 0.3, (height * width, len(LABELS)))
+        # So that noise is not always of one class.
+        self.W = W - W.mean(axis=0)
 
     def __call__(self, images: Array) -> dict[str, Array]:
         logits = (images.reshape(len(images), -1) / 255) @ self.W
@@ -81,6 +83,8 @@ class RestServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body in one packet: the second of two waits for the first to be confirmed.
+            wbufsize = -1
 
             def do_GET(self) -> None:
                 server._respond(self)
@@ -138,8 +142,10 @@ class RestServer:
         handler.end_headers()
         try:
             handler.wfile.write(answer.body)
+            handler.wfile.flush()
             while answer.drip and not self.ended.wait(0.02):
                 handler.wfile.write(b" ")
+                handler.wfile.flush()
         except ConnectionError:
             # The client had enough.
             handler.close_connection = True
