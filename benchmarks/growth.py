@@ -111,7 +111,14 @@ def draw(found: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
         memory.semilogx(x, [p["peak_mib"] / 1024 for p in points.values()], "s:", color="grey")
         memory.set_ylim(bottom=0)
         memory.set_ylabel("peak memory, GiB", color="grey")
-        panel.set(xlabel=TITLES[kind], ylabel="seconds an epoch")
+        panel.set(xlabel=TITLES[kind], ylabel="time of an epoch, log scale")
+        panel.set_xticks(x, [f"{value:,}" for value in x], rotation=30, size="small")
+        panel.minorticks_off()
+        panel.set_yticks([])
+        panel.margins(x=0.15, y=0.15)
+        for place, point in zip(x, points.values(), strict=True):
+            where = (place, point["seconds"])
+            panel.annotate(f"{point['seconds']:.2g} s", where, (4, 5), textcoords="offset points")
         panel.grid(alpha=0.3)
     for panel in panels[len(found) :]:
         panel.set_axis_off()

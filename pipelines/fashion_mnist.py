@@ -64,7 +64,12 @@ class Arrays:
     sha256: dict[str, str]
 
 
-def load(data_dir: Path | str | None = None, *, say: Callable[[str], None] | None = None) -> Arrays:
+def load(
+    data_dir: Path | str | None = None,
+    *,
+    download: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> Arrays:
     """Find Fashion-MNIST, verify its SHA-256 and load it.
 
     A directory that was asked for is the only place that is looked at. Otherwise, in this order:
@@ -75,6 +80,7 @@ def load(data_dir: Path | str | None = None, *, say: Callable[[str], None] | Non
     Args:
         data_dir: a directory with the four IDX files, each plain or `.gz`; None takes
             $TFD2L_DATA_DIR, if that is set.
+        download: whether to use the network when no copy is on this machine.
         say: given a line for each event worth one: bad files passed over, a slow step ahead, a
             cache that can't be written. The source is not said; it is in the result.
 
@@ -88,6 +94,8 @@ def load(data_dir: Path | str | None = None, *, say: Callable[[str], None] | Non
     cache = cache_dir()
     reasons = []
     for source in _sources(cache):
+        if source.downloads and not download:
+            continue
         if source.notice:
             say(source.notice)
         try:
@@ -157,12 +165,17 @@ def cache_dir() -> Path:
 
 @dataclass(frozen=True)
 class _Source:
-    """A place to get the files from; `notice` is said first, if it may take long."""
+    """A place to get the files from; `notice` is said first, if it is on the network."""
 
     name: str
     read: Callable[[], dict[str, bytes]]
     to_keep: bool = True
     notice: str = ""
+
+    @property
+    def downloads(self) -> bool:
+        """Whether it is on the network."""
+        return bool(self.notice)
 
 
 def _sources(cache: Path) -> list[_Source]:

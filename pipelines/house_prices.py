@@ -49,8 +49,12 @@ def read(path: Path | str) -> pd.DataFrame:
 
 
 def learn(rows: pd.DataFrame) -> Statistics:
-    """Means, deviations and categories of training rows, as text, prices among them."""
-    return fit(rows.drop(columns=ROW_NAME), TARGET, standardize=True)
+    """Means, deviations and categories of training rows, as text, prices among them.
+
+    Raises:
+        TableError: there are no prices, or as `fit`.
+    """
+    return fit(rows.drop(columns=ROW_NAME, errors="ignore"), TARGET, standardize=True)
 
 
 def apply(rows: pd.DataFrame, statistics: Statistics) -> Prepared:
@@ -81,5 +85,7 @@ def folds(rows: pd.DataFrame, k: int) -> Iterator[tuple[pd.DataFrame, pd.DataFra
     """
     if not 2 <= k <= len(rows):
         raise ValueError(f"k must be from 2 to the number of rows, {len(rows)}; got {k}.")
-    for part in np.array_split(np.arange(len(rows)), k):
-        yield rows.drop(index=rows.index[part]), rows.iloc[part]
+    everyone = np.arange(len(rows))
+    # By place: rows of several files may have the same names.
+    for part in np.array_split(everyone, k):
+        yield rows.iloc[np.setdiff1d(everyone, part)], rows.iloc[part]

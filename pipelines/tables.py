@@ -243,7 +243,12 @@ class _Column:
     def deviation(self) -> float:
         """The standard deviation over n - 1; 1 where all values are equal, which leaves zeros."""
         squares = self.squares - self.total**2 / self.count
-        return math.sqrt(squares / (self.count - 1)) if squares else 1.0
+        if not squares:
+            return 1.0
+        variance = squares / (self.count - 1)
+        # Without its power of 4: the variance of small numbers has no place among floats.
+        half = (variance.numerator.bit_length() - variance.denominator.bit_length()) // 2
+        return math.ldexp(math.sqrt(variance / Fraction(4) ** half), half) or 1.0
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pooch
 import requests
+
+with warnings.catch_warnings():
+    # Its progress bar, which nothing here uses, misses widgets when it is imported in a notebook.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import pooch
 
 # Where the book keeps its data; its code writes d2l.DATA_URL + "<file>".
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"

@@ -55,11 +55,14 @@ class KaggleHouse(DataModule):
             seed: what the order of each epoch derives from.
 
         Raises:
+            ValueError: `val` without `train`.
             DownloadError: the files are not there and can't be fetched.
             TableError: the rows are not what they should be.
         """
         super().__init__(root)
         self.save_hyperparameters(ignore=["train", "val"])
+        if train is None and val is not None:
+            raise ValueError("there are rows to validate on without training rows; give both.")
         if train is None:
             train = house_prices.read(download(DATA_URL + TRAIN_FILE, root, TRAIN_SHA1))
             val = house_prices.read(download(DATA_URL + TEST_FILE, root, TEST_SHA1))

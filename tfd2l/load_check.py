@@ -33,8 +33,9 @@ __all__ = ["Session", "SessionError", "load_library", "main", "pack", "unpack"]
 Array = np.ndarray[Any, Any]
 
 # Values of TF_DataType, tensorflow/c/tf_datatype.h, and NumPy's names of them.
-_NAMES = {1: "f4", 2: "f8", 3: "i4", 4: "u1", 9: "i8", 10: "?"}
-_DTYPES: dict[int, np.dtype[Any]] = {code: np.dtype(name) for code, name in _NAMES.items()}
+_NUMBERS = (1, 2, 3, 4, 5, 6, 9, 10, 22, 23)
+_NAMES = ("f4", "f8", "i4", "u1", "i2", "i1", "i8", "?", "u4", "u8")
+_DTYPES = {code: np.dtype(name) for code, name in zip(_NUMBERS, _NAMES, strict=True)}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _STRING = 7
 # sizeof(TF_TString), tsl/platform/ctstring_internal.h.
@@ -44,7 +45,15 @@ _LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_cc.2.dylib")
 
 
 class SessionError(RuntimeError):
-    """The runtime refused a model or a call; the text is its own."""
+    """The runtime refused a model or a call; the text is its own.
+
+    Attributes:
+        code: its TF_Code, tensorflow/c/tf_status.h; 3 is INVALID_ARGUMENT.
+    """
+
+    def __init__(self, text: str, code: int = 3) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def pack(path: Path | str, message: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -105,8 +114,9 @@ _TYPES: dict[str, Any] = {
 # A function, then by letters of _TYPES its result and its arguments, as in tensorflow/c: c_api.h,
 # tf_tensor.h, tf_status.h and tf_tstring.h.
 _FUNCTIONS = """
-    TF_NewGraph p  TF_NewSessionOptions p  TF_NewStatus p  TF_DeleteStatus vp  TF_GetCode ip
-    TF_Message sp  TF_LoadSessionFromSavedModel pppsSippp  TF_SessionRun vppOPiOPiPipp
+    TF_NewGraph p  TF_DeleteGraph vp  TF_NewSessionOptions p  TF_DeleteSessionOptions vp
+    TF_NewStatus p  TF_DeleteStatus vp  TF_GetCode ip  TF_Message sp
+    TF_LoadSessionFromSavedModel pppsSippp  TF_DeleteSession vpp  TF_SessionRun vppOPiOPiPipp
     TF_GraphOperationByName pps  TF_AllocateTensor piQiz  TF_DeleteTensor vp  TF_TensorType ip
     TF_NumDims ip  TF_Dim qpi  TF_TensorByteSize zp  TF_TensorData pp
     TF_StringInit vp  TF_StringAssignView vpsz  TF_StringGetDataPointer pp  TF_StringGetSize zp
@@ -114,7 +124,10 @@ _FUNCTIONS = """
 
 
 class Session:
-    """A SavedModel loaded as TensorFlow Serving loads it: its MetaGraph tagged `serve`."""
+    """A SavedModel loaded as TensorFlow Serving loads it: its MetaGraph tagged `serve`.
+
+    Threads may run it at the same time; they wait for the runtime without holding Python's lock.
+    """
 
     def __init__(self, library: ctypes.CDLL, directory: str) -> None:
         """Load the model; SessionError if the runtime can't."""
@@ -125,6 +138,16 @@ class Session:
         self._session = library.TF_LoadSessionFromSavedModel(
             options, None, path, tags, len(tags), self._graph, None, status
         )
+        library.TF_DeleteSessionOptions(options)
+        if self._session is None:
+            library.TF_DeleteGraph(self._graph)
+        self._raise(status)
+
+    def close(self) -> None:
+        """Free the model's memory, once, when no run is under way and none will follow."""
+        status = self._library.TF_NewStatus()
+        self._library.TF_DeleteSession(self._session, status)
+        self._library.TF_DeleteGraph(self._graph)
         self._raise(status)
 
     def run(self, feeds: Mapping[str, Array], fetches: Mapping[str, str]) -> dict[str, Array]:
@@ -193,8 +216,8 @@ class Session:
             return np.frombuffer(raw, _DTYPES[code]).reshape(shape)
         if code != _STRING:
             raise SessionError(
-                f"an output has TensorFlow's data type number {code}, which the load check does "
-                f"not know; it knows {sorted([*_DTYPES, _STRING])}."
+                f"an output has TensorFlow's data type number {code}, which is not read here; "
+                f"those that are: {sorted([*_DTYPES, _STRING])}."
             )
         # Records of equal bytes are equal strings (short ones are stored in the record itself), so
         # each is asked for once: a batch has few labels and the calls are slow.
@@ -214,7 +237,7 @@ class Session:
         message = self._library.TF_Message(status).decode(errors="replace")
         self._library.TF_DeleteStatus(status)
         if code != 0:
-            raise SessionError(message)
+            raise SessionError(message, code)
 
 
 def main(arguments: list[str]) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-__all__ = ["ExportError", "Signature", "TensorSpec", "read_signatures"]
+__all__ = ["ExportError", "Signature", "TensorSpec", "read_signature_defs", "read_signatures"]
 
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 # The random ops whose names lack the word.
@@ -78,20 +79,8 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
             `serve`, no signature `serving_default`, or an op that TensorFlow Serving can't or
             shouldn't run: Python, XLA, random numbers, state changes, other devices than the CPU.
     """
-    saved_model, path = saved_model_pb2.SavedModel(), directory / "saved_model.pb"
-    try:
-        saved_model.ParseFromString(path.read_bytes())
-    except (OSError, DecodeError) as error:
-        raise ExportError(
-            f"a version needs a readable saved_model.pb; {path}: {error}. Export the model again."
-        ) from error
-    tags = [[*meta_graph.meta_info_def.tags] for meta_graph in saved_model.meta_graphs]
-    if tags != [["serve"]]:
-        raise ExportError(
-            f"a SavedModel for serving has one MetaGraph, with the tag 'serve'; {path} has "
-            f"{tags}. Write it with export_classifier or export_regressor."
-        )
-    [meta_graph] = saved_model.meta_graphs
+    path = directory / "saved_model.pb"
+    meta_graph = _read_meta_graph(path)
     signatures = {
         # The map may be in any order, and cards are compared.
         name: _signature(definition)
@@ -106,6 +95,43 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
         )
     _refuse_ops(meta_graph.graph_def, signatures)
     return signatures
+
+
+def read_signature_defs(directory: Path) -> dict[str, Any]:
+    """The signatures of a SavedModel as the JSON values of the proto SignatureDef, by name.
+
+    All of them, those that TensorFlow adds for its own loader too, as TensorFlow Serving shows
+    them under `metadata`.
+
+    Raises:
+        ExportError: there is no readable SavedModel, or it has other than one MetaGraph tagged
+            `serve`.
+    """
+    meta_graph = _read_meta_graph(directory / "saved_model.pb")
+    return {
+        name: json_format.MessageToDict(
+            definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        for name, definition in sorted(meta_graph.signature_def.items())
+    }
+
+
+def _read_meta_graph(path: Path) -> Any:
+    """The one MetaGraphDef of a saved_model.pb."""
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ExportError(
+            f"a version needs a readable saved_model.pb; {path}: {error}. Export the model again."
+        ) from error
+    tags = [[*meta_graph.meta_info_def.tags] for meta_graph in saved_model.meta_graphs]
+    if tags != [["serve"]]:
+        raise ExportError(
+            f"a SavedModel for serving has one MetaGraph, with the tag 'serve'; {path} has "
+            f"{tags}. Write it with export_classifier or export_regressor."
+        )
+    return saved_model.meta_graphs[0]
 
 
 def _signature(definition: Any) -> Signature:

@@ -6,12 +6,9 @@ imported, and the data is found, read and verified while it is.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
 from tfd2l.config import ConfigError, TrainConfig, from_settings, parse
 from tfd2l.interrupt import InterruptedRunError, StopOnSignal
+from tfd2l.quiet import quiet_start
 from tfd2l.record import RunError, read_record
 
 if TYPE_CHECKING:
@@ -70,28 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("interrupted before training began", file=sys.stderr)
             return EXIT_INTERRUPTED
-
-
-@contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Keep what TensorFlow writes while it starts off the terminal, unless it fails.
-
-    Its C++ part writes to the process's standard error before any log level of its own counts.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            chatter.seek(0)
-            os.write(terminal, chatter.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
 
 
 def prepare_tensorflow(config: TrainConfig) -> None:

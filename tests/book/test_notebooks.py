@@ -21,7 +21,7 @@ SECTIONS = (
     *("02_01", "02_02", "02_03", "02_04", "02_05", "02_06"),
     *("03_01", "03_02", "03_03", "03_04", "03_05", "03_07"),
     *("04_01", "04_02", "04_03", "04_04", "04_05", "05_01", "05_02", "05_03"),
-    *("05_04", "05_06"),
+    *("05_04", "05_06", "05_07"),
 )
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("stem", STEMS)
@@ -77,7 +77,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, house_files: Path
 ) -> dict[str, Run]:
     """The notebooks that are asked for, executed with one epoch in their trainings.
 
@@ -107,6 +107,8 @@ def runs(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFD2L_MAX_EPOCHS", "1")
+        # Kaggle's own files are not for a repository to have.
+        patch.setenv("TFD2L_HOUSE_PRICES", str(house_files))
         # The kernels' own files: history, profile, connections.
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))

@@ -1,254 +1,281 @@
-"""What TensorFlow Serving is configured with, read back by the formats' own definitions."""
+"""The command and its files: written whole, left alone when edited, and what is refused."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import threading
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf import wrappers_pb2 as wrappers
-from tensorflow_serving.config import model_server_config_pb2
+from deployments import CONFIGURATION, FILES, ROOT, add_models, deploy, run, run_process
 
-from tfd2l import deploy
-from tfd2l.deploy import DeployError, Deployment, main, model_names, texts_of
-
-TEXTS = texts_of(Deployment(("mlp", "softmax-scratch"), keep_versions=2, threads=3))
-# From tensorflow_serving/model_servers/main.cc: those that are used here.
-SERVERS_FLAGS = {
-    "port", "rest_api_port", "model_config_file", "model_config_file_poll_wait_seconds",
-    "enable_batching", "batching_parameters_file", "monitoring_config_file",
-    "allow_version_labels_for_unavailable_models", "num_load_threads",
-}  # fmt: skip
+from tfd2l.deployment.files import edited_text
 
 
-def message(name: str, fields: list[tuple[str, int, str, bool]], also: Any = ()) -> Any:
-    """A message class that the installed packages don't have, made of its proto's fields."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"{name}.proto", package="tensorflow.serving", syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )  # fmt: skip
-    for title, its in (*also, (name, fields)):
-        made = file.message_type.add(name=title)
-        for field, number, kind, repeated in its:
-            entry = made.field.add(name=field, number=number, label=3 if repeated else 1)
-            if kind in ("bool", "string", "int64"):
-                entry.type = {"bool": 8, "string": 9, "int64": 3}[kind]
-            else:
-                entry.type, entry.type_name = 11, kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.serving.{name}"))
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return add_models(tmp_path / "savedmodels", {"mlp": [1, 2], "softmax": [7]})
 
 
-def test_models_config_is_what_the_server_reads() -> None:
-    parsed = text_format.Parse(TEXTS["models.config"], model_server_config_pb2.ModelServerConfig())
-    assert [
-        (c.name, c.base_path, c.model_platform, c.model_version_policy.latest.num_versions)
-        for c in parsed.model_config_list.config
-    ] == [
-        ("mlp", "/models/mlp", "tensorflow", 2),
-        ("softmax-scratch", "/models/softmax-scratch", "tensorflow", 2),
-    ]
+def state(directory: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        path.name: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in directory.iterdir()
+        if path.is_file()
+    }
 
 
-def test_batching_parameters_are_what_the_server_reads() -> None:
-    number = ".google.protobuf.Int64Value"
-    # tensorflow_serving/servables/tensorflow/session_bundle_config.proto.
-    parameters = message(
-        "BatchingParameters",
-        [
-            ("max_batch_size", 1, number, False),
-            ("batch_timeout_micros", 2, number, False),
-            ("max_enqueued_batches", 3, number, False),
-            ("num_batch_threads", 4, number, False),
-            ("thread_pool_name", 5, ".google.protobuf.StringValue", False),
-            ("allowed_batch_sizes", 6, "int64", True),
-            ("pad_variable_length_inputs", 7, "bool", False),
-        ],
-    )
-    parsed = text_format.Parse(TEXTS["batching_parameters.txt"], parameters())
-    sizes = list(parsed.allowed_batch_sizes)
-    assert sizes == sorted(set(sizes))
-    assert sizes[-1] == parsed.max_batch_size.value == 256
-    assert parsed.num_batch_threads.value == 3
+def test_one_command_writes_the_five_files_for_everyone_to_read(models: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        ran = run_process(models)
+    finally:
+        os.umask(before)
+    assert ran.returncode == 0, ran.stderr
+    assert {path.name for path in models.iterdir()} == {*FILES, "mlp", "softmax"}
+    for name in FILES:
+        assert (models / name).stat().st_mode & 0o777 == 0o644
+        assert f"{models / name}: written" in ran.stdout
+    assert "serves mlp: the last version\n" in ran.stdout
+    assert f"docker compose -f {models}/compose.yaml up" in ran.stdout
 
 
-def test_monitoring_is_switched_on() -> None:
-    # tensorflow_serving/config/monitoring_config.proto.
-    prometheus = ("PrometheusConfig", [("enable", 1, "bool", False), ("path", 2, "string", False)])
-    config = message(
-        "MonitoringConfig",
-        [("prometheus_config", 1, ".tensorflow.serving.PrometheusConfig", False)],
-        [prometheus],
-    )
-    parsed = text_format.Parse(TEXTS["monitoring.config"], config())
-    assert parsed.prometheus_config.enable
-    assert parsed.prometheus_config.path == "/monitoring/prometheus/metrics"
+def test_again_it_changes_nothing_and_says_so_wherever_it_is_called_from(models: Path) -> None:
+    deploy(models)
+    before = state(models)
+    ran = run_process("savedmodels/", cwd=models.parent)
+    assert ran.returncode == 0
+    assert ran.stdout.startswith("nothing to change: the 5 files in savedmodels are up to date\n")
+    assert state(models) == before
+    # A new version is what the configuration is made for.
+    add_models(models, {"mlp": [3]})
+    deploy(models)
+    assert state(models) == before
 
 
-def test_compose_fits_its_schema_and_the_servers_flags(tmp_path: Path) -> None:
-    path = tmp_path / "compose.yaml"
-    path.write_text(TEXTS["compose.yaml"])
-    checked = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert checked.returncode == 0, checked.stdout
-    service = yaml.safe_load(TEXTS["compose.yaml"])["services"]["serving"]
-    assert service["image"] == "tensorflow/serving:2.20.0"
-    assert flags_of(service["command"]) <= SERVERS_FLAGS
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-    (volume,) = service["volumes"]
-    assert (volume["target"], volume["read_only"], service["read_only"]) == ("/models", True, True)
-    for flag in service["command"]:
-        if "/models/" in flag:
-            assert flag.rpartition("/")[2] in TEXTS
+def test_without_an_argument_it_serves_savedmodels(models: Path) -> None:
+    assert run_process(cwd=models.parent).returncode == 0
+    assert (models / "compose.yaml").is_file()
 
 
-def flags_of(command: list[str]) -> set[str]:
-    return {re.fullmatch("--([a-z_]+)=.+", flag)[1] for flag in command}  # type: ignore[index]
+def test_a_new_model_brings_the_files_up_to_date_that_name_it(models: Path) -> None:
+    before = deploy(models)
+    add_models(models, {"linear": [1]})
+    ran = run(models)
+    assert f"{models}/models.config: brought up to date\n" in ran.stdout
+    assert f"{models}/monitoring.config: unchanged\n" in ran.stdout
+    after = deploy(models)
+    changed = {name for name in FILES if after[name] != before[name]}
+    assert changed == {"models.config", "compose.yaml", "kubernetes.yaml"}
 
 
-def test_kubernetes_objects_fit_their_schemas_and_each_other() -> None:
-    found = {entry["kind"]: entry for entry in yaml.safe_load_all(TEXTS["kubernetes.yaml"])}
-    for entry in found.values():
-        kubernetes_validate.validate(entry, kubernetes_validate.latest_version(), strict=True)
-    assert {*found} == {"ConfigMap", "Deployment", "Service", "PodDisruptionBudget"}
-    # The same texts as beside the models.
-    config = found["ConfigMap"]["data"]
-    assert config == {name: TEXTS[name] for name in deploy.CONFIGURATION}
-    pod = found["Deployment"]["spec"]["template"]
-    (container,) = pod["spec"]["containers"]
-    labels = pod["metadata"]["labels"].items()
-    for kind in ("Deployment", "PodDisruptionBudget"):
-        assert found[kind]["spec"]["selector"]["matchLabels"].items() <= labels
-    assert found["Service"]["spec"]["selector"].items() <= labels
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"grpc": 8500, "rest": 8501}
-    assert {port["targetPort"] for port in found["Service"]["spec"]["ports"]} <= {*ports}
-    assert flags_of(container["args"]) <= SERVERS_FLAGS
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-    assert {*mounts} == {*volumes}
-    assert volumes["config"]["configMap"]["name"] == found["ConfigMap"]["metadata"]["name"]
-    for flag in container["args"]:
-        if "_file=" in flag:
-            folder, _, name = flag.partition("=")[2].rpartition("/")
-            assert (folder, name in config) == (mounts["config"], True)
-    strategy = found["Deployment"]["spec"]["strategy"]["rollingUpdate"]
-    assert strategy["maxUnavailable"] == 0
+@pytest.mark.parametrize("name", FILES)
+def test_an_edited_file_is_kept_and_what_it_would_be_is_written_beside_it(
+    models: Path, name: str
+) -> None:
+    ours = deploy(models)[name]
+    theirs = ours.replace("\n", "\n# mine\n", 1)
+    (models / name).write_text(theirs)
+    # Nothing that is newer, so nothing beside it.
+    ran = run(models)
+    assert f"{models / name}: kept, as it was edited\n" in ran.stdout
+    assert not (models / f"{name}.new").exists()
+    # Something newer, for each of the files.
+    monitoring = (models / "monitoring.config").read_text()
+    newer = deploy(models, "--cpus", "3", "--pin", "mlp=1")
+    assert newer[name] == theirs
+    if name == "monitoring.config":
+        assert newer["monitoring.config"] == monitoring
+    else:
+        proposal = (models / f"{name}.new").read_text()
+        assert proposal not in (ours, theirs)
+        assert edited_text(models / f"{name}.new") is None
+    # Forced, it is as it would have been, and what lies beside it is of no more use.
+    forced = deploy(models, "--force")
+    if name != "kubernetes.yaml":
+        assert forced[name] == ours
+    assert edited_text(models / name) is None
+    assert {path.name for path in models.iterdir()} == {*FILES, "mlp", "softmax"}
 
 
-class Status(BaseHTTPRequestHandler):
-    """Answers for a model's status as TensorFlow Serving does."""
-
-    code, state = 200, "AVAILABLE"
-
-    def do_GET(self) -> None:
-        assert self.path == "/v1/models/mlp"
-        if self.state == "hangs":
-            time.sleep(3)
-        status = {"version": "1", "state": self.state, "status": {"error_code": "UNAVAILABLE"}}
-        body = json.dumps({"model_version_status": [status]}, indent=1).encode()
-        self.send_response(self.code)
-        self.end_headers()
-        self.wfile.write(body if self.code == 200 else b'{"error": "Could not find mlp"}')
-
-    def log_message(self, *args: object) -> None:
-        pass
+def test_a_proposal_that_was_edited_is_left_alone_too(models: Path) -> None:
+    deploy(models)
+    (models / "compose.yaml").write_text("services: {}\n")
+    deploy(models)
+    before = state(models)
+    assert b"tensorflow/serving:" in before["compose.yaml.new"][1]
+    deploy(models)
+    assert state(models) == before
+    (models / "compose.yaml.new").write_text("# my notes\n")
+    assert "so was compose.yaml.new, which may be out of date\n" in run(models).stdout
+    deploy(models, "--force")
+    assert (models / "compose.yaml.new").read_text() == "# my notes\n"
 
 
-@contextmanager
-def answering(code: int, state: str) -> Iterator[int]:
-    handler = type("Handler", (Status,), {"code": code, "state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+def test_an_edited_configuration_goes_to_kubernetes_as_it_is(models: Path) -> None:
+    deploy(models)
+    edited = "num_batch_threads { value: 8 } # \t, é, 日本\n\n   \nmax_batch_size {\n  value: 4 }\n"
+    (models / "batching_parameters.txt").write_text(edited)
+    written = deploy(models)
+    config = next(yaml.safe_load_all(written["kubernetes.yaml"]))
+    assert config["data"] == {name: written[name] for name in CONFIGURATION}
+    assert config["data"]["batching_parameters.txt"] == edited
 
 
 @pytest.mark.parametrize(
-    ("code", "state", "healthy"),
-    [(200, "AVAILABLE", True), (200, "LOADING", False), (404, "", False), (200, "hangs", False)],
+    ("content", "message"),
+    [
+        (b"\xff\xfe", "must be text in UTF-8"),
+        (b"", "must be lines of printable characters"),
+        (b"  indented\n", "must be lines of printable characters"),
+        (b"no end of line", "must be lines of printable characters"),
+        (b"two\n\n", "must be lines of printable characters"),
+        (b"dos\r\n", "must be lines of printable characters"),
+        (b"bell\a\n", "must be lines of printable characters"),
+    ],
 )
-def test_the_health_probe_tells_by_bash_whether_a_version_answers(
-    code: int, state: str, healthy: bool
+def test_what_yaml_cannot_hold_is_refused_before_anything_is_written(
+    models: Path, content: bytes, message: str
 ) -> None:
-    service = yaml.safe_load(TEXTS["compose.yaml"])["services"]["serving"]
-    _, timeout, seconds, bash, c, script = service["healthcheck"]["test"]
-    assert int(seconds) < int(service["healthcheck"]["timeout"].rstrip("s"))
-    with answering(code, state) as port:
-        # As Compose hands it on, on a free port and with less patience.
-        script = script.replace("$$", "$").replace("8501", str(port))
-        probe = subprocess.run([timeout, "1", bash, c, script], capture_output=True, text=True)
-    assert (probe.returncode == 0) == healthy, probe.stderr
+    (models / "monitoring.config").write_bytes(content)
+    refused(run(models), message)
+    assert {*state(models)} == {"monitoring.config"}
 
 
-def test_files_are_written_once_and_kept_where_somebody_changed_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "mlp" / "3").mkdir(parents=True)
-    assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("written    ") == 5
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("unchanged  ") == 5
-    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    changed = tmp_path / "compose.yaml"
-    changed.write_text(changed.read_text().replace("mem_limit: 2g", "mem_limit: 4g"))
-    (tmp_path / "other" / "1").mkdir(parents=True)
-    assert main([str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "kept       " in said
-    assert "you changed it; --force" in said
-    assert "mem_limit: 4g" in changed.read_text()
-    assert 'name: "other"' in (tmp_path / "models.config").read_text()
-    assert main([str(tmp_path), "--force"]) == 0
-    assert "mem_limit: 2g" in changed.read_text()
+def test_whoever_reads_meanwhile_sees_one_text_or_the_other(models: Path) -> None:
+    deploy(models)
+    path, over, broken = models / "kubernetes.yaml", threading.Event(), []
+
+    def read() -> None:
+        while not over.wait(1e-4):
+            if edited_text(path) is not None or not path.exists():
+                broken.append(path)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    texts = {deploy(models, "--replicas", str(count))["kubernetes.yaml"] for count in range(1, 51)}
+    over.set()
+    reader.join()
+    assert len(texts) == 50
+    assert not broken
 
 
-def test_only_directories_with_a_version_are_models(tmp_path: Path) -> None:
-    for name in ("mlp/1", "mlp/.staging-2", "empty", "notes/text"):
-        (tmp_path / name).mkdir(parents=True)
-    assert model_names(tmp_path) == ("mlp",)
+def refused(ran: subprocess.CompletedProcess[str], message: str) -> None:
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert message in ran.stderr, ran.stderr
+    assert len(ran.stderr.splitlines()) <= 2
+    assert ran.stderr.startswith("error: ")
 
 
-@pytest.mark.parametrize("name", ["a b", 'a"b', "mod\u00e8le", ".hidden", "a\nb", "x" * 101])
-def test_a_name_that_cannot_be_used_everywhere_is_refused(name: str, tmp_path: Path) -> None:
-    (tmp_path / name / "1").mkdir(parents=True)
-    with pytest.raises(DeployError, match="a model's name consists of letters, digits"):
-        model_names(tmp_path)
+@pytest.mark.parametrize(
+    "name",
+    ["my model", 'mlp"', "mlp'", "mlp:1", "mlp$x", "modèle", "模型", "-mlp", "a\nb", "~", "a%20b"],
+)
+def test_names_that_cannot_be_asked_for_in_a_url_are_refused(models: Path, name: str) -> None:
+    add_models(models, {name: [1]})
+    refused(run(models), f"got {name!r}. Rename the directory.")
+    assert state(models) == {}
+
+
+def test_hidden_directories_and_those_without_versions_are_passed_over(models: Path) -> None:
+    expected = deploy(models)
+    add_models(models, {".old model": [1]})
+    (models / "to come" / ".staging-1").mkdir(parents=True)
+    (models / "__pycache__" / "x").mkdir(parents=True)
+    assert deploy(models) == expected
+
+
+def test_directories_that_no_server_can_serve_are_refused(tmp_path: Path, models: Path) -> None:
+    refused(run(tmp_path / "nowhere"), "the models' directory must be one that can be read")
+    (tmp_path / "file").write_text("")
+    refused(run(tmp_path / "file"), "the models' directory must be one that can be read")
+    (tmp_path / "empty").mkdir()
+    refused(run(tmp_path / "empty"), "Train one with python -m tfd2l.train")
+    refused(run(models / "mlp"), f"Name the one above it: {models}")
+    models.chmod(0o700)
+    refused(run(models), f"chmod -R o+rX {models}\n")
+    models.chmod(0o755)
+    (models / "mlp" / "2").chmod(0o750)
+    refused(run(models), f"{models}/mlp/2 has mode 750")
+    assert state(models) == {}
+
+
+def test_versions_that_would_keep_the_server_from_starting_are_refused(models: Path) -> None:
+    (models / "mlp" / "3").mkdir()
+    refused(run(models), f"{models}/mlp/3 has none. Remove it")
+    (models / "mlp" / "3").rmdir()
+    (models / "mlp" / "4").write_text("")
+    refused(run(models), f"{models}/mlp/4 has none. Remove it")
+    (models / "mlp" / "4").unlink()
+    (models / "mlp" / "5").symlink_to("1")
+    refused(run(models), f"{models}/mlp/5 is a symbolic link")
+    (models / "mlp" / "5").unlink()
+    # Longer than the server's int64, so no version at all.
+    (models / "mlp" / ("9" * 19)).mkdir()
+    deploy(models)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((), "no model with a version is in"),
-        (("--replicas", "0"), "--replicas must be from 1 to 1000; got 0"),
-        (("--name", "A b"), "--name must consist of small letters"),
+        (["--keep-versions", "0"], "must be a whole number from 1 to 1000; got '0'"),
+        (["--pin", "mlp"], "must be like mlp=3 or mlp=3,4; got 'mlp'"),
+        (["--pin", "=3"], "must be like mlp=3 or mlp=3,4; got '=3'"),
+        (["--stable", "mlp=1,2"], "must be like mlp=3; got 'mlp=1,2'"),
+        (["--stable", "mlp=-1"], "must be like mlp=3; got 'mlp=-1'"),
+        (["--stable", "other=1"], "'other' is to be pinned or labelled, and is not there"),
+        (["--stable", "mlp=3"], "mlp has no version 3 to pin or label. It has 1, 2."),
+        (["--pin", "mlp=3"], "mlp has no version 3 to pin or label. It has 1, 2."),
+        (["--pin", "mlp=1", "--stable", "mlp=2"], "of mlp, 1 is pinned, and 2 has a label"),
+        (["--stable", "mlp=1", "--stable", "mlp=2"], "--stable can be given once for each model"),
+        (["--image", "a image"], "--image: must be a name of at most 255 characters"),
+        (["--image", 'x"\nuser: root'], "--image: must be a name"),
+        (["--name", "1st"], "--name: must be a DNS label"),
+        (["--name", "A"], "--name: must be a DNS label"),
+        (["--name", "a" * 64], "--name: must be a DNS label of at most 63 characters"),
+        (["--claim", "my_claim"], "--claim: must be a DNS name"),
+        (["--cpus", "1.5"], "--cpus: must be a whole number from 1 to 1024; got '1.5'"),
+        (["--memory", "2g"], "--memory: must be a whole number"),
+        (["--rest-port", "0"], "--rest-port: must be a whole number from 1 to 65535"),
+        (["--rest-port", "8500"], "--rest-port and --grpc-port must differ; got 8500 for both"),
+        (["--unknown"], "unrecognized arguments: --unknown"),
     ],
-)
-def test_what_cannot_be_done_is_said_in_a_line(
-    flags: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+)  # fmt: skip
+def test_a_wrong_flag_is_answered_in_two_lines(
+    models: Path, flags: list[str], message: str
 ) -> None:
-    if flags:
-        (tmp_path / "mlp" / "1").mkdir(parents=True)
-    assert main([str(tmp_path), *flags]) == 2
-    errors = capsys.readouterr().err
-    assert message in errors
-    assert errors.count("\n") == 1
+    refused(run(models, *flags), message)
+    assert state(models) == {}
+
+
+def test_a_name_that_is_taken_by_a_directory_is_an_error_that_leaves_all_as_it_was(
+    models: Path,
+) -> None:
+    (models / "kubernetes.yaml").mkdir()
+    refused(run(models), "kubernetes.yaml")
+    assert state(models) == {}
+
+
+def test_the_calls_in_the_readme_work(models: Path) -> None:
+    add_models(models, {"mlp": [3, 4]})
+    readme = (ROOT / "savedmodels" / "README.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^python -m tfd2l.deploy savedmodels/(.*)$", readme, re.MULTILINE)
+    assert len(calls) == 5
+    for call in calls:
+        ran = run(models, *shlex.split(call, comments=True))
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_help_answers_without_tensorflow_or_numpy() -> None:
+    ran = run_process("--help")
+    assert ran.returncode == 0
+    assert "--keep-versions N" in ran.stdout
+    loaded = "import sys, tfd2l.deploy; print({'tensorflow', 'keras', 'numpy'} & {*sys.modules})"
+    ran = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True)
+    assert ran.stdout == "set()\n", ran.stderr

@@ -226,6 +226,19 @@ def test_a_slow_step_is_announced_and_a_quick_one_is_not(
     assert said == []
 
 
+def test_without_downloads_only_copies_on_this_machine_are_looked_at(
+    fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_a_fetched_package(files, monkeypatch)
+    said: list[str] = []
+    with pytest.raises(DataError) as caught:
+        load(download=False, say=said.append)
+    assert said == []
+    assert "fetched" not in str(caught.value)
+    put_a_tfds_copy(files, monkeypatch)
+    assert same(load(download=False), fashion)
+
+
 def test_a_bad_source_is_passed_over_and_named(
     fashion: Arrays, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

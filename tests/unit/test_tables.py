@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics as reference
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +117,74 @@ def test_a_file_streams_in_chunks_to_the_same_batches(tmp_path: Path) -> None:
         for (X, y), (other_X, other_y) in zip(found, expected, strict=True):
             np.testing.assert_array_equal(X, other_X)
             np.testing.assert_array_equal(y, other_y)
+
+
+def test_standardized_numbers_have_mean_0_and_deviation_1(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a,b,y\n1,7,10\n2,NA,20\nNA,7,30\n6,7,40\n"))
+    learnt = fit(frame, "y", standardize=True)
+    # 1, 2 and 6: mean 3, squares 4 + 1 + 9 over 3 - 1. The target stays as it is.
+    assert learnt.means == {"a": 3, "b": 7}
+    assert learnt.deviations == {"a": math.sqrt(7), "b": 1}
+    inputs, target = prepare(frame, learnt)
+    # A gap is at the mean, and a column of one value is 0 throughout.
+    expected = np.array([[-2, 0], [-1, 0], [0, 0], [3, 0]]) / [math.sqrt(7), 1]
+    np.testing.assert_array_equal(inputs, expected)
+    assert target is not None
+    np.testing.assert_array_equal(target, [10, 20, 30, 40])
+
+
+def test_other_rows_are_standardized_by_the_training_rows(tmp_path: Path) -> None:
+    learnt = fit(read_table(written(tmp_path, "a\n1\n3\n")), standardize=True)
+    later = pd.DataFrame({"a": ["5", None]}, dtype="str")
+    # Mean 2, deviation sqrt(2).
+    np.testing.assert_array_equal(prepare(later, learnt)[0], [[3 / math.sqrt(2)], [0]])
+
+
+def test_without_being_asked_nothing_is_standardized(tmp_path: Path) -> None:
+    assert fit(read_table(written(tmp_path)), "Price").deviations == {}
+
+
+def test_one_row_alone_is_zero_and_not_divided_by_nothing(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a\n5\n"))
+    np.testing.assert_array_equal(prepare(frame, fit(frame, standardize=True))[0], [[0]])
+
+
+NUMBERS = st.lists(
+    st.floats(-1e9, 1e9, allow_subnormal=False) | st.integers(-9, 9).map(float),
+    min_size=2,
+    max_size=30,
+)
+
+
+@given(numbers=NUMBERS, chunk_rows=st.integers(1, 7))
+def test_deviations_are_exact_and_the_same_bits_from_any_chunks(
+    numbers: list[float], chunk_rows: int
+) -> None:
+    frame = pd.DataFrame({"a": [repr(number) for number in numbers]}, dtype="str")
+    whole = fit(frame, standardize=True)
+    pieces = [frame[start : start + chunk_rows] for start in range(0, len(frame), chunk_rows)]
+    assert fit(iter(pieces), standardize=True) == whole
+    assert Statistics.from_json(whole.to_json()) == whole
+    # The standard library sums fractions too, and rounds once, at the end. It may have the last
+    # bit otherwise, of the smallest floats too, and where all values are equal it has 0.
+    expected = reference.stdev(numbers)
+    close = pytest.approx(expected, rel=1e-15, abs=1e-320)
+    assert whole.deviations["a"] == (close if expected else 1)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_numbers_whose_squares_no_float_can_hold_are_standardized(size: float) -> None:
+    frame = pd.DataFrame({"a": ["0", repr(size)]}, dtype="str")
+    inputs, _ = prepare(frame, fit(frame, standardize=True))
+    # Half the distance over the deviation, the distance / sqrt(2); rounding of a few operations.
+    half = 1 / math.sqrt(2)
+    np.testing.assert_allclose(inputs["a"], [-half, half], rtol=1e-14)
+
+
+def test_large_numbers_close_together_keep_their_deviation(tmp_path: Path) -> None:
+    # As sums of squares in float64, 1e18 + ..., they would have none.
+    text = "a\n1000000001\n1000000002\n1000000003\n"
+    assert fit(read_table(written(tmp_path, text)), standardize=True).deviations == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""`python -m benchmarks.serving`: requests a second and latencies, before and during a swap.
+
+Starts the development server on a fresh export of an MLP, sends it requests of 1 and of 64 images
+over some connections at once, publishes the next version in the middle, and counts what fails.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+
+import tfd2l as d2l
+from benchmarks.processes import ROOT
+from pipelines import fashion_mnist
+from pipelines.images import prepare_images
+from tfd2l.export import export_classifier
+
+
+def export(folder: Path) -> None:
+    """An untrained MLP: its answers take as long as a trained one's."""
+    export_classifier(
+        d2l.MLP(10, 256, lr=0.1),
+        folder,
+        labels=fashion_mnist.LABELS,
+        preprocess=lambda images: prepare_images(images, None),
+    )
+
+
+class Load:
+    """Some threads that send the same request again and again."""
+
+    def __init__(self, url: str, images: int, connections: int) -> None:
+        """Nothing is sent yet."""
+        pixels = np.random.default_rng(0).integers(0, 256, (images, 28, 28)).tolist()
+        self._body = json.dumps({"inputs": {"image": pixels}}).encode()
+        self._url, self._connections = url, connections
+        self.latencies: list[float] = []
+        self.failures: list[str] = []
+
+    def run(self, seconds: float) -> float:
+        """Send for so long; requests a second."""
+        end_s = time.perf_counter() + seconds
+        threads = [
+            threading.Thread(target=self._send, args=(end_s,)) for _ in range(self._connections)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(self.latencies) / seconds
+
+    def _send(self, end_s: float) -> None:
+        with requests.Session() as session:
+            while (started_s := time.perf_counter()) < end_s:
+                try:
+                    answer = session.post(self._url, data=self._body, timeout=30)
+                    if answer.status_code != 200:
+                        self.failures.append(f"{answer.status_code}: {answer.text[:100]}")
+                except requests.RequestException as error:
+                    self.failures.append(repr(error)[:150])
+                self.latencies.append(time.perf_counter() - started_s)
+
+
+def report(title: str, load: Load, rate: float) -> None:
+    """A line of the table."""
+    cuts = statistics.quantiles(load.latencies, n=100)
+    p50, p95, p99 = (1e3 * cuts[n - 1] for n in (50, 95, 99))
+    print(
+        f"{title:<30}{rate:>9.0f}{p50:>9.1f}{p95:>9.1f}{p99:>9.1f}{len(load.failures):>9}",
+        flush=True,
+    )
+    for failure in sorted({*load.failures})[:3]:
+        print(f"    {failure}")
+
+
+def main() -> None:
+    """Read the flags, run, report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--connections", type=int, default=8)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name, "mlp")
+        base.mkdir()
+        export(base / "1")
+        command = [sys.executable, "-m", "tfd2l.serve", name, "--stand-in", "--port", "0"]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as server:
+            stdout: Any = server.stdout
+            found: Any = re.search(r"http://[\d.]+:\d+", stdout.readline())
+            url = f"{found[0]}/v1/models/mlp:predict"
+            columns = ("req/s", "p50 ms", "p95 ms", "p99 ms", "failed")
+            print(f"{'':<30}" + "".join(f"{column:>9}" for column in columns))
+            for images in (1, 64):
+                load = Load(url, images, options.connections)
+                report(f"{images} images a request", load, load.run(options.seconds))
+                swap = threading.Timer(options.seconds / 3, publish, [base])
+                swap.start()
+                load = Load(url, images, options.connections)
+                report(f"{images}, and a new version", load, load.run(options.seconds))
+                swap.join()
+            server.terminate()
+            if server.wait(timeout=30) != 0:
+                raise SystemExit(f"the server ended with status {server.returncode}")
+
+
+def publish(base: Path) -> None:
+    """The next version, as publishing leaves it: by one rename."""
+    number = max(int(path.name) for path in base.iterdir() if path.name.isdigit())
+    shutil.copytree(base / str(number), base / ".staging")
+    (base / ".staging").rename(base / str(number + 1))
+
+
+if __name__ == "__main__":
+    main()

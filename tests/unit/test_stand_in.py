@@ -1,0 +1,252 @@
+"""The WSGI application in process: bodies, errors, and thousands of odd requests."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from served import export_models
+from standins import IMAGES
+from werkzeug.test import Client, TestResponse
+
+from tfd2l import stand_in
+from tfd2l.page_api import PageApi
+from tfd2l.served_models import ServedModels
+from tfd2l.stand_in import StandIn
+
+MOST_BYTES = 100_000
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    models = ServedModels(export_models(tmp_path_factory.mktemp("models")))
+    models.poll()
+    page = PageApi(models, host="127.0.0.1")
+    yield Client(StandIn(models, page, max_body_bytes=MOST_BYTES))
+    models.close()
+
+
+def error_of(response: TestResponse) -> str:
+    assert response.content_type == "application/json"
+    document = json.loads(response.get_data())
+    assert [*document] == ["error"]
+    assert isinstance(document["error"], str)
+    return str(document["error"])
+
+
+def test_an_answer_is_json_with_status_200(client: Client) -> None:
+    response = client.post("/v1/models/linear:predict", json={"instances": [[1, 1]]})
+    assert response.status_code == 200
+    assert response.content_type == "application/json"
+    assert response.json == {"predictions": [pytest.approx(2.8)]}
+
+
+def test_the_content_type_of_a_request_does_not_matter(client: Client) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
+        response = client.post(
+            "/v1/models/linear:predict",
+            data=b'{"instances": [[1, 1]]}',
+            content_type=content_type,
+        )
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("POST", "/v1/models/none:predict", 404, "Servable not found"),
+        ("GET", "/v1/foo", 400, "Malformed request: GET /v1/foo"),
+        ("GET", "/v1/models/a%2Fb?x=%20", 404, "versions of model a/b?x= "),
+        ("PATCH", "/v1/models/linear", 400, "Malformed request: PATCH"),
+        ("TRACE", "/v1/models/linear", 501, "no method"),
+        ("BREW", "/", 501, "no method"),
+        ("GET", "/v2/models", 404, "nothing is at '/v2/models'"),
+        ("GET", "/monitoring/prometheus/metrics", 404, "nothing is at"),
+        ("POST", "/page/models", 405, "not allowed"),
+    ],
+)
+def test_errors_have_the_status_and_a_json_text(
+    client: Client, method: str, path: str, status: int, words: str
+) -> None:
+    response = client.open(path, method=method, data=b'{"instances": [[1, 1]]}')
+    assert response.status_code == status
+    assert words in error_of(response)
+
+
+def test_a_head_request_has_the_status_alone(client: Client) -> None:
+    response = client.head("/v1/models/linear")
+    assert response.status_code == 400
+    assert response.get_data() == b""
+
+
+def test_a_whole_url_may_be_asked_for(client: Client) -> None:
+    for target in ("http://host/v1/models/linear", "http://host/v1/models/linear/metadata"):
+        response = client.get("/", environ_overrides={"REQUEST_URI": target})
+        assert response.status_code == 200
+    for target in ("http://[/v1/models/linear", "*", ""):
+        response = client.get("/", environ_overrides={"REQUEST_URI": target, "PATH_INFO": "*"})
+        assert response.status_code in (400, 404)
+        assert error_of(response)
+
+
+def test_an_overlong_body_is_413(client: Client) -> None:
+    body = b'{"instances": [[1, 1]]}'
+    exact = body + b" " * (MOST_BYTES - len(body))
+    assert client.post("/v1/models/linear:predict", data=exact).status_code == 200
+    response = client.post("/v1/models/linear:predict", data=exact + b" ")
+    assert response.status_code == 413
+    assert f"at most {MOST_BYTES} bytes" in error_of(response)
+
+
+def test_a_body_may_be_packed_with_gzip_but_not_grow_beyond_the_limit(client: Client) -> None:
+    def post(body: bytes) -> TestResponse:
+        headers = {"Content-Encoding": "gzip"}
+        return client.post("/v1/models/linear:predict", data=body, headers=headers)
+
+    body = b'{"instances": [[1, 1]]}'
+    assert post(gzip.compress(body)).status_code == 200
+    response = post(gzip.compress(body + b" " * MOST_BYTES))
+    assert response.status_code == 413
+    assert error_of(response)
+    for broken in (body, gzip.compress(body)[:-3], b""):
+        response = post(broken)
+        assert response.status_code == 400
+        assert "document is empty" in error_of(response)
+
+
+def test_a_bug_is_logged_and_answered_with_500(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stand_in, "answer", fail)
+    response = client.get("/v1/models/linear")
+    assert response.status_code == 500
+    assert "log" in error_of(response)
+    [record] = caplog.records
+    assert record.exc_info is not None
+
+
+def mostly(good: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Odd parts, so few that other parts are reached too."""
+    return st.integers(0, 4).flatmap(lambda number: odd if number == 0 else good)
+
+
+MODELS = mostly(
+    st.sampled_from(["linear", "clothes"]), st.sampled_from(["none", "a%2Fb", "%", "%ff", "é", ""])
+)
+NUMBERS = st.sampled_from(["1", "01", "2", "-1", "x", "9" * 18, "9" * 30, ""])
+VERSIONS = mostly(
+    st.sampled_from(["", "/versions/1"]),
+    st.builds("/{}/{}".format, st.sampled_from(["versions", "labels", "version"]), NUMBERS),
+)
+ENDS = mostly(
+    st.sampled_from([":predict", ":classify", ":regress"]),
+    st.sampled_from([":Predict", ":", "/metadata", "", "?a=1", "/", "#x"]),
+)
+PATHS = mostly(
+    st.builds("/v1/models/{}{}{}".format, MODELS, VERSIONS, ENDS),
+    st.sampled_from(["/v1", "/v1/", "/V1/x", "/v1/models", "/v1/models/linear", "//v1/models"]),
+)
+METHODS = mostly(
+    st.just("POST"), st.sampled_from(["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-300, 300)
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([{"b64": "AAAA"}, {"b64": "?"}, {"b64": None}])
+)
+FEATURES = st.lists(st.floats(width=32) | st.integers(-9, 9), min_size=2, max_size=2)
+# By name, as Hypothesis shows what it drew.
+LARGE: dict[str, Any] = {
+    "one image": IMAGES[0].tolist(),
+    "two images": IMAGES[:2].tolist(),
+    "a row too few": [[0] * 28] * 27,
+    "too light": [[256] * 28] * 28,
+    "bytes": {"b64": base64.b64encode(IMAGES[0].tobytes()).decode()},
+}
+ODD = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["features", "image", "inputs", "x"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+VALUES = mostly(FEATURES | st.sampled_from([*LARGE]), ODD)
+NAMED = st.dictionaries(st.sampled_from(["features", "image", "inputs"]), VALUES, max_size=2)
+ROWS = mostly(st.lists(VALUES | NAMED, max_size=3), ODD)
+SIGNATURES = mostly(
+    st.sampled_from(["serving_default", "regress", "classify", ""]), st.just("x") | LEAVES
+)
+
+
+def document_of(signature: Any, key: str, value: Any, other: dict[str, Any]) -> dict[str, Any]:
+    return {"signature_name": signature, key: value} | other
+
+
+DOCUMENTS = mostly(
+    st.builds(
+        document_of,
+        SIGNATURES,
+        st.sampled_from(["instances", "inputs", "examples"]),
+        ROWS | NAMED,
+        mostly(st.just({}), st.dictionaries(st.sampled_from(["context", "inputs", "x"]), ROWS)),
+    ),
+    ODD,
+)
+
+
+def encoded(document: Any) -> bytes:
+    """JSON, with images in the place of their names."""
+    text = json.dumps(document)
+    for name, value in LARGE.items():
+        text = text.replace(json.dumps(name), json.dumps(value))
+    return text.encode()
+
+
+TEXTS = mostly(
+    DOCUMENTS.map(encoded),
+    st.binary(max_size=50)
+    | st.text(max_size=50).map(lambda text: text.encode("utf-8", "surrogatepass")),
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """JSON, nearly JSON, or anything."""
+    text: bytes = draw(TEXTS)
+    if text and draw(st.integers(0, 4)) == 0:
+        start = draw(st.integers(0, len(text) - 1))
+        text = text[:start] + draw(st.binary(max_size=3)) + text[start + draw(st.integers(0, 3)) :]
+    return text
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=2000)
+@given(METHODS, PATHS, bodies())
+def test_any_request_is_answered_with_a_status_of_the_server_and_json(
+    client: Client, method: str, path: str, body: bytes
+) -> None:
+    target = {"REQUEST_URI": path.encode().decode("latin-1"), "PATH_INFO": "/nowhere"}
+    response = client.open("/", method=method, data=body, environ_overrides=target)
+    assert response.status_code in (200, 400, 404)
+    assert response.content_type == "application/json"
+    if method == "HEAD":
+        return
+    if response.status_code == 200:
+        json.loads(response.get_data())
+    else:
+        assert error_of(response)
