@@ -1,7 +1,7 @@
 """Image files as Fashion-MNIST has them: a light garment that fills a small, dark, grey square.
 
 Pillow decodes; TensorFlow is not needed. Whatever the bytes are, there is a picture of the right
-size or an `ImageError`, and never much more memory than `MAX_PIXELS` pixels take.
+size or an `ImageError`, within some seconds and 1 GB of memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from tfd2l.framing import TOLERANCE, frame, is_ready
 
 __all__ = ["ImageError", "Prepared", "read_image", "read_image_file"]
 
-# Those that Pillow decodes without allocating before the header's size can be checked (its WebP
-# decoder does) and without a second format inside (as TIFF and ICO have).
-FORMATS = ("PNG", "JPEG", "GIF", "BMP")
-MAX_BYTES = 64 * 2**20
-# Four bytes each, and a few copies on the way: some 0.6 GB at most.
+# Those that Pillow decodes in C, without allocating before the header's size can be checked (its
+# WebP decoder does) and without a second format inside (as TIFF and ICO have).
+FORMATS = ("PNG", "JPEG", "GIF")
+# Of nothing but tiny sections Pillow makes 40 times as much in memory, and needs 0.3 s for each MB.
+MAX_BYTES = 24 * 2**20
+# Four bytes each, and a few copies on the way: measured 0.45 GB.
 MAX_PIXELS = 50_000_000
+# A JPEG file may go over its pixels in many scans; ten are usual, and this is some six seconds.
+MAX_SCANNED_PIXELS = 10**10
+SCAN = b"\xff\xda"
 MAX_ASPECT = 20
 MAX_SIDE = 4096
 UInt8Array = npt.NDArray[np.uint8]
@@ -78,7 +82,7 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     that the ground is 0. The ground's grey is the median of the four corners.
 
     Args:
-        data: a PNG, JPEG, GIF or BMP file of any size and mode; of several pictures in it the first
+        data: a PNG, JPEG or GIF file of any size and mode; of several pictures in it the first
             is taken.
         size: (height, width) of the result, in pixels.
 
@@ -149,6 +153,11 @@ def _decode(data: bytes, notes: list[str]) -> Image.Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_large(f"got {width} x {height}")
+    if image.format in ("JPEG", "MPO") and data.count(SCAN) * width * height > MAX_SCANNED_PIXELS:
+        raise ImageError(
+            f"a JPEG file may go over {MAX_SCANNED_PIXELS:,} pixels in all its scans; got "
+            f"{data.count(SCAN):,} scans of {width} x {height}. Save it again as PNG or JPEG."
+        )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(
             f"an image may be at most {MAX_ASPECT} times as long as wide; got {width} x {height} "

@@ -98,9 +98,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "images", nargs="+", metavar="IMAGE", help="PNG, JPEG, GIF or BMP file; - is standard input"
-    )
+    add("images", nargs="+", metavar="IMAGE", help="PNG, JPEG or GIF file; - is standard input")
     add("--url", help=f"address of TensorFlow Serving's REST interface; by default {URL}")
     add("--model", help=f"the model's name in the server; by default {MODEL}")
     add("--model-version", type=int, metavar="N", help="by default the newest")

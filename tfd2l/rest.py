@@ -141,7 +141,11 @@ class _Retry(Retry):
         # urllib3 counts a refused connection among the time-outs.
         if isinstance(error, WaitedTooLong) and not isinstance(error, NewConnectionError):
             raise error
-        return super().increment(*args, **kwargs)
+        following = super().increment(*args, **kwargs)
+        if (response := kwargs.get("response")) is not None:
+            # Else all of it would be read first, however long that takes.
+            response.close()
+        return following
 
 
 def _checked_url(url: str) -> str:

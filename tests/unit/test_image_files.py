@@ -79,7 +79,6 @@ MODES = {
     "PNG": ("1", "L", "RGB", "RGBA", "P"),
     "JPEG": ("L", "RGB", "CMYK"),
     "GIF": ("1", "L", "RGB", "RGBA", "P"),
-    "BMP": ("1", "L", "RGB", "RGBA", "P"),
 }
 
 
@@ -197,18 +196,27 @@ def test_bytes_that_are_no_image_are_refused_with_a_remedy() -> None:
     assert "begins with b'GIF is not a'" in refused(b"GIF is not a format of text")
     assert "damaged" in refused(encode(enlarged(SHIRT))[:300])
     assert "damaged" in refused(encode(enlarged(SHIRT), "JPEG")[:900])
-    assert "Save it as PNG or JPEG" in refused(encode(enlarged(SHIRT), "TIFF"))
-    assert "Save it as PNG or JPEG" in refused(encode(enlarged(SHIRT), "WEBP"))
+    for kind in ("TIFF", "WEBP", "BMP"):
+        assert "Save it as PNG or JPEG" in refused(encode(enlarged(SHIRT), kind))
 
 
 def test_a_file_that_is_too_long_is_refused_before_anything_is_decoded() -> None:
-    assert "at most 67,108,864 bytes" in refused(encode(SHIRT) + bytes(image_files.MAX_BYTES))
+    assert "at most 25,165,824 bytes" in refused(encode(SHIRT) + bytes(image_files.MAX_BYTES))
 
 
 @pytest.mark.parametrize("side", [7072, 46_341, 2**31 - 1, 2**31])
 def test_a_header_that_claims_too_many_pixels_is_refused(side: int) -> None:
     rest = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
     assert "at most 50,000,000 pixels" in refused(png_header(side, side) + rest)
+
+
+def test_a_jpeg_file_that_goes_over_its_pixels_for_ever_is_refused() -> None:
+    data = encode(Image.new("L", (3000, 3000)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    several = data[:last] + data[last:-2] * 20 + data[-2:]
+    assert read_image(several).pixels.shape == (28, 28)
+    many = data[:last] + data[last:-2] * 2000 + data[-2:]
+    assert "scans of 3000 x 3000" in refused(many)
 
 
 def test_an_image_in_a_strip_is_refused() -> None:
@@ -248,7 +256,7 @@ SEEDS = [
     encode(SHIRT, "JPEG"),
     encode(Image.fromarray(SHIRT).convert("CMYK"), "JPEG", progressive=True),
     encode(SHIRT, "GIF", save_all=True, append_images=[enlarged(SHIRT, 28)]),
-    encode(Image.fromarray(SHIRT).convert("1"), "BMP"),
+    encode(Image.fromarray(SHIRT).convert("1")),
     encode(SHIRT, "MPO", save_all=True, append_images=[enlarged(SHIRT, 28)]),
 ]
 
@@ -287,7 +295,7 @@ def test_any_bytes_give_an_image_of_the_right_form_or_an_image_error(data: bytes
     try:
         found = read_image(data, size=(28, 20))
     except ImageError as error:
-        assert str(error)
+        assert str(error).isprintable()
         return
     assert isinstance(found, Prepared)
     assert found.pixels.shape == (28, 20)

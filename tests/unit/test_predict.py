@@ -48,10 +48,10 @@ def files(tmp_path: Path) -> list[str]:
     """Three images and two files that are none, by name, in this directory."""
     Image.fromarray(noise(0)).save(tmp_path / "ready.png")
     large = Image.fromarray(255 - noise(1)).resize((280, 280), Image.Resampling.NEAREST)
-    large.convert("RGB").save(tmp_path / "light.bmp")
+    large.save(tmp_path / "light.gif")
     Image.fromarray(noise(2)).save(tmp_path / "$x^\n{.png")
     (tmp_path / "text.png").write_text("no image")
-    return ["ready.png", "text.png", "light.bmp", "absent.png", "$x^\n{.png"]
+    return ["ready.png", "text.png", "light.gif", "absent.png", "$x^\n{.png"]
 
 
 def run(
@@ -80,17 +80,17 @@ def test_good_files_are_answered_and_bad_ones_named(
     assert ran.returncode == 2
     notes = [
         "taken as it is",
-        "280 x 280 RGB made grey; inverted: the garment was darker than the ground; "
+        "280 x 280 P made grey; inverted: the garment was darker than the ground; "
         "resized to 28 x 28",
         "taken as it is",
     ]
     lines = []
-    for seed, name in enumerate(["ready.png", "light.bmp", r"'$x^\n{.png'"]):
+    for seed, name in enumerate(["ready.png", "light.gif", r"'$x^\n{.png'"]):
         first, *others = [f"{label} {score:.3f}" for label, score in expected(server, seed)[:3]]
         lines += [f"{name}: {first}", f"  then   {', '.join(others)}", f"  image  {notes[seed]}"]
     assert ran.stdout.decode().splitlines() == lines
     assert ran.stderr.decode().splitlines() == [
-        "error: text.png: an image must be a PNG, JPEG, GIF, BMP file; this one begins with "
+        "error: text.png: an image must be a PNG, JPEG, GIF file; this one begins with "
         "b'no image'. Save it as PNG or JPEG.",
         "error: absent.png: the file can't be read: No such file or directory. Check its name.",
     ]

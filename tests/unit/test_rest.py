@@ -38,6 +38,11 @@ def test_a_server_that_is_busy_twice_is_asked_a_third_time(server: RestServer, s
     assert server.bodies == [b'{"inputs":[1]}'] * 3
 
 
+def test_what_a_busy_server_goes_on_saying_is_not_waited_for(server: RestServer) -> None:
+    server.canned += [Canned(503, b"busy", drip=True), OK]
+    assert ask(server) == OK.body
+
+
 def test_a_connection_that_breaks_is_made_again(server: RestServer) -> None:
     server.canned += ["drop", OK]
     assert ask(server) == OK.body
