@@ -15,6 +15,8 @@ from tfd2l.saved_model import ExportError
 __all__ = ["ExportError", "export_classifier", "export_regressor"]
 
 Outputs = dict[str, tf.Tensor]
+# What Classify and Regress are given: serialised `tf.train.Example`s.
+EXAMPLES = tf.TensorSpec((None,), tf.string, name="inputs")
 
 
 class _HasVariables(Protocol):
@@ -68,9 +70,7 @@ def export_classifier(
     # Any images do; a black one and a white one are as different as can be.
     sample = tf.constant([[[pixel] * width] * height for pixel in (0, 255)], tf.uint8)
     # Also makes the variables of Keras layers that no input has reached yet.
-    logits = model.logits(preprocess(sample))
-    _check_labels(labels, logits)
-    _check_logits(type(model).__name__, logits)
+    _check(type(model).__name__, labels, model.logits(preprocess(sample)))
     names = tf.constant([*labels])
 
     def predict(image: tf.Tensor) -> Outputs:
@@ -96,8 +96,7 @@ def export_classifier(
         return {"classes": tf.gather(names, order), "scores": scores}
 
     image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
-    examples = tf.TensorSpec((None,), tf.string, name="inputs")
-    endpoints = {"serving_default": (predict, image), "classify": (classify, examples)}
+    endpoints = {"serving_default": (predict, image), "classify": (classify, EXAMPLES)}
     _write(model, Path(directory), endpoints)
 
 
@@ -139,9 +138,14 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
         return {"outputs": predict(examples["features"])["prediction"]}
 
     features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
-    examples = tf.TensorSpec((None,), tf.string, name="inputs")
-    endpoints = {"serving_default": (predict, features), "regress": (regress, examples)}
+    endpoints = {"serving_default": (predict, features), "regress": (regress, EXAMPLES)}
     _write(model, Path(directory), endpoints)
+
+
+def _check(name: str, labels: Sequence[str], logits: tf.Tensor) -> None:
+    """Raise ExportError unless these are a classifier's labels and its logits of two images."""
+    _check_labels(labels, logits)
+    _check_logits(name, logits)
 
 
 def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
