@@ -51,9 +51,9 @@ class GrpcClient(Predictor):
             model: its name in the server.
             version: None takes the newest, which may change from one request to the next.
             timeout_s: seconds for a request and its answer, all tries included.
-            retries: how often a request is sent again where the server is not available, each time
-                after a longer pause; at most `MAX_RETRIES`.
-            wait_for_ready: wait `timeout_s` for a server that is not there yet, too.
+            retries: how often a request to a server that is not available is sent again, after
+                longer and longer pauses; at most `MAX_RETRIES`.
+            wait_for_ready: wait for a server that is not there yet, too.
             batch_size: most images in a request; more are sent in several.
 
         Raises:
@@ -61,18 +61,9 @@ class GrpcClient(Predictor):
             ValueError: one of the numbers is out of range, or the model has no name.
         """
         super().__init__(batch_size)
-        if not math.isfinite(timeout_s) or timeout_s <= 0 or not 0 <= retries <= MAX_RETRIES:
-            raise ValueError(
-                f"timeout_s must be positive and finite, retries in 0..{MAX_RETRIES}; got "
-                f"{timeout_s!r} and {retries!r}. 10 and 3 are usual."
-            )
-        if not model or not target:
-            raise ValueError(
-                f"a model has a name and a server an address; got {model!r} and {target!r}. "
-                "TensorFlow Serving's default is 127.0.0.1:8500."
-            )
+        _check(target, model, timeout_s, retries)
         self._target, self._model, self._version = target, model, version
-        self._call_options = {"timeout": timeout_s, "wait_for_ready": wait_for_ready}
+        self._options = {"timeout": timeout_s, "wait_for_ready": wait_for_ready}
         self._grpc, self._apis = _import_stubs()
         self._channel = self._grpc.insecure_channel(target, options=_channel_options(retries))
         self._stub = self._apis.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -138,7 +129,7 @@ class GrpcClient(Predictor):
 
     def _send(self, method: Any, request: Any) -> Any:
         try:
-            return method(request, **self._call_options)
+            return method(request, **self._options)
         except self._grpc.RpcError as error:
             self._refuse(error)
 
@@ -148,7 +139,7 @@ class GrpcClient(Predictor):
         remedies = {
             "UNAVAILABLE": "Start one: python -m tfd2l.serve savedmodels/ for REST, or "
             "tensorflow_model_server for gRPC.",
-            "DEADLINE_EXCEEDED": f"Raise timeout_s ({self._call_options['timeout']:g}), or see "
+            "DEADLINE_EXCEEDED": f"Raise timeout_s ({self._options['timeout']:g}), or see "
             "what the server is busy with.",
             "NOT_FOUND": "See which models and versions its models.config and directory have.",
             "INVALID_ARGUMENT": "Its metadata() say what it takes.",
@@ -157,6 +148,20 @@ class GrpcClient(Predictor):
         said = printable(error.details() or "nothing")
         remedy = remedies.get(code, "See the server's log.")
         raise ServingError(f"{self} answered {code}: {said}. {remedy}") from error
+
+
+def _check(target: str, model: str, timeout_s: float, retries: int) -> None:
+    """Raise ValueError for what is out of range."""
+    if not math.isfinite(timeout_s) or timeout_s <= 0 or not 0 <= retries <= MAX_RETRIES:
+        raise ValueError(
+            f"timeout_s must be positive and finite, retries in 0..{MAX_RETRIES}; got "
+            f"{timeout_s!r} and {retries!r}. 10 and 3 are usual."
+        )
+    if not model or not target:
+        raise ValueError(
+            f"a model has a name and a server an address; got {model!r} and {target!r}. "
+            "TensorFlow Serving's default is 127.0.0.1:8500."
+        )
 
 
 def _import_stubs() -> tuple[Any, Any]:
