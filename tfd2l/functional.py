@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import real_number
+
 
 def relu(X: tf.Tensor) -> tf.Tensor:
     """max(X, 0), element by element.
@@ -158,8 +160,7 @@ def dropout_layer(
 
     Source: D2L 5.6.2.
     """
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"dropout is a probability, from 0 to 1; got {dropout!r}.")
+    dropout = real_number("dropout", dropout, most=1, hint="It is a probability.")
     if dropout == 1:
         # The scale would be 1/0.
         return tf.zeros_like(X)

@@ -420,7 +420,10 @@ def test_loss_of_shape_one_trains_like_a_scalar() -> None:
     [
         ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1; got 0"),
         ({"max_epochs": 1.5}, "got 1.5"),
-        ({"max_epochs": 1, "gradient_clip_val": -1}, "gradient_clip_val is a norm.*got -1"),
+        (
+            {"max_epochs": 1, "gradient_clip_val": -1},
+            "gradient_clip_val must be .* at least 0; got -1",
+        ),
         ({"max_epochs": 1, "gradient_clip_val": math.nan}, "got nan"),
         ({"max_epochs": 1, "num_gpus": 2}, "num_gpus must be 0.*got 2"),
         ({"max_epochs": 1, "run_eagerly": True, "jit_compile": True}, "exclude each other"),
