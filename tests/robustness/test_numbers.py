@@ -101,7 +101,8 @@ def test_numbers_of_numpy_and_tensorflow_are_as_good(model: type, number: Any) -
         def get_dataloader(self, train: bool) -> tf.data.Dataset:
             return self.get_tensorloader((X, y), train)
 
-    trainer = d2l.Trainer(np.int64(2), gradient_clip_val=np.float32(1), run_eagerly=True)
+    two: Any = np.int64(2)
+    trainer = d2l.Trainer(two, gradient_clip_val=number(1.0), run_eagerly=True)
     losses = trainer.fit(made, Data())["train_loss"]
     assert len(losses) == 2
     assert np.isfinite(losses).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tfd2l.errors import first_line
+from tfd2l.errors import first_line, reason
 
 
 def test_the_trace_that_autograph_adds_is_left_out() -> None:
@@ -23,3 +23,20 @@ def test_the_trace_that_autograph_adds_is_left_out() -> None:
 def test_an_error_without_words_has_a_line_too() -> None:
     assert first_line(ValueError()) == "ValueError: no reason given"
     assert first_line(ValueError("one\ntwo")) == "ValueError: one"
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_reason_is_told_without_stack_and_names_of_nodes(jit_compile: bool) -> None:
+    unknown = tf.TensorSpec((None,))
+
+    @tf.function(input_signature=[unknown], jit_compile=jit_compile)  # type: ignore[untyped-decorator]
+    def wrong(X: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(X, (2, tf.shape(X)[0]))
+
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        wrong(tf.ones(3))
+    assert "reshape" in reason(caught.value)
+    assert "\n" not in reason(caught.value)
+    assert "{{" not in reason(caught.value)
+    assert reason(ValueError("Exception encountered when calling f.\n\n\x1b[1mwhy\x1b[0m")) == "why"
+    assert reason(ValueError()) == "no reason given"

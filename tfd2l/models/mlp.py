@@ -39,7 +39,7 @@ class MLPScratch(Classifier):
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 with num_inputs numbers an example -> (n, num_outputs) float32."""
-        X = tf.reshape(X, (-1, self.num_inputs))
+        X = functional.flattened(X, self.num_inputs)
         H = functional.relu(tf.matmul(X, self.W1) + self.b1)  # (n, num_hiddens)
         return tf.matmul(H, self.W2) + self.b2
 

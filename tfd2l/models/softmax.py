@@ -31,7 +31,7 @@ class SoftmaxRegressionScratch(Classifier):
 
     def logits(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 with num_inputs numbers an example -> (n, num_outputs) float32."""
-        return tf.matmul(tf.reshape(X, (-1, self.W.shape[0])), self.W) + self.b
+        return tf.matmul(functional.flattened(X, self.W.shape[0]), self.W) + self.b
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 -> (n, num_outputs) float32 probabilities."""
