@@ -242,7 +242,7 @@ class Trainer(HyperParameters):
             raise DivergedError(
                 f"the training loss became {loss} at step {self._so_far.steps + 1} of epoch "
                 f"{self.epoch + 1}; try a smaller learning rate, gradient_clip_val=1, or look for "
-                "a logarithm of 0 in the loss."
+                "a logarithm of 0 in the loss and for NaN or class ids out of range in the data."
             )
 
     def _take_in(self, steps: Steps, train: bool) -> None:
