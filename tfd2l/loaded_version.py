@@ -70,7 +70,7 @@ class LoadedVersion:
         """The signature of this name; RestError 400 if there is none."""
         if name not in self.signatures:
             refuse(
-                f"Serving signature name: {name!r} not found in signature def; this version has "
+                f"Serving signature name: {name[:100]!r} not found in signature def; this version has "
                 f"{sorted(self.signatures)}"
             )
         return self.signatures[name]
