@@ -6,6 +6,7 @@ imported, and the data is found, read and verified while it is.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
+from tfd2l.collector import collector_paused
 from tfd2l.config import ConfigError, TrainConfig, from_settings, parse
 from tfd2l.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.quiet import quiet_start
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not config.is_linear:
             loaded = pool.submit(fashion_mnist.load, config.data_dir, say=print)
         try:
-            with quiet_start():
+            with quiet_start(), collector_paused():
                 prepare_tensorflow(config)
             return run(config, loaded, resume is not None)
         except KeyboardInterrupt:
@@ -91,10 +93,10 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
     from tfd2l.checkpoint import CheckpointError
     from tfd2l.devices import DeviceError
     from tfd2l.progress import ConsoleProgress
+    from tfd2l.recorder import DivergedError
     from tfd2l.run import RunDirectory, new_run_path
     from tfd2l.saved_model import ExportError
     from tfd2l.step import CompileError
-    from tfd2l.trainer import DivergedError
 
     progress = ConsoleProgress()
     try:
@@ -291,4 +293,7 @@ def _complain(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # Nothing of it needs to be looked through once more at exit.
+    gc.freeze()
+    sys.exit(status)

@@ -58,7 +58,7 @@ ALLOWED = {
     "step": {"errors", "loaders", "python_state"},
     "loops": {"loaders", "step", "xla"},
     "trainer": {"callback", "checkpoint", "devices", "history", "hyperparameters", "loaders",
-                "loops", "module", "nn", "optim", "python_state", "step"},
+                "loops", "module", "nn", "optim", "python_state", "recorder", "step"},
     "data": CORE | {"pipelines", "plotting"},
     "house_prices": {"data", "downloads", "pipelines"},
     "checkpoint": {"nn", "weights"},
@@ -94,6 +94,8 @@ ALLOWED = {
     "deployment.files": {"deployment.served"},
     "deploy": {"deployment.files", "deployment.served", "deployment.texts"},
     "framing": set(),
+    "collector": set(),
+    "recorder": {"history", "step"},
 }  # fmt: skip
 PIPELINES = {
     "batching": set(),
