@@ -86,6 +86,9 @@ class TrainConfig(BaseSettings):
     jit_compile: bool | None = Field(
         None, description="compile the steps with XLA; by default where that is known to pay"
     )
+    deterministic: bool = Field(
+        False, description="the same bits on any number of threads; without XLA, so slower"
+    )
     export_dir: Path = Field(Path("savedmodels"), description="where exports go")
     run_dir: Path | None = Field(
         None, description="the run's directory, new or empty; by default one in runs/"
@@ -121,6 +124,11 @@ class TrainConfig(BaseSettings):
     def _settings_fit_together(self) -> TrainConfig:
         if self.run_eagerly and self.jit_compile:
             raise ValueError("run_eagerly and jit_compile exclude each other; drop one")
+        if self.deterministic and self.jit_compile:
+            raise ValueError(
+                "what XLA computes depends on the number of threads; drop deterministic or "
+                "jit_compile"
+            )
         if self.precision != "float32" and self.is_scratch:
             raise ValueError(
                 f"precision {self.precision!r} is a policy of Keras layers, and {self.model!r} "

@@ -85,6 +85,8 @@ def prepare_tensorflow(config: TrainConfig) -> None:
         importlib.import_module(f"tfd2l.{module}")
 
     keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(config.precision)
 
 
@@ -140,7 +142,7 @@ def train(
         num_gpus=NUM_GPUS[config.device],
         gradient_clip_val=config.gradient_clip_val,
         run_eagerly=config.run_eagerly,
-        jit_compile=config.jit_compile,
+        jit_compile=False if config.deterministic else config.jit_compile,
         steps_per_call=config.checkpoint_every,
         callbacks=[progress, directory, stop],
     )

@@ -66,6 +66,7 @@ def test_the_configuration_is_frozen_and_survives_json() -> None:
         (["--epochs"], "expected one argument"),
         (["stray"], "unrecognized arguments: stray"),
         (["--run-eagerly", "--jit-compile"], "exclude each other; drop one"),
+        (["--deterministic", "--jit-compile"], "depends on the number of threads; drop"),
         (["--model", "softmax", "--num-hiddens", "3"], "num_hiddens is for 'mlp'.*'softmax'"),
         (["--model", "linear", "--resize", "32"], "resize is for image models"),
         (
