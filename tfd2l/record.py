@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfd2l.errors import one_line
 from tfd2l.files import write_whole
 
 RECORD_FILE = "config.json"
@@ -38,9 +39,10 @@ def read_record(run: Path) -> dict[str, Any]:
             f"{str(run)!r} is no run to go on with: {RECORD_FILE} can't be read "
             f"({error.strerror}). Name the directory that the run printed."
         ) from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RunError(
-            f"{str(path)!r} is damaged ({error}). Put a copy of it back, or begin a new run."
+            f"{str(path)!r} is damaged ({one_line(str(error))}). Put a copy of it back, or begin a "
+            "new run."
         ) from error
     if checksum != _checksum(record):
         raise RunError(
