@@ -33,7 +33,8 @@ def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.D
         OSError: it can't be opened.
     """
     path = Path(path)
-    with path.open(newline="", encoding="utf-8") as file:
+    # Some programs begin a file with a mark of its encoding.
+    with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, strict=True)
         try:
             header = _header(path, next(lines, None))
@@ -82,8 +83,6 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> None:
 def _header(path: Path, header: list[str] | None) -> list[str]:
     if not header:
         raise TableError(f"{path} is empty; its first row must name the columns.")
-    # Some programs begin a file with a mark of its encoding.
-    header = [header[0].removeprefix("\ufeff"), *header[1:]]
     refuse_duplicates(str(path), header)
     return header
 

@@ -206,7 +206,7 @@ def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
 def _read(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, its keys spelt like the flags or with underscores."""
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(path.read_bytes().decode("utf-8"))
     except (OSError, ValueError) as error:
         # Of numbers with very many digits Python itself complains.
         problem = str(error)

@@ -93,14 +93,27 @@ class RunDirectory(Callback):
             )
 
     def last_good_checkpoint(self, say: Callable[[str], object]) -> Path | None:
-        """The latest checkpoint that is whole; what is passed over is said."""
-        for path in checkpoints(self.path / "checkpoints"):
+        """The latest checkpoint that is whole, None if there never was one.
+
+        Args:
+            say: given a line for each that is passed over.
+
+        Raises:
+            RunError: all are damaged.
+        """
+        found = checkpoints(self.path / "checkpoints")
+        for path in found:
             try:
                 read_weights(path)
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 say(f"passed over: {error}")
             else:
                 return path
+        if found:
+            raise RunError(
+                f"a run goes on from a checkpoint that is whole; all {len(found)} in "
+                f"{str(found[0].parent)!r} are damaged. Put a copy of one back, or begin a new run."
+            )
         return None
 
     def keep(self, trainer: Trainer) -> None:
@@ -135,16 +148,25 @@ class RunDirectory(Callback):
 
     def finish(self, export: Path) -> None:
         """Note where the export is; a finished run is not gone on with."""
-        write_whole(self.path / EXPORT_FILE, json.dumps({"export": str(export)}) + "\n")
+        write_record(self.path, {"export": str(export)}, EXPORT_FILE)
 
     @property
     def export(self) -> str | None:
-        """Where the export of a finished run is."""
-        try:
-            found: str = json.loads((self.path / EXPORT_FILE).read_text())["export"]
-        except (OSError, ValueError, KeyError, TypeError):
+        """Where the export of a finished run is; None if the run is not finished.
+
+        Raises:
+            RunError: the note of it is damaged.
+        """
+        path = self.path / EXPORT_FILE
+        if not path.exists():
             return None
-        return found
+        try:
+            return str(read_record(self.path, EXPORT_FILE)["export"])
+        except (RunError, KeyError) as error:
+            raise RunError(
+                f"{str(path)!r}, which says where the finished run's export is, is damaged. Remove "
+                "it, and --resume publishes the export again."
+            ) from error
 
     def _refuse_content(self) -> None:
         taken = next((entry for entry in self.path.iterdir() if entry.name != LOCK_FILE), None)
