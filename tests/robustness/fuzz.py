@@ -40,6 +40,7 @@ class Tally:
         seconds: all of it.
         slowest_s: the longest that one took.
         growth_mb: by how much they raised the process's peak memory.
+        peak_mb: that peak.
     """
 
     tried: int = 0
@@ -48,6 +49,7 @@ class Tally:
     seconds: float = 0.0
     slowest_s: float = 0.0
     growth_mb: float = 0.0
+    peak_mb: float = 0.0
 
 
 class HangError(Exception):
@@ -85,7 +87,8 @@ def fuzz(kind: type[Reader], folder: Path, count: int, seed: int) -> Tally:
         assert answered or number >= len(samples), f"valid sample {number} was refused"
     gc.collect()
     tally.seconds = time.monotonic() - start_s
-    tally.growth_mb = _peak_mb() - before_mb
+    tally.peak_mb = _peak_mb()
+    tally.growth_mb = tally.peak_mb - before_mb
     return tally
 
 
