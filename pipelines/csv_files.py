@@ -29,7 +29,8 @@ def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.D
     Gives frames of pandas' string dtype, missing values as NA, indexed by the line in the file.
 
     Raises:
-        TableError: the file is empty, ragged, not UTF-8, or names a column twice.
+        TableError: the file is empty, ragged, not UTF-8, names a column twice, or can't be read to
+            its end.
         OSError: it can't be opened.
     """
     path = Path(path)
@@ -45,6 +46,11 @@ def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.D
             raise TableError(
                 f"{path}, after row {lines.line_num}: byte 0x{byte:02x} is not UTF-8; save the "
                 "file in UTF-8."
+            ) from error
+        except OSError as error:
+            raise TableError(
+                f"{path}, after row {lines.line_num}: it can't be read: {error.strerror}. Get it "
+                "again."
             ) from error
         except csv.Error as error:
             raise TableError(f"{path}, row {lines.line_num}: {error}.") from error

@@ -50,27 +50,30 @@ def check_files(directory: Path) -> None:
     path = directory / CHECKSUMS_FILE
     try:
         lines = os.fsdecode(path.read_bytes()).split("\n")
-        # Of a list that was cut, the rest would be right.
-        if lines[-2:] != [_end(len(lines) - 2), ""]:
-            raise DamagedError(f"{path} must end with the number of its files. {_REMEDY}")
-        for line in lines[:-2]:
-            _check_line(directory, line)
-    except FileNotFoundError as error:
-        if path.exists():
-            raise DamagedError(f"a file of the version is gone: {error}. {_REMEDY}") from error
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DamagedError(f"{path} can't be read: {error.strerror}. {_REMEDY}") from error
+    # Of a list that was cut, the rest would be right.
+    if lines[-2:] != [_end(len(lines) - 2), ""]:
+        raise DamagedError(f"{path} must end with the number of its files. {_REMEDY}")
+    for line in lines[:-2]:
+        parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
+        if parts is None:
+            raise DamagedError(f"{path} has a line that is none. {_REMEDY}")
+        _check_file(directory / parts[2], parts[1])
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    """Raise DamagedError unless the file has this checksum."""
+    try:
+        found = _sha256(path)
     except (OSError, ValueError) as error:
-        problem = one_line(str(error))
-        raise DamagedError(f"{directory} can't be checked: {problem}. {_REMEDY}") from error
-
-
-def _check_line(directory: Path, line: str) -> None:
-    """Raise DamagedError unless the file that the line names has the checksum in it."""
-    parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
-    if parts is None:
-        raise DamagedError(f"{directory / CHECKSUMS_FILE} has a line that is none. {_REMEDY}")
-    path = directory / parts[2]
-    if _sha256(path) != parts[1]:
-        raise DamagedError(one_line(f"{path} must have SHA-256 {parts[1]}, and has not. {_REMEDY}"))
+        # ValueError is for a name that none can have.
+        reason = getattr(error, "strerror", None) or error
+        raise DamagedError(one_line(f"{path} can't be read: {reason}. {_REMEDY}")) from error
+    if found != sha256:
+        raise DamagedError(one_line(f"{path} must have SHA-256 {sha256}; got {found}. {_REMEDY}"))
 
 
 def _end(files: int) -> str:

@@ -105,8 +105,11 @@ class RunDirectory(Callback):
         for path in found:
             try:
                 read_weights(path)
-            except (ValueError, OSError) as error:
+            except ValueError as error:
                 say(f"passed over: {error}")
+            except OSError as error:
+                # Those of reading don't name the file.
+                say(f"passed over: {str(path)!r} can't be read: {error.strerror or error}")
             else:
                 return path
         if found:
