@@ -24,6 +24,8 @@ from pydantic_settings import (
 from tfd2l.errors import one_line, shown
 
 ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
+# Of a settings file; a hundred times what all settings with a comment each need.
+MAX_BYTES = 1_000_000
 # The book's own settings for linear regression, where they differ from the classifiers'.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 
@@ -70,7 +72,9 @@ FilePath = Annotated[Path, AfterValidator(_no_nul)]
 class TrainConfig(BaseSettings):
     """Train a model of the book, keep the run and export the model for TensorFlow Serving."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, case_sensitive=True
+    )
 
     model: ModelName = Field("mlp", description="which model; the linear ones fit synthetic data")
     epochs: Whole = Field(
@@ -197,6 +201,11 @@ def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: a key or a value is not usable.
     """
+    # Pydantic would take them for arguments of its own, which say where settings come from.
+    if foreign := next((name for name in settings if name.startswith("_")), None):
+        raise ConfigError(
+            one_line(f"--{foreign}: no such setting (got {shown(settings[foreign])}).")
+        )
     try:
         return TrainConfig(**settings)
     except ValidationError as error:
@@ -206,7 +215,12 @@ def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
 def _read(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, its keys spelt like the flags or with underscores."""
     try:
-        settings = tomllib.loads(path.read_bytes().decode("utf-8"))
+        with path.open("rb") as file:
+            # One byte more than allowed shows that there is more, without reading how much.
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        settings = tomllib.loads(data.decode("utf-8"))
     except (OSError, ValueError) as error:
         # Of numbers with very many digits Python itself complains.
         problem = str(error)
@@ -221,7 +235,15 @@ def _settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings by the names of their fields."""
     if "config" in settings:
         raise ConfigError(f"{str(path)!r}: a settings file can't name another; drop 'config'.")
-    return {key.replace("-", "_"): value for key, value in settings.items()}
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise ConfigError(
+                one_line(f"{str(path)!r} sets {name!r} twice, with - and with _; drop one of them.")
+            )
+        found[name] = value
+    return found
 
 
 def _in_a_line(error: ValidationError) -> str:

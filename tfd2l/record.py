@@ -12,6 +12,8 @@ from tfd2l.errors import one_line
 from tfd2l.files import write_whole
 
 RECORD_FILE = "config.json"
+# What a run can't be gone on with without.
+_PARTS = ("settings", "data")
 
 
 class RunError(ValueError):
@@ -49,8 +51,13 @@ def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
             f"{str(path)!r} is not as the run wrote it: its checksum differs. Undo the change, or "
             "begin a new run with other settings."
         )
-    settings: dict[str, Any] = record
-    return settings
+    if name == RECORD_FILE and not all(isinstance(record.get(key), dict) for key in _PARTS):
+        raise RunError(
+            f"{str(path)!r} must have {' and '.join(_PARTS)}, as a run writes them. Put a copy of "
+            "it back, or begin a new run."
+        )
+    found: dict[str, Any] = record
+    return found
 
 
 def _checksum(record: Mapping[str, Any]) -> str:

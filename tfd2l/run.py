@@ -135,9 +135,19 @@ class RunDirectory(Callback):
         # First what a resumed run starts from, then what it can write again.
         self.keep(trainer)
         self.write_metrics(trainer.history)
+        try:
+            self._write_events(trainer.epoch + 1, row)
+        except tf.errors.OpError as error:
+            raise RunError(
+                f"events for TensorBoard can't be written to {str(self.path / 'tensorboard')!r} "
+                f"({type(error).__name__}); make room, or remove what is in its place."
+            ) from error
+
+    def _write_events(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Add an epoch's row to the events."""
         if self._events is None:
             self._events = tf.summary.create_file_writer(str(self.path / "tensorboard"))
-        with self._events.as_default(step=trainer.epoch + 1):
+        with self._events.as_default(step=epoch):
             for name, value in row.items():
                 if name != "epoch":
                     tf.summary.scalar(name, value)

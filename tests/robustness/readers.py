@@ -36,6 +36,11 @@ from tfd2l.record import RunError, read_record, write_record
 
 # Two lines of a wide terminal, and a path.
 LONGEST_MESSAGE = 1000
+_KEYS = (
+    b"self", b"values", b"settings", b"_cli_parse_args", b"_env_file", b"_secrets_dir", b"__init__",
+    b"model_config", b"is_linear", b"''", b"'a b'", b"resume", b"config", b"help", b"Epochs",
+)  # fmt: skip
+_VALUES = (b"true", b"3", b"['--epochs', '7']", b"'x'", b"{a = 1}", b"1979-05-27", b"nan")
 
 
 class Reader(ABC):
@@ -221,10 +226,18 @@ class Settings(Reader):
             b'precision = "mixed_bfloat16"\nrun_dir = "runs/\xc3\xa9"\n',
         ]
 
+    def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
+        data = super().damaged(sample, samples, chance)
+        if chance.random() < 0.9:
+            return data
+        # Names that mean something to what is between the file and the configuration.
+        return b"%s = %s\n" % (chance.choice(_KEYS), chance.choice(_VALUES)) + sample
+
     def read(self, data: bytes) -> None:
         config = parse(["--config", str(self.written(data))])
         self.check(config)
         given = tomllib.loads(data.decode())
+        assert {key.replace("-", "_") for key in given} <= {*TrainConfig.model_fields}
         for name in ("epochs", "seed", "num_hiddens", "lr", "model", "device"):
             # Numbers may be written as texts.
             if isinstance(value := given.get(name), int | float):

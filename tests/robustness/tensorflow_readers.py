@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tfd2l.record import RunError
 from tfd2l.run import EXPORT_FILE, RunDirectory
 from tfd2l.saved_model import ExportError, read_signature_defs, read_signatures
 from tfd2l.warmup import WarmupRequest, read_warmup, write_warmup
-from tfd2l.weights import read_weights, write_weights
+from tfd2l.weights import FORMAT, read_weights, write_weights
 
 
 class Weights(Reader):
@@ -36,6 +37,19 @@ class Weights(Reader):
         assert about == {"epoch": 3}
         for one, same in zip(self.arrays, found, strict=True):
             np.testing.assert_array_equal(same, one, strict=True)
+
+
+class SignedWeights(Weights):
+    """The same, where somebody wrote the right checksum over something strange."""
+
+    def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
+        content = sample.partition(b"\n")[2]
+        damaged = super().damaged(content, [content], chance)
+        return FORMAT + hashlib.sha256(damaged).hexdigest().encode() + b"\n" + damaged
+
+    def read(self, data: bytes) -> None:
+        arrays, _ = read_weights(self.written(data))
+        assert all(not array.dtype.hasobject for array in arrays)
 
 
 class Checkpoint(Reader):
@@ -180,4 +194,4 @@ class Version(Reader):
 
 def readers_with_tensorflow() -> Iterator[type[Reader]]:
     """All readers of this file."""
-    yield from (Weights, Checkpoint, ExportNote, Warmup, Graph, Version)
+    yield from (Weights, SignedWeights, Checkpoint, ExportNote, Warmup, Graph, Version)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 
 import fuzz
@@ -19,13 +17,11 @@ from fuzz import Tally
 from readers import Reader, readers_without_tensorflow
 from tensorflow_readers import Warmup, readers_with_tensorflow
 
-from pipelines.idx import IdxError, parse_idx
-
 READERS = [*readers_without_tensorflow(), *readers_with_tensorflow()]
 # Shares of the long run by what they found and how long they take; the rest have 2,000 each.
 MANY = {
     "Idx": 20_000, "IdxFiles": 12_000, "Table": 12_000, "Houses": 6_000, "Settings": 10_000,
-    "Flags": 8_000, "Images": 16_000,
+    "Flags": 8_000, "Images": 14_000,
 }  # fmt: skip
 ALL = 100_000
 SEED = 1
@@ -40,16 +36,6 @@ def test_damaged_inputs_get_right_answers_or_clear_errors(
     # The valid ones at least, so the reader is no wall.
     assert tally.answers > 0
     assert tally.growth_mb < kind.growth_mb
-
-
-def test_two_thousand_million_images_in_a_header_cost_nothing() -> None:
-    data = struct.pack(">HBBIII", 0, 8, 3, 2**31, 28, 28) + bytes(1000)
-    tracemalloc.start()
-    with pytest.raises(IdxError, match=r"dimensions \(2147483648, 28, 28\) need a file of"):
-        parse_idx(data, name="images")
-    _, peak_bytes = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak_bytes < 100_000
 
 
 @pytest.mark.long

@@ -47,7 +47,7 @@ ALLOWED = {
     "pyplot": {"plotting"},
     "board": {"hyperparameters", "plotting"},
     "summary": set(),
-    "weights": {"files"},
+    "weights": {"errors", "files"},
     "nn": {"summary", "weights"},
     "module": CORE | {"board", "nn"},
     "models.linear": MODELS,
