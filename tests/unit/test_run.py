@@ -125,9 +125,10 @@ def test_without_a_whole_checkpoint_a_run_is_not_begun_anew_in_silence(tmp_path:
 
 def test_the_note_of_the_export_is_right_or_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    assert run.export is None
+    found = [run.export]
     run.finish(Path("savedmodels/mlp/1"))
-    assert run.export == "savedmodels/mlp/1"
+    found.append(run.export)
+    assert found == [None, "savedmodels/mlp/1"]
     note = run.path / "export.json"
     note.write_text(note.read_text().replace("mlp/1", "mlp/2"))
     with pytest.raises(
