@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +191,6 @@ class Version(Reader):
         assert data == good[number]
 
 
-def readers_with_tensorflow() -> Iterator[type[Reader]]:
-    """All readers of this file."""
-    yield from (Weights, SignedWeights, Checkpoint, ExportNote, Warmup, Graph, Version)
+READERS: tuple[type[Reader], ...] = (
+    Weights, SignedWeights, Checkpoint, ExportNote, Warmup, Graph, Version,
+)  # fmt: skip

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import fuzz
 import pytest
+import readers
+import tensorflow_readers
+import text_readers
 from fuzz import Tally
-from readers import Reader, readers_without_tensorflow
-from tensorflow_readers import Warmup, readers_with_tensorflow
+from readers import Reader
 
-READERS = [*readers_without_tensorflow(), *readers_with_tensorflow()]
+READERS = [*readers.READERS, *text_readers.READERS, *tensorflow_readers.READERS]
 # Shares of the long run by what they found and how long they take; the rest have 2,000 each.
 MANY = {
     "Idx": 20_000, "IdxFiles": 12_000, "Table": 12_000, "Houses": 6_000, "Settings": 10_000,
@@ -31,7 +33,7 @@ SEED = 1
 def test_damaged_inputs_get_right_answers_or_clear_errors(
     kind: type[Reader], tmp_path: Path
 ) -> None:
-    tally = fuzz.fuzz(kind, tmp_path, 50 if kind is Warmup else 300, seed=0)
+    tally = fuzz.fuzz(kind, tmp_path, 50 if kind is tensorflow_readers.Warmup else 300, seed=0)
     assert tally.tried == tally.answers + tally.errors
     # The valid ones at least, so the reader is no wall.
     assert tally.answers > 0
