@@ -48,6 +48,9 @@ def check_files(directory: Path) -> None:
         DamagedError: a file differs, is missing or can't be read.
     """
     path = directory / CHECKSUMS_FILE
+    if not directory.is_dir():
+        # Who loads it says that better.
+        return
     try:
         lines = os.fsdecode(path.read_bytes()).split("\n")
     except FileNotFoundError:

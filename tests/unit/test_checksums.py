@@ -37,6 +37,7 @@ def test_what_came_later_or_has_no_list_is_left_alone(version: Path) -> None:
     (version / CHECKSUMS_FILE).unlink()
     (version / "saved_model.pb").write_bytes(b"other")
     check_files(version)
+    check_files(version / "saved_model.pb")
 
 
 def cut(version: Path) -> None:
