@@ -63,15 +63,14 @@ class Trial:
             process = self.start(name)
             moment_s = chance.uniform(0, self.longest_s)
             try:
-                process.wait(timeout=moment_s)
+                said, _ = process.communicate(timeout=moment_s)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
                 self.killed.append(moment_s)
                 self.forget_empty(name)
             else:
-                # It was faster; what it said is looked at when it ends for good.
-                assert process.returncode == 0, process.communicate()[0]
+                assert process.returncode == 0, said
                 self.start_anew(name)
         self.finish(name)
 
