@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+_DRAFT = re.compile(r"\..+\.[0-9]+")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -22,3 +25,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(directory: Path) -> None:
+    """Delete what a process that was killed had begun to write; none may be at work there."""
+    for path in directory.glob(".*"):
+        if _DRAFT.fullmatch(path.name) and path.is_file():
+            path.unlink()

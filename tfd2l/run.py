@@ -19,14 +19,14 @@ import tensorflow as tf
 
 from tfd2l.callback import Callback
 from tfd2l.checkpoint import checkpoints, prune, save_checkpoint
-from tfd2l.files import write_whole
+from tfd2l.files import remove_drafts, write_whole
 from tfd2l.history import History
 from tfd2l.record import RunError, read_record, write_record
 from tfd2l.step import Steps
 from tfd2l.trainer import Trainer
 from tfd2l.weights import read_weights
 
-KEEP_CHECKPOINTS = 3
+KEEP_CHECKPOINTS, CHECKPOINTS = 3, "checkpoints"
 LOCK_FILE, EXPORT_FILE = ".lock", "export.json"
 __all__ = ["RunDirectory", "RunError", "new_run_path", "versions"]
 PACKAGES = ("tfd2l", "tensorflow", "keras", "numpy", "pandas")
@@ -62,7 +62,10 @@ class RunDirectory(Callback):
                 # Before the lock too, whose file would be something new in a stranger's directory.
                 self._refuse_content()
             self._lock()
-            if not resume:
+            if resume:
+                for directory in (path, path / CHECKPOINTS):
+                    remove_drafts(directory)
+            else:
                 self._refuse_content()
         except OSError as error:
             raise RunError(
@@ -101,7 +104,7 @@ class RunDirectory(Callback):
         Raises:
             RunError: all are damaged.
         """
-        found = checkpoints(self.path / "checkpoints")
+        found = checkpoints(self.path / CHECKPOINTS)
         for path in found:
             try:
                 read_weights(path)
@@ -121,7 +124,7 @@ class RunDirectory(Callback):
 
     def keep(self, trainer: Trainer) -> None:
         """Write a checkpoint of the fit as it is now."""
-        folder = self.path / "checkpoints"
+        folder = self.path / CHECKPOINTS
         save_checkpoint(folder, trainer.model, trainer.optim, trainer.state())
         prune(folder, KEEP_CHECKPOINTS, _best_epoch(trainer.history))
 
