@@ -202,6 +202,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(draft, format=path.suffix.removeprefix("."), dpi=120)
         draft.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from tfd2l.collector import collector_paused
 from tfd2l.config import ConfigError, TrainConfig, from_settings, parse
 from tfd2l.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.quiet import quiet_start
-from tfd2l.record import RunError, read_record
+from tfd2l.record import RECORD_FILE, RunError, read_record
 
 if TYPE_CHECKING:
     from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
@@ -100,10 +100,10 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
     from tfd2l.saved_model import ExportError
     from tfd2l.step import CompileError
 
-    progress = ConsoleProgress()
+    progress, path = ConsoleProgress(), config.run_dir
     try:
         data = make_data(config, loaded)
-        path = config.run_dir or new_run_path(Path("runs"), config.model)
+        path = path or new_run_path(Path("runs"), config.model)
         directory = RunDirectory(path, resume, config.checkpoint_every)
         if directory.export is not None:
             print(f"the run in {path} is finished; its export is {directory.export}")
@@ -119,7 +119,10 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
         OSError,
     ) as error:  # fmt: skip
         progress.close()
-        return _complain(error)
+        status = _complain(error)
+        if isinstance(error, OSError | ExportError) and path and (path / RECORD_FILE).exists():
+            print(f"when that is mended, go on with --resume {path}", file=sys.stderr)
+        return status
     print(f"\n{outcome.results}")
     print(f"run     {directory.path}")
     print(f"export  {outcome.export}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,12 @@ def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path)
     remove_drafts(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".directory.5", *kept}
     remove_drafts(tmp_path / "absent")
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()
+    (path / "content").touch()
+    with pytest.raises(OSError, match=re.escape(repr(str(path)))):
+        write_whole(path, "text")
+    assert [*tmp_path.iterdir()] == [path]
