@@ -62,7 +62,7 @@ def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(tmp_path: Pat
             tables.append(pd.read_csv(disk / "run" / "metrics.csv").drop(columns="seconds"))
             versions = [path.name for path in (disk / "savedmodels" / "mlp").iterdir()]
             assert versions == ["1"]
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
 
 
 def test_a_directory_that_is_read_only_is_named(tmp_path: Path) -> None:
