@@ -14,6 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from pipelines.bounds import MOST, whole_number
+
 Batch = tuple[tf.Tensor, ...]
 
 
@@ -129,10 +131,10 @@ def batched(
         behind it; what `take`, `map` and the like derive from it is an ordinary data set.
 
     Raises:
-        ValueError: no arrays, no examples, lengths that differ, or a batch size below 1.
+        ValueError: no arrays, no examples, lengths that differ, or a bad batch size or seed.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1; got {batch_size!r}.")
+    batch_size = whole_number("batch_size", batch_size)
+    seed = whole_number("seed", seed, least=-MOST)
     # On the host: a data set of any size then stays out of a GPU's memory until it is asked for.
     with tf.device("/CPU:0"):
         tensors = tuple(tf.convert_to_tensor(array) for array in arrays)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipelines.bounds import whole_number
 from pipelines.csv_files import TableError, read_table, shown
 from pipelines.tables import Statistics, fit, prepare
 
@@ -83,8 +84,10 @@ def folds(rows: pd.DataFrame, k: int) -> Iterator[tuple[pd.DataFrame, pd.DataFra
     Raises:
         ValueError: a `k` that can't be had.
     """
-    if not 2 <= k <= len(rows):
-        raise ValueError(f"k must be from 2 to the number of rows, {len(rows)}; got {k}.")
+    if len(rows) < 2:
+        raise ValueError(f"folds need at least 2 rows; got {len(rows)}.")
+    hint = f"There are {len(rows)} rows, and each fold has one at least."
+    k = whole_number("k", k, least=2, most=len(rows), hint=hint)
     everyone = np.arange(len(rows))
     # By place: rows of several files may have the same names.
     for part in np.array_split(everyone, k):

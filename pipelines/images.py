@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines.bounds import shown
+
 # 4096 x 4096 float32 is 64 MiB an image; more is a slip of the keyboard, not a wish.
 MAX_SIDE = 4096
 
@@ -25,8 +27,8 @@ def check_size(size: Any) -> tuple[int, int]:
         for side in size
     ):
         raise ValueError(
-            f"resize must be (height, width) in pixels, each from 1 to {MAX_SIDE}; got {size!r}. "
-            "The book's section 4.2 uses (32, 32)."
+            f"resize must be (height, width) in pixels, each from 1 to {MAX_SIDE}; "
+            f"got {shown(size)}. The book's section 4.2 uses (32, 32)."
         )
     return int(size[0]), int(size[1])
 

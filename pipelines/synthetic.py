@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.bounds import LARGEST, real_number, shown, whole_number
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -26,18 +28,23 @@ def linear_examples(
         X: (n, d) float32, standard normal; y: (n, 1) float32.
 
     Raises:
-        ValueError: `w` is empty or not a vector, `noise` is negative, or n is below 1.
+        ValueError: `w` is no vector of finite numbers, or another number is out of range.
 
     Source: D2L 3.3.1.
     """
-    weights = np.asarray(w, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            weights = np.asarray(w, dtype=np.float32)
+    except (TypeError, ValueError):
+        weights = np.full(1, np.nan, np.float32)
     if weights.ndim != 1 or weights.size == 0:
         raise ValueError(f"w must be a vector of at least one weight; got shape {weights.shape}.")
-    if not noise >= 0:
-        raise ValueError(f"noise is a standard deviation, at least 0; got {noise!r}.")
-    if num_examples < 1:
-        raise ValueError(f"num_examples must be at least 1; got {num_examples!r}.")
-    random = np.random.default_rng(seed)
+    if not np.isfinite(weights).all():
+        raise ValueError(f"w must be finite numbers; got {shown(w)}.")
+    noise = real_number("noise", noise, hint="It is a standard deviation, e.g. 0.01.")
+    b = real_number("b", b, least=-LARGEST)
+    num_examples = whole_number("num_examples", num_examples)
+    random = np.random.default_rng(whole_number("seed", seed, least=0))
     X = random.standard_normal((num_examples, weights.size), dtype=np.float32)
     epsilon = random.standard_normal((num_examples, 1), dtype=np.float32)
     y = X @ weights[:, None] + np.float32(b) + np.float32(noise) * epsilon

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.bounds import whole_number
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.plotting import figure_of, in_notebook, new_figure, set_given, svg
 
@@ -83,7 +84,11 @@ class ProgressBoard(HyperParameters):
             label: name of the curve; curves appear in the order in which they were first named.
             every_n: how many values make a point, at least 1.
             weight: the value's share in the mean, e.g. the size of its batch.
+
+        Raises:
+            ValueError: `every_n` is below 1.
         """
+        every_n = whole_number("every_n", every_n)
         self.data.setdefault(label, [])
         self._waiting[label].append((float(x), float(y), float(weight)))
         if len(self._waiting[label]) >= every_n:

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from pipelines import fashion_mnist
 from pipelines.batching import batched
+from pipelines.bounds import whole_number
+from pipelines.images import check_size
 from pipelines.synthetic import linear_examples
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.plotting import show_images
@@ -77,6 +79,7 @@ class SyntheticRegressionData(DataModule):
     """
 
     num_train: int
+    num_val: int
 
     def __init__(
         self,
@@ -88,17 +91,25 @@ class SyntheticRegressionData(DataModule):
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        """Draw the examples; `w` is (d,), `noise` the standard deviation of y about Xw + b."""
+        """Draw the examples; `w` is (d,), `noise` the standard deviation of y about Xw + b.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
         super().__init__()
+        num_train = whole_number("num_train", num_train)
+        num_val = whole_number("num_val", num_val, least=0)
+        batch_size = whole_number("batch_size", batch_size)
+        seed = whole_number("seed", seed, least=0)
         self.save_hyperparameters()
-        X, y = linear_examples(
-            np.asarray(w, np.float32), b, noise=noise, num_examples=num_train + num_val, seed=seed
-        )
+        X, y = linear_examples(w, b, noise=noise, num_examples=num_train + num_val, seed=seed)
         self.w, self.b = tf.constant(w, tf.float32), b
         self.X, self.y = tf.constant(X), tf.constant(y)
 
-    def get_dataloader(self, train: bool) -> tf.data.Dataset:
-        """Batches of ((n, d) float32, (n, 1) float32)."""
+    def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
+        """Batches of ((n, d) float32, (n, 1) float32); None where there is nothing to validate."""
+        if not train and self.num_val == 0:
+            return None
         indices = slice(0, self.num_train) if train else slice(self.num_train, None)
         return self.get_tensorloader((self.X, self.y), train, indices)
 
@@ -135,9 +146,12 @@ class FashionMNIST(DataModule):
             arrays: data that was loaded before; then nothing is looked for.
 
         Raises:
+            ValueError: a number is out of range.
             DataError: the data can't be had, or is not what it should be.
         """
         super().__init__(root)
+        batch_size, resize = whole_number("batch_size", batch_size), check_size(resize)
+        seed = whole_number("seed", seed, least=0)
         self.save_hyperparameters(ignore=["arrays"])
         arrays = fashion_mnist.load(root) if arrays is None else arrays
         self.train = (arrays.train_images, arrays.train_labels)

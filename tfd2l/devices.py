@@ -23,7 +23,7 @@ def choose_device(num_gpus: int | None) -> str:
     """
     available = len(tf.config.list_logical_devices("GPU"))
     wanted = min(available, 1) if num_gpus is None else num_gpus
-    if isinstance(wanted, bool) or wanted not in (0, 1):
+    if isinstance(wanted, bool | float) or wanted not in (0, 1):
         raise DeviceError(
             f"num_gpus must be 0 (CPU), 1 (the first GPU) or None (whichever there is); "
             f"got {num_gpus!r}."

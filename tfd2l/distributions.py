@@ -13,6 +13,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 import tensorflow as tf
 
+from pipelines.bounds import whole_number
+
 
 class Multinomial:
     """How often each of q outcomes comes up in a number of independent draws.
@@ -35,9 +37,11 @@ class Multinomial:
             raise ValueError(
                 f"probs must be (q,), finite, none below 0, not all 0; got {values.tolist()!r}."
             )
-        if not float(total_count).is_integer() or total_count < 1:
-            raise ValueError(f"total_count must be a whole number above 0; got {total_count!r}.")
-        self.total_count, self.probs = int(total_count), tf.constant(values / values.sum())
+        # tensorflow-probability wants it as a float, so 10.0 is a whole number here.
+        if isinstance(total_count, float | np.floating) and float(total_count).is_integer():
+            total_count = int(total_count)
+        self.total_count = whole_number("total_count", total_count)
+        self.probs = tf.constant(values / values.sum())
 
     def sample(self, sample_shape: SupportsIndex | Sequence[SupportsIndex] = ()) -> tf.Tensor:
         """Draw: sample_shape + (q,) float32 counts, which sum to `total_count` each.

@@ -9,12 +9,28 @@ from typing import Any
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
 
+# Lines around the reason: heads, stacks and the names of nodes.
+_NO_REASON = (
+    r"Graph execution error|Detected at node|File \"|Exception encountered|Arguments received|"
+    r"Stack trace for op|Hint:|\d+ root error|\(\d+\)|tf2xla conversion failed|; NodeDef|\t?•"
+)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a line, of an error of TensorFlow's or Keras' with a stack in it."""
+    text = re.sub(
+        r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}|\[Op:[^\]]*\]( name: .*)?|\[\[.*?\]\]", "", str(error)
+    )
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    lines = [line for line in lines if line and not re.match(_NO_REASON, line)]
+    return lines[0] if lines else "no reason given"
+
 
 def first_line(error: Exception) -> str:
     """The error's type and what it says, without the trace that AutoGraph adds to it."""
     stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
-    lines = [*stated, *str(error).strip().splitlines(), "no reason given"]
-    return f"{type(error).__name__}: {lines[0]}"
+    stated = [line for line in stated if not re.match(_NO_REASON, line)]
+    return f"{type(error).__name__}: {[*stated, reason(error)][0]}"
 
 
 def one_line(text: str, limit: int = 600) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import real_number
+
 
 def relu(X: tf.Tensor) -> tf.Tensor:
     """max(X, 0), element by element.
@@ -50,11 +52,11 @@ def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         () of the dtype of `y_hat`.
 
     Raises:
-        ValueError: `y_hat` is not of rank 2, or the lengths differ.
+        ValueError: `y_hat` is not of rank 2, the lengths differ, or `y` has no integers.
 
     Source: D2L 4.4; its example gives 1.4979.
     """
-    _check_rows(y_hat, y)
+    y = _class_ids(y_hat, y)
     return -tf.reduce_mean(tf.math.log(tf.gather(y_hat, y, batch_dims=1)))
 
 
@@ -72,11 +74,11 @@ def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         (n,) of the dtype of `logits`.
 
     Raises:
-        ValueError: `logits` is not of rank 2, or the lengths differ.
+        ValueError: `logits` is not of rank 2, the lengths differ, or `y` has no integers.
 
     Source: D2L 4.5.
     """
-    _check_rows(logits, y)
+    y = _class_ids(logits, y)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
 
 
@@ -130,11 +132,11 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
         () float32 in [0, 1], or (n,) float32 of zeros and ones.
 
     Raises:
-        ValueError: `Y_hat` is not of rank 2, or the lengths differ.
+        ValueError: `Y_hat` is not of rank 2, the lengths differ, or `Y` has no integers.
 
     Source: D2L 4.3.2.
     """
-    _check_rows(Y_hat, Y)
+    Y = _class_ids(Y_hat, Y)
     hits = tf.cast(tf.equal(tf.argmax(Y_hat, axis=1, output_type=Y.dtype), Y), tf.float32)
     return tf.reduce_mean(hits) if averaged else hits
 
@@ -158,8 +160,7 @@ def dropout_layer(
 
     Source: D2L 5.6.2.
     """
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"dropout is a probability, from 0 to 1; got {dropout!r}.")
+    dropout = real_number("dropout", dropout, most=1, hint="It is a probability.")
     if dropout == 1:
         # The scale would be 1/0.
         return tf.zeros_like(X)
@@ -206,9 +207,34 @@ def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d(image, kernel, strides=1, padding="VALID")[0, :, :, 0]
 
 
-def _check_rows(y_hat: tf.Tensor, y: tf.Tensor) -> None:
-    """Raise unless `y_hat` is (n, q) and `y` is (n,)."""
+def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
+    """Make one row of each example: (n, ...) float -> (n, num_inputs).
+
+    Raises:
+        ValueError: the examples have another size, which a reshape alone would mix up with their
+            number; or they are no floats.
+    """
+    sizes = X.shape[1:]
+    if sizes.rank and sizes.is_fully_defined() and sizes.num_elements() != num_inputs:
+        raise ValueError(
+            f"an example must have num_inputs={num_inputs} numbers; got {sizes.num_elements()}, "
+            f"in inputs of shape {X.shape}. Give the model that num_inputs, or resize the inputs."
+        )
+    if not X.dtype.is_floating:
+        raise ValueError(
+            f"the inputs must be float32; got {X.dtype.name}. Scale them, or tf.cast them."
+        )
+    return tf.reshape(X, (-1, num_inputs))
+
+
+def _class_ids(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """`y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
     if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
         raise ValueError(
             f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."
         )
+    if not y.dtype.is_integer:
+        raise ValueError(
+            f"class ids must be integers, from 0; got {y.dtype.name}. Do: tf.cast(y, tf.int32)."
+        )
+    return y if y.dtype in (tf.int32, tf.int64) else tf.cast(y, tf.int32)

@@ -9,6 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from pipelines import house_prices
+from pipelines.bounds import whole_number
 from pipelines.tables import dataset
 from tfd2l.data import DataModule
 from tfd2l.downloads import DATA_URL, download
@@ -55,11 +56,13 @@ class KaggleHouse(DataModule):
             seed: what the order of each epoch derives from.
 
         Raises:
-            ValueError: `val` without `train`.
+            ValueError: `val` without `train`, or a number out of range.
             DownloadError: the files are not there and can't be fetched.
             TableError: the rows are not what they should be.
         """
         super().__init__(root)
+        batch_size = whole_number("batch_size", batch_size)
+        seed = whole_number("seed", seed, least=0)
         self.save_hyperparameters(ignore=["train", "val"])
         if train is None and val is not None:
             raise ValueError("there are rows to validate on without training rows; give both.")

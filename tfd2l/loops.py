@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfd2l.loaders import IndexedBatches, as_batch, indexed
-from tfd2l.step import Step, Steps, TracedStep, spec_of
+from tfd2l.step import Step, Steps, TracedStep, explained, spec_of
 from tfd2l.xla import WORTHWHILE_STEPS, suits_xla
 
 # Python gets control back about so often: for the progress bar, the live board and Ctrl-C.
@@ -43,6 +43,7 @@ class IndexedPass:
         self._traced: dict[int, TracedStep | None] = {}
         self._loops: dict[bool, Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
+        self._spec: Any = None
         self._later_steps = data.num_full * (num_passes - 1)
         # Whether passes go to XLA; None until the second one, for the first is a graph's.
         self._xla = step.jit_compile
@@ -61,7 +62,11 @@ class IndexedPass:
         order = self._order(epoch)
         if any(self._trace(size) is None for size in sizes if size):
             for first in range(start * data.batch_size, data.num_examples, data.batch_size):
-                yield [self._step.run(data.fetch(order[first : first + data.batch_size]))]
+                batch = data.fetch(order[first : first + data.batch_size])
+                where = f"step {first // data.batch_size + 1} of epoch {epoch + 1}"
+                with explained(self._step.name, where, batch):
+                    steps = self._step.run(batch)
+                yield [steps]
             return
         if self._xla is None and epoch > 0:
             self._xla = self._later_steps >= WORTHWHILE_STEPS and self._suits_xla()
@@ -78,8 +83,13 @@ class IndexedPass:
             finished = stop == data.num_full and not pause
             started_s = time.monotonic()
             bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
-            looped, tail = self._loop(xla)(order, *bounds)
-            values = looped.numpy()[done:stop]
+            last = stop + (finished and data.tail_size > 0)
+            where = f"step {done + 1}"
+            if last > done + 1:
+                where = f"one of the steps {done + 1} to {last} (run_eagerly=True tells which)"
+            with explained(self._step.name, f"{where} of epoch {epoch + 1}", self._spec):
+                looped, tail = self._loop(xla)(order, *bounds)
+                values = looped.numpy()[done:stop]
             rate.note(stop - done, time.monotonic() - started_s)
             yield self._steps(values, tail if finished else [])
             done = stop
@@ -109,7 +119,8 @@ class IndexedPass:
         if size not in self._traced:
             indices = tf.TensorSpec((size,), tf.int32)
             fetch = tf.function(self._data.fetch, autograph=False).get_concrete_function(indices)
-            self._traced[size] = self._step.trace(spec_of(fetch.structured_outputs))
+            self._spec = spec_of(fetch.structured_outputs)
+            self._traced[size] = self._step.trace(self._spec)
         return self._traced[size]
 
     def _loop(self, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
@@ -164,16 +175,32 @@ class StreamedPass:
     def __init__(self, step: Step, batches: Iterable[Any]) -> None:
         """Prepare passes of `step` over the batches, which are iterated anew for each pass."""
         self._step, self._batches, self._begun = step, batches, 0
+        self._had_batches = False
 
     def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
-        """The steps of pass `epoch`, one at a time, but for the first `start`."""
+        """The steps of pass `epoch`, one at a time, but for the first `start`.
+
+        Raises:
+            ValueError: the batches have come to an end before this pass.
+        """
         if isinstance(self._batches, tf.data.Dataset):
             # Each iteration that begins moves the data set on to its next order.
             for _ in range(self._begun, epoch):
                 iter(self._batches)
         self._begun = epoch + 1
-        for batch in itertools.islice(self._batches, start, None):
-            yield [self._step.run(as_batch(batch))]
+        batches = itertools.islice(self._batches, start, None)
+        number = start
+        for number, given in enumerate(batches, start + 1):
+            batch = as_batch(given)
+            with explained(self._step.name, f"step {number} of epoch {epoch + 1}", batch):
+                steps = self._step.run(batch)
+            yield [steps]
+        if number == 0 and self._had_batches:
+            raise ValueError(
+                f"the data of {self._step.name} has no batches in epoch {epoch + 1}, after the "
+                "epochs before it had; give a loader that starts anew each time it is asked for."
+            )
+        self._had_batches = number > 0
 
 
 def pass_over(step: Step, loader: Any, num_passes: int) -> IndexedPass | StreamedPass:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import whole_number
 from tfd2l import functional
 from tfd2l.board import ProgressBoard
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.nn import nn_Module
+from tfd2l.optim import learning_rate
 
 if TYPE_CHECKING:
     from tfd2l.trainer import Trainer
@@ -35,6 +37,8 @@ class Module(nn_Module, HyperParameters):
     def __init__(self, plot_train_per_epoch: int = 2, plot_valid_per_epoch: int = 1) -> None:
         """Set up the board; it gets so many points of a curve in each epoch."""
         super().__init__()
+        plot_train_per_epoch = whole_number("plot_train_per_epoch", plot_train_per_epoch)
+        plot_valid_per_epoch = whole_number("plot_valid_per_epoch", plot_valid_per_epoch)
         self.save_hyperparameters()
         self.board = ProgressBoard()
 
@@ -93,13 +97,14 @@ class Module(nn_Module, HyperParameters):
 
         Raises:
             NotImplementedError: the model has no `lr`.
+            ValueError: its `lr` can't be one.
         """
         if not hasattr(self, "lr"):
             raise NotImplementedError(
                 f"{type(self).__name__} has no lr; save one with save_hyperparameters(), or "
                 "define configure_optimizers()."
             )
-        return keras.optimizers.SGD(self.lr)
+        return keras.optimizers.SGD(learning_rate(self.lr))
 
 
 class Classifier(Module):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import positive_number
 from tfd2l.hyperparameters import HyperParameters
 
 
@@ -20,16 +21,20 @@ class SGD(HyperParameters):
     Source: D2L 3.4.3.
     """
 
-    lr: float
+    lr: Any
 
-    def __init__(self, lr: float) -> None:
-        """Keep the learning rate `lr`, a number above 0.
+    def __init__(self, lr: Any) -> None:
+        """Keep the learning rate `lr`, a number above 0 or a variable.
 
         Raises:
-            ValueError: `lr` is not above 0.
+            ValueError: `lr` is none.
         """
-        if not lr > 0:
-            raise ValueError(f"the learning rate must be above 0; got {lr!r}. Try 0.03 or 0.1.")
+        lr = learning_rate(lr)
+        if callable(lr):
+            raise ValueError(
+                f"lr must be a number here; got the schedule {type(lr).__name__}. Let "
+                "configure_optimizers() return keras.optimizers.SGD(lr), which takes schedules."
+            )
         self.save_hyperparameters()
 
     def apply_gradients(
@@ -39,6 +44,21 @@ class SGD(HyperParameters):
         for gradient, variable in grads_and_vars:
             if gradient is not None:
                 variable.assign_sub(self.lr * gradient)
+
+
+def learning_rate(lr: Any) -> Any:
+    """Give back `lr`, if it can be a learning rate: a number as a float, all else as it is.
+
+    Args:
+        lr: a number above 0, or what changes in training: a variable, or a schedule of Keras.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if callable(lr):
+        return lr
+    value = positive_number("lr", lr, hint="It is the learning rate; try 0.03 or 0.1.")
+    return lr if isinstance(lr, tf.Variable | keras.Variable) else value
 
 
 def clip_by_global_norm(

@@ -57,7 +57,8 @@ class Recorder:
             raise DivergedError(
                 f"the training loss became {diverged} at step {self.so_far.steps + 1} of epoch "
                 f"{trainer.epoch + 1}; try a smaller learning rate, gradient_clip_val=1, or look "
-                "for a logarithm of 0 in the loss."
+                "for a logarithm of 0 in the loss and for NaN or class ids out of range in the "
+                "data."
             )
 
     def draw(self, label: str, value: float, train: bool) -> None:

@@ -5,8 +5,9 @@ It is traced once for each kind of batch, and run eagerly where that can't be do
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfd2l.errors import first_line
+from tfd2l.errors import first_line, reason
 from tfd2l.loaders import Batch, batch_size_of
 from tfd2l.python_state import PythonState
 
@@ -23,6 +24,10 @@ Named = list[tuple[str, tf.Tensor]]
 
 class CompileError(RuntimeError):
     """A step that was asked to run compiled can't be traced."""
+
+
+class StepError(ValueError):
+    """A step failed on a batch that it can't take."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,29 @@ class Step:
                 stacklevel=2,
             )
             self._refusal = None
+
+
+@contextlib.contextmanager
+def explained(name: str, where: str, batch: Any) -> Iterator[None]:
+    """Say in a line what TensorFlow and Keras say in fifty.
+
+    Args:
+        name: of the step.
+        where: which step of which epoch.
+        batch: what it ran on, or its spec.
+
+    Raises:
+        StepError: TensorFlow refused what was done within.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, TypeError) as error:
+        if not isinstance(error, tf.errors.OpError) and "\n" not in str(error):
+            raise
+        parts = [f"{tuple(spec.shape)} {spec.dtype.name}" for spec in tf.nest.flatten(batch)]
+        raise StepError(
+            f"{name} failed at {where}: {reason(error).rstrip('.')}. The batch: {', '.join(parts)}."
+        ) from error
 
 
 def spec_of(batch: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import real_number, whole_number
 from tfd2l.callback import Callback
 from tfd2l.checkpoint import load_checkpoint
 from tfd2l.devices import check_placement, choose_device
@@ -82,17 +82,12 @@ class Trainer(HyperParameters):
             ValueError: a number out of range, or both `run_eagerly` and `jit_compile`.
             DeviceError: a GPU is asked for, and TensorFlow sees none.
         """
-        if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
-            raise ValueError(
-                f"max_epochs must be a whole number of at least 1; got {max_epochs!r}."
-            )
-        if not 0 <= gradient_clip_val < math.inf:
-            raise ValueError(
-                "gradient_clip_val is a norm, above 0, or 0 for no clipping; "
-                f"got {gradient_clip_val!r}."
-            )
-        if steps_per_call is not None and steps_per_call < 1:
-            raise ValueError(f"steps_per_call must be at least 1, or None; got {steps_per_call!r}.")
+        max_epochs = whole_number("max_epochs", max_epochs)
+        gradient_clip_val = real_number(
+            "gradient_clip_val", gradient_clip_val, hint="It is a norm; 0 does not clip."
+        )
+        if steps_per_call is not None:
+            steps_per_call = whole_number("steps_per_call", steps_per_call)
         if run_eagerly and jit_compile:
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
         self.save_hyperparameters()

@@ -56,9 +56,14 @@ def test_images_are_resized_as_tensorflow_does(
 
 @pytest.mark.parametrize("size", [(0, 28), (28,), "28", (28.0, 28.0)])
 def test_a_size_that_is_none_is_refused(fashion: fashion_mnist.Arrays, size: object) -> None:
-    data = d2l.FashionMNIST(resize=size, arrays=fashion)  # type: ignore[arg-type]  # the point
     with pytest.raises(ValueError, match=r"resize must be \(height, width\) in pixels"):
-        data.train_dataloader()
+        d2l.FashionMNIST(resize=size, arrays=fashion)  # type: ignore[arg-type]  # the point
+
+
+def test_without_examples_for_validation_there_is_no_loader_for_them() -> None:
+    data = d2l.SyntheticRegressionData([1.0], 0.0, num_train=3, num_val=0)
+    assert data.val_dataloader() is None
+    assert len(data.X) == 3
 
 
 def test_labels_have_names_and_images_can_be_looked_at(fashion: fashion_mnist.Arrays) -> None:

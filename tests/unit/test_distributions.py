@@ -106,7 +106,7 @@ def test_a_compiled_function_draws_anew_at_each_call() -> None:
 
 @pytest.mark.parametrize("total_count", [0, -1, 2.5, float("nan"), float("inf")])
 def test_a_number_of_draws_that_is_none_is_refused(total_count: Any) -> None:
-    with pytest.raises(ValueError, match=rf"a whole number above 0; got {total_count!r}"):
+    with pytest.raises(ValueError, match=rf"a whole number of at least 1; got {total_count!r}"):
         tfd.Multinomial(total_count, FAIR)
 
 

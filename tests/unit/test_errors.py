@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tfd2l.errors import first_line, one_line, shown
+from tfd2l.errors import first_line, one_line, reason, shown
 
 
 def test_the_trace_that_autograph_adds_is_left_out() -> None:
@@ -38,3 +38,20 @@ def test_a_value_is_shown_in_short_however_deep_it_is() -> None:
     assert shown(nested) == "[[[[[[[...]]]]]]]"
     assert shown("ab\n") == r"'ab\n'"
     assert len(shown("x" * 100_000)) <= 100
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_reason_is_told_without_stack_and_names_of_nodes(jit_compile: bool) -> None:
+    unknown = tf.TensorSpec((None,))
+
+    @tf.function(input_signature=[unknown], jit_compile=jit_compile)  # type: ignore[untyped-decorator]
+    def wrong(X: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(X, (2, tf.shape(X)[0]))
+
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        wrong(tf.ones(3))
+    assert "reshape" in reason(caught.value)
+    assert "\n" not in reason(caught.value)
+    assert "{{" not in reason(caught.value)
+    assert reason(ValueError("Exception encountered when calling f.\n\n\x1b[1mwhy\x1b[0m")) == "why"
+    assert reason(ValueError()) == "no reason given"

@@ -114,9 +114,37 @@ def test_dropout_of_nothing_and_of_everything() -> None:
     np.testing.assert_array_equal(functional.dropout_layer(X, 1), [[0, 0]])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
+def test_class_ids_of_any_integers_count_the_same(dtype: type) -> None:
+    Y_hat, y = tf.constant([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]]), tf.constant(np.array([0, 2], dtype))
+    # The book's own example.
+    assert float(functional.cross_entropy(Y_hat, y)) == pytest.approx(1.4979, abs=1e-4)
+    assert float(functional.accuracy(Y_hat, y)) == 0.5
+    assert functional.cross_entropy_from_logits(Y_hat, y).shape == (2,)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.bool_])
+def test_class_ids_that_are_no_integers_are_refused(dtype: type) -> None:
+    y = tf.constant(np.array([0, 1], dtype))
+    for function in (functional.cross_entropy, functional.accuracy):
+        with pytest.raises(ValueError, match=r"must be integers.*got (float32|bool).*tf.cast"):
+            function(tf.ones((2, 3)), y)
+
+
+def test_examples_are_flattened_and_never_mixed_up() -> None:
+    assert functional.flattened(tf.ones((2, 2, 3, 1)), 6).shape == (2, 6)
+    # A reshape alone would make three examples of these two.
+    with pytest.raises(
+        ValueError, match=r"num_inputs=4 numbers; got 6, in inputs of shape \(2, 6\)"
+    ):
+        functional.flattened(tf.ones((2, 6)), 4)
+    with pytest.raises(ValueError, match="must be float32; got uint8. Scale them"):
+        functional.flattened(tf.ones((2, 4), tf.uint8), 4)
+
+
 @pytest.mark.parametrize("dropout", [-0.1, 1.5, float("nan")])
 def test_dropout_is_a_probability(dropout: float) -> None:
-    with pytest.raises(ValueError, match="dropout is a probability, from 0 to 1; got"):
+    with pytest.raises(ValueError, match="from 0 to 1; got .* It is a probability"):
         functional.dropout_layer(tf.ones(2), dropout)
 
 

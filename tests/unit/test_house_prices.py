@@ -113,7 +113,7 @@ def test_rows_of_several_files_are_told_apart_though_their_names_repeat() -> Non
 
 @pytest.mark.parametrize("k", [0, 1, 4])
 def test_a_number_of_folds_that_cant_be_had_is_refused(rows: pd.DataFrame, k: int) -> None:
-    with pytest.raises(ValueError, match=rf"k must be from 2 to the number of rows, 3; got {k}"):
+    with pytest.raises(ValueError, match=rf"k must be a whole number from 2 to 3; got {k}"):
         next(house_prices.folds(rows, k))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfd2l.optim import SGD, clip_by_global_norm
+from tfd2l.optim import SGD, clip_by_global_norm, learning_rate
 
 
 def test_sgd_subtracts_lr_times_the_gradient_in_place() -> None:
@@ -20,6 +23,30 @@ def test_sgd_subtracts_lr_times_the_gradient_in_place() -> None:
 def test_sgd_refuses_a_rate_that_is_not_above_zero(lr: float) -> None:
     with pytest.raises(ValueError, match="above 0; got"):
         SGD(lr)
+
+
+@pytest.mark.parametrize("lr", [0.5, np.float64(0.5), np.float32(0.5), tf.constant(0.5)])
+def test_a_rate_may_be_a_number_of_any_library(lr: Any) -> None:
+    w = tf.Variable([1.0])
+    SGD(lr).apply_gradients([(tf.constant([1.0]), w)])
+    np.testing.assert_array_equal(w, [0.5])
+
+
+@pytest.mark.parametrize("lr", [tf.Variable(0.5), keras.Variable(0.5)])
+def test_a_rate_that_is_a_variable_counts_as_it_is_at_each_step(lr: Any) -> None:
+    w = tf.Variable([1.0])
+    sgd = SGD(lr)
+    assert sgd.lr is lr
+    lr.assign(0.25)
+    sgd.apply_gradients([(tf.constant([1.0]), w)])
+    np.testing.assert_array_equal(w, [0.75])
+
+
+def test_a_schedule_is_for_the_optimizers_of_keras() -> None:
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert learning_rate(schedule) is schedule
+    with pytest.raises(ValueError, match=r"got the schedule ExponentialDecay.*optimizers.SGD"):
+        SGD(schedule)
 
 
 def test_clipping_scales_all_gradients_by_one_factor() -> None:

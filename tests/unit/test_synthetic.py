@@ -45,9 +45,13 @@ def test_the_seed_alone_decides() -> None:
     [
         ({"w": []}, "at least one weight"),
         ({"w": [[1.0]]}, "must be a vector"),
-        ({"noise": -1.0}, "standard deviation, at least 0; got -1.0"),
+        ({"w": [float("inf")]}, "w must be finite numbers; got .inf."),
+        ({"w": ["two"]}, "w must be finite numbers; got .'two'."),
+        ({"b": float("nan")}, "b must be a finite number; got nan"),
+        ({"noise": -1.0}, "of at least 0; got -1.0. It is a standard deviation"),
         ({"noise": float("nan")}, "standard deviation"),
         ({"num_examples": 0}, "at least 1; got 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:

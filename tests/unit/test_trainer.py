@@ -18,7 +18,7 @@ import tfd2l as d2l
 from pipelines.batching import batched
 from tfd2l.devices import DeviceError
 from tfd2l.loops import IndexedPass
-from tfd2l.step import CompileError
+from tfd2l.step import CompileError, StepError
 from tfd2l.xla import WORTHWHILE_STEPS
 
 MODES: dict[str, dict[str, Any]] = {
@@ -177,7 +177,7 @@ def test_class_ids_out_of_range_are_refused_and_not_read_as_others() -> None:
     X, y = blobs()
     y = np.where(np.arange(len(y)) == 50, 3, y)
     for model in (d2l.MLP(3, 8, lr=0.01), d2l.SoftmaxRegressionScratch(8, 3, lr=0.01)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"3|out of range"):
+        with pytest.raises(StepError, match=r"steps? .* of epoch 1.*\b3 .*\[0, 3\)"):
             d2l.Trainer(500).fit(model, Data(batched((X, y), 16, shuffle=True)))
 
 
@@ -420,7 +420,10 @@ def test_loss_of_shape_one_trains_like_a_scalar() -> None:
     [
         ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1; got 0"),
         ({"max_epochs": 1.5}, "got 1.5"),
-        ({"max_epochs": 1, "gradient_clip_val": -1}, "gradient_clip_val is a norm.*got -1"),
+        (
+            {"max_epochs": 1, "gradient_clip_val": -1},
+            "gradient_clip_val must be .* at least 0; got -1",
+        ),
         ({"max_epochs": 1, "gradient_clip_val": math.nan}, "got nan"),
         ({"max_epochs": 1, "num_gpus": 2}, "num_gpus must be 0.*got 2"),
         ({"max_epochs": 1, "run_eagerly": True, "jit_compile": True}, "exclude each other"),

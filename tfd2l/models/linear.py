@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import real_number, whole_number
 from tfd2l import functional
 from tfd2l.module import Module
-from tfd2l.optim import SGD
+from tfd2l.optim import SGD, learning_rate
 
 
 class LinearRegressionScratch(Module):
@@ -23,6 +24,8 @@ class LinearRegressionScratch(Module):
     def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01) -> None:
         """Draw w, (num_inputs, 1), from a normal of standard deviation `sigma`; b is zero."""
         super().__init__()
+        num_inputs = whole_number("num_inputs", num_inputs)
+        lr, sigma = learning_rate(lr), real_number("sigma", sigma)
         self.save_hyperparameters()
         self.w = tf.Variable(tf.random.normal((num_inputs, 1), stddev=sigma), name="w")
         self.b = tf.Variable(tf.zeros(1), name="b")
@@ -54,6 +57,7 @@ class LinearRegression(Module):
     def __init__(self, lr: float) -> None:
         """A dense layer with one output; its input is known from the first batch."""
         super().__init__()
+        lr = learning_rate(lr)
         self.save_hyperparameters()
         initializer = keras.initializers.RandomNormal(stddev=0.01)
         self.net = keras.layers.Dense(1, kernel_initializer=initializer)
@@ -78,7 +82,9 @@ class WeightDecayScratch(LinearRegressionScratch):
     def __init__(self, num_inputs: int, lambd: float, lr: float, sigma: float = 0.01) -> None:
         """As `LinearRegressionScratch`; `lambd` is the weight of the penalty, 0 for none."""
         super().__init__(num_inputs, lr, sigma)
-        self.save_hyperparameters()
+        lambd = real_number("lambd", lambd)
+        # The parent has the others, as floats and ints.
+        self.save_hyperparameters(ignore=["num_inputs", "lr", "sigma"])
 
     def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Half the mean squared error and the penalty: () float32."""
@@ -96,7 +102,8 @@ class WeightDecay(LinearRegression):
     def __init__(self, wd: float, lr: float) -> None:
         """A dense layer with one output; `wd` is the weight of the penalty, 0 for none."""
         super().__init__(lr)
-        self.save_hyperparameters()
+        wd = real_number("wd", wd)
+        self.save_hyperparameters(ignore=["lr"])
         self.net = keras.layers.Dense(
             1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),

@@ -7,9 +7,10 @@ import math
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import real_number, whole_number
 from tfd2l import functional
 from tfd2l.module import Classifier
-from tfd2l.optim import SGD
+from tfd2l.optim import SGD, learning_rate
 
 
 class MLPScratch(Classifier):
@@ -26,6 +27,10 @@ class MLPScratch(Classifier):
     ) -> None:
         """Draw W1 and W2 from a normal of standard deviation `sigma`; b1 and b2 are zero."""
         super().__init__()
+        num_inputs = whole_number("num_inputs", num_inputs)
+        num_outputs = whole_number("num_outputs", num_outputs)
+        num_hiddens = whole_number("num_hiddens", num_hiddens)
+        lr, sigma = learning_rate(lr), real_number("sigma", sigma)
         self.save_hyperparameters()
         self.W1 = tf.Variable(tf.random.normal((num_inputs, num_hiddens), stddev=sigma), name="W1")
         self.b1 = tf.Variable(tf.zeros(num_hiddens), name="b1")
@@ -34,7 +39,7 @@ class MLPScratch(Classifier):
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 with num_inputs numbers an example -> (n, num_outputs) float32."""
-        X = tf.reshape(X, (-1, self.num_inputs))
+        X = functional.flattened(X, self.num_inputs)
         H = functional.relu(tf.matmul(X, self.W1) + self.b1)  # (n, num_hiddens)
         return tf.matmul(H, self.W2) + self.b2
 
@@ -52,6 +57,9 @@ class MLP(Classifier):
     def __init__(self, num_outputs: int, num_hiddens: int, lr: float) -> None:
         """Two dense layers; the input's width is known from the first batch."""
         super().__init__()
+        num_outputs = whole_number("num_outputs", num_outputs)
+        num_hiddens = whole_number("num_hiddens", num_hiddens)
+        lr = learning_rate(lr)
         self.save_hyperparameters()
         self.net = keras.Sequential(
             [
@@ -83,6 +91,12 @@ class DropoutMLPScratch(Classifier):
     ) -> None:
         """Widths of the layers, and the share that is dropped behind each hidden one."""
         super().__init__()
+        num_outputs = whole_number("num_outputs", num_outputs)
+        num_hiddens_1 = whole_number("num_hiddens_1", num_hiddens_1)
+        num_hiddens_2 = whole_number("num_hiddens_2", num_hiddens_2)
+        dropout_1 = real_number("dropout_1", dropout_1, most=1)
+        dropout_2 = real_number("dropout_2", dropout_2, most=1)
+        lr = learning_rate(lr)
         self.save_hyperparameters()
         self.lin1 = keras.layers.Dense(num_hiddens_1, activation="relu")
         self.lin2 = keras.layers.Dense(num_hiddens_2, activation="relu")
@@ -117,6 +131,12 @@ class DropoutMLP(Classifier):
     ) -> None:
         """Widths of the layers, and the share that is dropped behind each hidden one."""
         super().__init__()
+        num_outputs = whole_number("num_outputs", num_outputs)
+        num_hiddens_1 = whole_number("num_hiddens_1", num_hiddens_1)
+        num_hiddens_2 = whole_number("num_hiddens_2", num_hiddens_2)
+        dropout_1 = real_number("dropout_1", dropout_1, most=1)
+        dropout_2 = real_number("dropout_2", dropout_2, most=1)
+        lr = learning_rate(lr)
         self.save_hyperparameters()
         self.net = keras.Sequential(
             [

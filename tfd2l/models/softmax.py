@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from pipelines.bounds import real_number, whole_number
 from tfd2l import functional
 from tfd2l.module import Classifier
-from tfd2l.optim import SGD
+from tfd2l.optim import SGD, learning_rate
 
 
 class SoftmaxRegressionScratch(Classifier):
@@ -21,13 +22,16 @@ class SoftmaxRegressionScratch(Classifier):
     def __init__(self, num_inputs: int, num_outputs: int, lr: float, sigma: float = 0.01) -> None:
         """Draw W, (num_inputs, num_outputs), from a normal of deviation `sigma`; b is zero."""
         super().__init__()
+        num_inputs = whole_number("num_inputs", num_inputs)
+        num_outputs = whole_number("num_outputs", num_outputs)
+        lr, sigma = learning_rate(lr), real_number("sigma", sigma)
         self.save_hyperparameters()
         self.W = tf.Variable(tf.random.normal((num_inputs, num_outputs), stddev=sigma), name="W")
         self.b = tf.Variable(tf.zeros(num_outputs), name="b")
 
     def logits(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 with num_inputs numbers an example -> (n, num_outputs) float32."""
-        return tf.matmul(tf.reshape(X, (-1, self.W.shape[0])), self.W) + self.b
+        return tf.matmul(functional.flattened(X, self.W.shape[0]), self.W) + self.b
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
         """(n, ...) float32 -> (n, num_outputs) float32 probabilities."""
@@ -53,6 +57,7 @@ class SoftmaxRegression(Classifier):
     def __init__(self, num_outputs: int, lr: float) -> None:
         """A dense layer on the flattened input; its width is known from the first batch."""
         super().__init__()
+        num_outputs, lr = whole_number("num_outputs", num_outputs), learning_rate(lr)
         self.save_hyperparameters()
         self.net = keras.Sequential(
             # Logits stay float32 under mixed precision: their softmax needs it.
