@@ -18,19 +18,21 @@ _NO_REASON = (
 
 def reason(error: Exception) -> str:
     """What went wrong, in a line, of an error of TensorFlow's or Keras' with a stack in it."""
-    text = re.sub(
-        r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}|\[Op:[^\]]*\]( name: .*)?|\[\[.*?\]\]", "", str(error)
-    )
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    lines = [line for line in lines if line and not re.match(_NO_REASON, line)]
-    return lines[0] if lines else "no reason given"
+    return _reason(str(error))
 
 
 def first_line(error: Exception) -> str:
-    """The error's type and what it says, without the trace that AutoGraph adds to it."""
-    stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
-    stated = [line for line in stated if not re.match(_NO_REASON, line)]
-    return f"{type(error).__name__}: {[*stated, reason(error)][0]}"
+    """The error's type and what it says, without the trace that AutoGraph adds before it."""
+    name = type(error).__name__
+    *_, said = re.split(rf"^\s*{name}: ", str(error), maxsplit=1, flags=re.MULTILINE)
+    return f"{name}: {_reason(said)}"
+
+
+def _reason(text: str) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}|\[Op:[^\]]*\]( name: .*)?|\[\[.*?\]\]", "", text)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    lines = [line for line in lines if line and not re.match(_NO_REASON, line)]
+    return lines[0] if lines else "no reason given"
 
 
 def one_line(text: str, limit: int = 600) -> str:
