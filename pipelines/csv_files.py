@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pandas as pd
 # What stands for 'no value' in a file, as pandas has it too.
 NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"})
 CHUNK_ROWS = 50_000
+_REPR = reprlib.Repr()
+_REPR.maxstring, _REPR.maxlist = 60, 8
 
 
 class TableError(ValueError):
@@ -26,11 +29,13 @@ def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.D
     Gives frames of pandas' string dtype, missing values as NA, indexed by the line in the file.
 
     Raises:
-        TableError: the file is empty, ragged, not UTF-8, or names a column twice.
+        TableError: the file is empty, ragged, not UTF-8, names a column twice, or can't be read to
+            its end.
         OSError: it can't be opened.
     """
     path = Path(path)
-    with path.open(newline="", encoding="utf-8") as file:
+    # Some programs begin a file with a mark of its encoding.
+    with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, strict=True)
         try:
             header = _header(path, next(lines, None))
@@ -42,13 +47,31 @@ def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.D
                 f"{path}, after row {lines.line_num}: byte 0x{byte:02x} is not UTF-8; save the "
                 "file in UTF-8."
             ) from error
+        except OSError as error:
+            raise TableError(
+                f"{path}, after row {lines.line_num}: it can't be read: {error.strerror}. Get it "
+                "again."
+            ) from error
         except csv.Error as error:
             raise TableError(f"{path}, row {lines.line_num}: {error}.") from error
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """Read a whole CSV file; see `read_chunks`."""
-    return pd.concat(read_chunks(path))
+    """Read a whole CSV file; see `read_chunks`.
+
+    Raises:
+        TableError: as `read_chunks`, or there is no row below the header.
+        OSError: it can't be opened.
+    """
+    chunks = [*read_chunks(path)]
+    if not chunks:
+        raise TableError(f"{path} has no row below its header; it must have one at least.")
+    return pd.concat(chunks)
+
+
+def shown(value: object) -> str:
+    """A text of a table, or a list of them, as Python writes it; shortened where it is long."""
+    return _REPR.repr(value)
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
@@ -67,15 +90,16 @@ def _header(path: Path, header: list[str] | None) -> list[str]:
     if not header:
         raise TableError(f"{path} is empty; its first row must name the columns.")
     refuse_duplicates(str(path), header)
-    # Some programs begin a file with a mark of its encoding.
-    return [header[0].removeprefix("\ufeff"), *header[1:]]
+    return header
 
 
 def refuse_duplicates(table: str, names: list[str]) -> None:
     """Raise TableError if a column's name stands twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise TableError(f"{table} names column {twice[0]!r} more than once; rename one of them.")
+        raise TableError(
+            f"{table} names column {shown(twice[0])} more than once; rename one of them."
+        )
 
 
 def _numbered(lines: Any) -> Iterator[tuple[int, list[str]]]:

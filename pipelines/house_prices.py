@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.bounds import whole_number
-from pipelines.csv_files import TableError, read_table
+from pipelines.csv_files import TableError, read_table, shown
 from pipelines.tables import Statistics, fit, prepare
 
 TARGET, ROW_NAME = "SalePrice", "Id"
@@ -44,7 +44,7 @@ def read(path: Path | str) -> pd.DataFrame:
     if ROW_NAME not in frame.columns:
         raise TableError(
             f"{path} has no column {ROW_NAME!r}, as the competition's files have; its columns "
-            f"begin with {list(frame.columns[:3])}."
+            f"begin with {shown(list(frame.columns[:3]))}."
         )
     return frame
 

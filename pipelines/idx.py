@@ -65,7 +65,11 @@ def parse_idx(data: bytes, *, name: str) -> UInt8Array:
         raise _error(
             name, f"dimensions {shape} need a file of {expected} bytes", f"{len(data)} bytes"
         )
-    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+    except ValueError:
+        # Where one dimension is 0, the others may be anything, but not for NumPy.
+        raise _error(name, "an empty array's dimensions must be small", str(shape)) from None
 
 
 def to_idx(array: UInt8Array) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates
+from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates, shown
 
 Missing = Literal["impute", "drop_rows", "drop_columns"]
 Floats = npt.NDArray[np.float64]
@@ -85,7 +85,8 @@ def fit(
         standardize: give numeric inputs mean 0 and standard deviation 1.
 
     Raises:
-        TableError: a column mixes numbers and other text, has no value or too many categories.
+        TableError: a column mixes numbers and other text, has no value or too many categories;
+            two prepared columns would have one name.
     """
     seen: dict[str, _Column] = {}
     for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
@@ -95,18 +96,21 @@ def fit(
             column.take_in(frame[name])
     wanted = [*categorical, *([] if target is None else [target])]
     if absent := [name for name in wanted if name not in seen]:
-        raise TableError(f"the table has no column {absent[0]!r}; it has {list(seen)}.")
+        raise TableError(f"the table has no column {shown(absent[0])}; it has {shown(list(seen))}.")
     inputs = [column for name, column in seen.items() if name != target]
     if missing == "drop_columns":
         inputs = [column for column in inputs if not column.has_missing]
     numeric = [column for column in inputs if column.is_numeric()]
-    return Statistics(
+    statistics = Statistics(
         means={column.name: column.mean() for column in numeric},
         categories={c.name: tuple(sorted(c.values)) for c in inputs if not c.is_numeric()},
         target=target,
         missing=missing,
         deviations={c.name: c.deviation() for c in numeric} if standardize else {},
     )
+    # A category's column may be called what another column is.
+    refuse_duplicates("the prepared table", statistics.columns)
+    return statistics
 
 
 def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, pd.Series | None]:
@@ -120,19 +124,21 @@ def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, 
         where the statistics have none or the rows (as at prediction) don't.
 
     Raises:
-        TableError: a column is missing, or there is text where a number belongs.
+        TableError: a column is missing, there is text where a number belongs, or a number is too
+            far from those of the training rows to be standardized.
     """
     refuse_duplicates("the table", list(frame.columns))
     used = [*statistics.means, *statistics.categories]
     if absent := [name for name in used if name not in frame.columns]:
         raise TableError(
-            f"column {absent[0]!r} is missing; training had {used}, here are {list(frame.columns)}."
+            f"column {shown(absent[0])} is missing; training had {shown(used)}, here are "
+            f"{shown(list(frame.columns))}."
         )
     if statistics.missing == "drop_rows":
         frame = frame.dropna(subset=used)
     prepared = {n: _numbers(frame[n]).fillna(mean) for n, mean in statistics.means.items()}
     for name, deviation in statistics.deviations.items():
-        prepared[name] = (prepared[name] - statistics.means[name]) / deviation
+        prepared[name] = _finite((prepared[name] - statistics.means[name]) / deviation, "float64")
     for name, values in statistics.categories.items():
         texts = frame[name].astype("str")
         for value in values:
@@ -145,7 +151,7 @@ def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, 
     target = _numbers(frame[statistics.target])
     if target.isna().any():
         row = target.index[target.isna()][0]
-        raise TableError(f"column {statistics.target!r}, row {row}: the target has no value.")
+        raise TableError(f"column {shown(statistics.target)}, row {row}: the target has no value.")
     return inputs, target
 
 
@@ -180,7 +186,7 @@ def streamed(
         for frame in read_chunks(path, chunk_rows):
             inputs, target = prepare(frame, statistics)
             if target is None:
-                raise TableError(f"{path} has no column for the target {statistics.target!r}.")
+                raise TableError(f"{path} has no column for the target {shown(statistics.target)}.")
             yield _arrays(inputs, target)
 
     width = len(statistics.columns)
@@ -220,20 +226,20 @@ class _Column:
         self.values.update(others.unique())
         if len(self.values) > MOST_CATEGORIES and self.number_at is None:
             raise TableError(
-                f"column {self.name!r} has more than {MOST_CATEGORIES} categories; it names rows "
-                "rather than kinds of them. Drop it."
+                f"column {shown(self.name)} has more than {MOST_CATEGORIES} categories; it names "
+                "rows rather than kinds of them. Drop it."
             )
 
     def is_numeric(self) -> bool:
         if self.count == 0 and not self.values:
             raise TableError(
-                f"column {self.name!r} has no value in any row; use missing='drop_columns'."
+                f"column {shown(self.name)} has no value in any row; use missing='drop_columns'."
             )
         if self.count and self.values:
             row, text = self.text_at
             raise TableError(
-                f"column {self.name!r}, row {row}: {text!r} is no number, while row "
-                f"{self.number_at} has one. Correct it, or pass categorical=[{self.name!r}]."
+                f"column {shown(self.name)}, row {row}: {shown(text)} is no number, while row "
+                f"{self.number_at} has one. Correct it, or pass categorical=[{shown(self.name)}]."
             )
         return not self.values
 
@@ -248,7 +254,13 @@ class _Column:
         variance = squares / (self.count - 1)
         # Without its power of 4: the variance of small numbers has no place among floats.
         half = (variance.numerator.bit_length() - variance.denominator.bit_length()) // 2
-        return math.ldexp(math.sqrt(variance / Fraction(4) ** half), half) or 1.0
+        try:
+            return math.ldexp(math.sqrt(variance / Fraction(4) ** half), half) or 1.0
+        except OverflowError:
+            raise TableError(
+                f"column {shown(self.name)}: the standard deviation of its numbers must fit into "
+                "float64, which ends at 1.8e308. Scale them, or don't standardize."
+            ) from None
 
 
 def _numbers(column: pd.Series) -> pd.Series:
@@ -257,9 +269,26 @@ def _numbers(column: pd.Series) -> pd.Series:
     wrong = (numbers.isna() | ~np.isfinite(numbers)) & column.notna()
     if wrong.any():
         row = column.index[wrong][0]
-        raise TableError(f"column {column.name!r}, row {row}: {column[row]!r} is no number.")
+        text = shown(column[wrong].iloc[0])
+        raise TableError(f"column {shown(column.name)}, row {row}: {text} is no number.")
     return numbers
 
 
+def _finite(column: pd.Series, dtype: str) -> pd.Series:
+    """The column, if what was calculated has a place in `dtype`."""
+    wrong = ~np.isfinite(column)
+    if wrong.any():
+        raise TableError(
+            f"column {shown(column.name)}, row {column.index[wrong][0]}: the number is too large "
+            f"for {dtype} once it is prepared. Correct or scale it."
+        )
+    return column
+
+
 def _arrays(inputs: pd.DataFrame, target: pd.Series) -> tuple[Any, Any]:
-    return inputs.to_numpy(np.float32), target.to_numpy(np.float32)[:, np.newaxis]
+    with np.errstate(over="ignore"):
+        X, y = inputs.astype(np.float32), target.astype(np.float32)
+    if not np.isfinite(X.to_numpy()).all():
+        for name in X.columns:
+            _finite(X[name], "float32")
+    return X.to_numpy(), _finite(y, "float32").to_numpy()[:, np.newaxis]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -21,7 +21,11 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from tfd2l.errors import one_line, shown
+
 ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
+# Of a settings file; a hundred times what all settings with a comment each need.
+MAX_BYTES = 1_000_000
 # The book's own settings for linear regression, where they differ from the classifiers'.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 
@@ -44,22 +48,33 @@ def _size(value: Any) -> tuple[int, int]:
     sides = [sides] if isinstance(sides, int) else sides
     try:
         height, width = int(sides[0]), int(sides[-1])
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         height = width = 0
-    if height < 1 or width < 1 or len(sides) > 2 or bool in map(type, sides):
+    # int() would cut off what comes after a point.
+    if height < 1 or width < 1 or len(sides) > 2 or {bool, float} & {*map(type, sides)}:
         raise ValueError("height x width in whole, positive pixels is wanted, e.g. 32x32 or 32")
     return (height, width)
+
+
+def _no_nul(path: Path) -> Path:
+    # The system ends a name there, and Python has an error of its own for it.
+    if "\0" in str(path):
+        raise ValueError("a file's name has no NUL character")
+    return path
 
 
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
 Pixels = Annotated[int, Field(le=4096)]
+FilePath = Annotated[Path, AfterValidator(_no_nul)]
 
 
 class TrainConfig(BaseSettings):
     """Train a model of the book, keep the run and export the model for TensorFlow Serving."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, case_sensitive=True
+    )
 
     model: ModelName = Field("mlp", description="which model; the linear ones fit synthetic data")
     epochs: Whole = Field(
@@ -77,7 +92,7 @@ class TrainConfig(BaseSettings):
         0, ge=0, le=1e6, description="largest joint norm of the gradients; 0 does not clip"
     )
     seed: Whole = Field(0, ge=0, lt=2**31, description="what all random choices derive from")
-    data_dir: Path | None = Field(None, description="directory with the Fashion-MNIST files")
+    data_dir: FilePath | None = Field(None, description="directory with the Fashion-MNIST files")
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="where to train")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras' dtype policy, for the concise models"
@@ -86,17 +101,20 @@ class TrainConfig(BaseSettings):
     jit_compile: bool | None = Field(
         None, description="compile the steps with XLA; by default where that is known to pay"
     )
-    export_dir: Path = Field(Path("savedmodels"), description="where exports go")
-    run_dir: Path | None = Field(
+    deterministic: bool = Field(
+        False, description="the same bits on any number of threads; without XLA, so slower"
+    )
+    export_dir: FilePath = Field(Path("savedmodels"), description="where exports go")
+    run_dir: FilePath | None = Field(
         None, description="the run's directory, new or empty; by default one in runs/"
     )
     checkpoint_every: Whole | None = Field(
         None, ge=1, description="write checkpoints also after so many steps within an epoch"
     )
-    resume: Path | None = Field(
+    resume: FilePath | None = Field(
         None, exclude=True, description="go on with the run in this directory; takes no other flag"
     )
-    config: Path | None = Field(
+    config: FilePath | None = Field(
         None, exclude=True, description="a TOML file of settings; a flag outweighs it"
     )
 
@@ -121,6 +139,11 @@ class TrainConfig(BaseSettings):
     def _settings_fit_together(self) -> TrainConfig:
         if self.run_eagerly and self.jit_compile:
             raise ValueError("run_eagerly and jit_compile exclude each other; drop one")
+        if self.deterministic and self.jit_compile:
+            raise ValueError(
+                "what XLA computes depends on the number of threads; drop deterministic or "
+                "jit_compile"
+            )
         if self.precision != "float32" and self.is_scratch:
             raise ValueError(
                 f"precision {self.precision!r} is a policy of Keras layers, and {self.model!r} "
@@ -175,7 +198,7 @@ def parse(argv: Sequence[str]) -> TrainConfig:
             cli_avoid_json=True,
         )()
     except SettingsError as error:
-        raise ConfigError(f"{error} (--help lists the flags)") from error
+        raise ConfigError(f"{one_line(str(error))} (--help lists the flags)") from error
     settings = _read(Path(flags["config"])) if flags.get("config") else {}
     return from_settings({**settings, **flags})
 
@@ -186,6 +209,11 @@ def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: a key or a value is not usable.
     """
+    # Pydantic would take them for arguments of its own, which say where settings come from.
+    if foreign := next((name for name in settings if name.startswith("_")), None):
+        raise ConfigError(
+            one_line(f"--{foreign}: no such setting (got {shown(settings[foreign])}).")
+        )
     try:
         return TrainConfig(**settings)
     except ValidationError as error:
@@ -195,12 +223,35 @@ def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
 def _read(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, its keys spelt like the flags or with underscores."""
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"the settings file {str(path)!r} can't be read: {error}") from error
+        with path.open("rb") as file:
+            # One byte more than allowed shows that there is more, without reading how much.
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        settings = tomllib.loads(data.decode("utf-8"))
+    except (OSError, ValueError) as error:
+        # Of numbers with very many digits Python itself complains.
+        problem = str(error)
+    except RecursionError:
+        problem = "it is nested too deeply"
+    else:
+        return _settings(path, settings)
+    raise ConfigError(one_line(f"the settings file {str(path)!r} can't be read: {problem}"))
+
+
+def _settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings by the names of their fields."""
     if "config" in settings:
         raise ConfigError(f"{str(path)!r}: a settings file can't name another; drop 'config'.")
-    return {key.replace("-", "_"): value for key, value in settings.items()}
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise ConfigError(
+                one_line(f"{str(path)!r} sets {name!r} twice, with - and with _; drop one of them.")
+            )
+        found[name] = value
+    return found
 
 
 def _in_a_line(error: ValidationError) -> str:
@@ -211,6 +262,6 @@ def _in_a_line(error: ValidationError) -> str:
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             message = "no such setting"
-        got = f" (got {fault['input']!r})" if name else ""
+        got = f" (got {shown(fault['input'])})" if name else ""
         faults.append(f"{name}: {message}{got}" if name else message)
-    return "; ".join(dict.fromkeys(faults)) + "."
+    return one_line("; ".join(dict.fromkeys(faults))) + "."

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+import reprlib
+from typing import Any
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
 
 # Lines around the reason: heads, stacks and the names of nodes.
 _NO_REASON = (
@@ -13,16 +18,32 @@ _NO_REASON = (
 
 def reason(error: Exception) -> str:
     """What went wrong, in a line, of an error of TensorFlow's or Keras' with a stack in it."""
-    text = re.sub(
-        r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}|\[Op:[^\]]*\]( name: .*)?|\[\[.*?\]\]", "", str(error)
-    )
+    return _reason(str(error))
+
+
+def first_line(error: Exception) -> str:
+    """The error's type and what it says, without the trace that AutoGraph adds before it."""
+    name = type(error).__name__
+    *_, said = re.split(rf"^\s*{name}: ", str(error), maxsplit=1, flags=re.MULTILINE)
+    return f"{name}: {_reason(said)}"
+
+
+def _reason(text: str) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}|\[Op:[^\]]*\]( name: .*)?|\[\[.*?\]\]", "", text)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     lines = [line for line in lines if line and not re.match(_NO_REASON, line)]
     return lines[0] if lines else "no reason given"
 
 
-def first_line(error: Exception) -> str:
-    """The error's type and what it says, without the trace that AutoGraph adds to it."""
-    stated = re.findall(rf"^\s*{type(error).__name__}: (.+)", str(error), re.MULTILINE)
-    stated = [line for line in stated if not re.match(_NO_REASON, line)]
-    return f"{type(error).__name__}: {[*stated, reason(error)][0]}"
+def one_line(text: str, limit: int = 600) -> str:
+    """The text without control characters, which get their escapes, cut to so many characters."""
+    line = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text[: limit + 1]
+    )
+    return line if len(line) <= limit else f"{line[:limit]}..."
+
+
+def shown(value: Any) -> str:
+    """The value as Python writes it, shortened where it is long or deeply nested."""
+    return _REPR.repr(value)

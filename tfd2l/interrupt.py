@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a fit ends between two steps, with a checkpoint written."""
+"""Ctrl-C, SIGTERM, a closed terminal: a fit ends between two steps, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tfd2l.step import Steps
     from tfd2l.trainer import Trainer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptedRunError(Exception):
@@ -43,7 +43,10 @@ class StopOnSignal(Callback):
 
     def __enter__(self) -> StopOnSignal:
         self._before: dict[int, Any] = {
-            number: signal.signal(number, self._receive) for number in SIGNALS
+            number: signal.signal(number, self._receive)
+            for number in SIGNALS
+            # As nohup has it for SIGHUP.
+            if signal.getsignal(number) is not signal.SIG_IGN
         }
         return self
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfd2l.checksums import DamagedError, check_files
 from tfd2l.json_values import RestError, refuse
 from tfd2l.load_check import Session, SessionError
 from tfd2l.saved_model import ExportError, Signature, read_signature_defs, read_signatures
@@ -51,9 +52,14 @@ class LoadedVersion:
             number: the version's.
 
         Raises:
-            ExportError: it can't be served, or a request of the warm-up file fails.
+            ExportError: it can't be served, is not as it was published, or a request of the warm-up
+                file fails.
         """
         self.model, self.number = model or directory.parent.name, number
+        try:
+            check_files(directory)
+        except DamagedError as error:
+            raise ExportError(str(error)) from error
         self.signatures = read_signatures(directory)
         self.signature_defs = read_signature_defs(directory)
         try:

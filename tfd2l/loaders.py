@@ -33,6 +33,10 @@ class IndexedBatches(Protocol):
     def tail_size(self) -> int:
         """Examples in the smaller last batch, or 0."""
 
+    @property
+    def shuffle(self) -> bool:
+        """Whether each pass has an order of its own."""
+
     def order(self, epoch: int) -> tf.Tensor:
         """Indices of the examples in pass `epoch`, (num_examples,) int32."""
 

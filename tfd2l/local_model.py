@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfd2l.checksums import DamagedError, check_files
 from tfd2l.predictions import ServingError, Signature, TensorInfo, printable
 from tfd2l.predictor import CONTRACT, PREDICT, Outputs, Predictor, encode_examples
 
@@ -73,6 +74,7 @@ class LocalModel(Predictor):
         """Its functions by signature."""
         if self._functions is None:
             try:
+                check_files(self.directory)
                 import tensorflow as tf
 
                 self._functions = dict(tf.saved_model.load(str(self.directory)).signatures)
@@ -81,6 +83,8 @@ class LocalModel(Predictor):
                     f"{self} needs TensorFlow to run, which can't be imported: {error}. Install "
                     "it, or ask a server with Client."
                 ) from error
+            except DamagedError as error:
+                raise ServingError(str(error)) from error
             except Exception as error:  # a damaged file makes the loader raise anything
                 raise ServingError(
                     f"{self} can't be loaded: {printable(str(error))}. Export it again."

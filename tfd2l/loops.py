@@ -36,9 +36,10 @@ class IndexedPass:
         self._data = data.on_current_device()
         self._step = step
         # One call in place of several eager operations, which small data would notice.
-        self._order = tf.function(self._data.order).get_concrete_function(
+        self._shuffled = tf.function(self._data.order, autograph=False).get_concrete_function(
             tf.TensorSpec((), tf.int64)
         )
+        self._in_order = None if self._data.shuffle else self._data.order(0)
         self._traced: dict[int, TracedStep | None] = {}
         self._loops: dict[bool, Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
@@ -58,7 +59,7 @@ class IndexedPass:
             most: stop after each multiple of so many steps, if not sooner.
         """
         data, sizes = self._data, (self._data.batch_size, self._data.tail_size)
-        order = self._order(tf.constant(epoch, tf.int64))
+        order = self._order(epoch)
         if any(self._trace(size) is None for size in sizes if size):
             for first in range(start * data.batch_size, data.num_examples, data.batch_size):
                 batch = data.fetch(order[first : first + data.batch_size])
@@ -93,6 +94,12 @@ class IndexedPass:
             yield self._steps(values, tail if finished else [])
             done = stop
 
+    def _order(self, epoch: int) -> tf.Tensor:
+        """Indices of the examples of pass `epoch`."""
+        if self._in_order is not None:
+            return self._in_order
+        return self._shuffled(tf.constant(epoch, tf.int64))
+
     def _suits_xla(self) -> bool:
         """Whether this runs on the CPU, where that was measured, and XLA gives the same there."""
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
@@ -111,7 +118,7 @@ class IndexedPass:
         """The step's graph for prepared batches of `size` examples."""
         if size not in self._traced:
             indices = tf.TensorSpec((size,), tf.int32)
-            fetch = tf.function(self._data.fetch).get_concrete_function(indices)
+            fetch = tf.function(self._data.fetch, autograph=False).get_concrete_function(indices)
             self._spec = spec_of(fetch.structured_outputs)
             self._traced[size] = self._step.trace(self._spec)
         return self._traced[size]

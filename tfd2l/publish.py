@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfd2l.checksums import write_checksums
 from tfd2l.saved_model import ExportError, Signature, read_signatures
 from tfd2l.verify import Check, LoadCheck, verify
 from tfd2l.warmup import WARMUP_FILE, WarmupRequest, write_warmup
@@ -154,7 +155,7 @@ def _remove_left_overs(base: Path) -> None:
 def _complete(
     directory: Path, model_name: str, checks: Sequence[Check], card: Mapping[str, Any]
 ) -> None:
-    """Add warm-up file, card and permissions to the SavedModel."""
+    """Add warm-up file, card, checksums and permissions to the SavedModel."""
     signatures = read_signatures(directory)
     (directory / CARD_FILE).parent.mkdir(exist_ok=True)
     requests = [
@@ -169,6 +170,7 @@ def _complete(
     ]
     write_warmup(directory / WARMUP_FILE, model_name, requests)
     (directory / CARD_FILE).write_text(_card(card, signatures) + "\n", encoding="utf-8")
+    write_checksums(directory)
     for path in (directory, *directory.rglob("*")):
         if path.is_symlink():
             raise ExportError(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfd2l.plotting import confusion_figure, image_figure, save_figure
+from tfd2l.plotting import confusion_figure, mosaic_figure, save_figure
 from tfd2l.trainer import Trainer
 
 # As many images as a forward pass takes at once: large enough to be fast, small enough for memory.
@@ -82,6 +82,6 @@ def write_classifier_report(
     save_figure(confusion_figure(matrix, names), directory / "confusion.png")
     wrong = np.flatnonzero(predicted != labels)[:MISCLASSIFIED_SHOWN]
     titles = [f"{names[labels[i]]}\n{names[predicted[i]]}" for i in wrong]
-    figure = image_figure(images[wrong], max(-(-len(wrong) // 8), 1), 8, titles, scale=1.3)
+    figure = mosaic_figure(images[wrong], titles, num_cols=8)
     figure.suptitle(f"misclassified: true label above, predicted below (first {len(wrong)})")
     save_figure(figure, directory / "misclassified.png")

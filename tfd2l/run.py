@@ -19,14 +19,14 @@ import tensorflow as tf
 
 from tfd2l.callback import Callback
 from tfd2l.checkpoint import checkpoints, prune, save_checkpoint
-from tfd2l.files import write_whole
+from tfd2l.files import remove_drafts, write_whole
 from tfd2l.history import History
 from tfd2l.record import RunError, read_record, write_record
 from tfd2l.step import Steps
 from tfd2l.trainer import Trainer
 from tfd2l.weights import read_weights
 
-KEEP_CHECKPOINTS = 3
+KEEP_CHECKPOINTS, CHECKPOINTS = 3, "checkpoints"
 LOCK_FILE, EXPORT_FILE = ".lock", "export.json"
 __all__ = ["RunDirectory", "RunError", "new_run_path", "versions"]
 PACKAGES = ("tfd2l", "tensorflow", "keras", "numpy", "pandas")
@@ -62,7 +62,10 @@ class RunDirectory(Callback):
                 # Before the lock too, whose file would be something new in a stranger's directory.
                 self._refuse_content()
             self._lock()
-            if not resume:
+            if resume:
+                for directory in (path, path / CHECKPOINTS):
+                    remove_drafts(directory)
+            else:
                 self._refuse_content()
         except OSError as error:
             raise RunError(
@@ -93,19 +96,35 @@ class RunDirectory(Callback):
             )
 
     def last_good_checkpoint(self, say: Callable[[str], object]) -> Path | None:
-        """The latest checkpoint that is whole; what is passed over is said."""
-        for path in checkpoints(self.path / "checkpoints"):
+        """The latest checkpoint that is whole, None if there never was one.
+
+        Args:
+            say: given a line for each that is passed over.
+
+        Raises:
+            RunError: all are damaged.
+        """
+        found = checkpoints(self.path / CHECKPOINTS)
+        for path in found:
             try:
                 read_weights(path)
             except ValueError as error:
                 say(f"passed over: {error}")
+            except OSError as error:
+                # Those of reading don't name the file.
+                say(f"passed over: {str(path)!r} can't be read: {error.strerror or error}")
             else:
                 return path
+        if found:
+            raise RunError(
+                f"a run goes on from a checkpoint that is whole; all {len(found)} in "
+                f"{str(found[0].parent)!r} are damaged. Put a copy of one back, or begin a new run."
+            )
         return None
 
     def keep(self, trainer: Trainer) -> None:
         """Write a checkpoint of the fit as it is now."""
-        folder = self.path / "checkpoints"
+        folder = self.path / CHECKPOINTS
         save_checkpoint(folder, trainer.model, trainer.optim, trainer.state())
         prune(folder, KEEP_CHECKPOINTS, _best_epoch(trainer.history))
 
@@ -119,9 +138,19 @@ class RunDirectory(Callback):
         # First what a resumed run starts from, then what it can write again.
         self.keep(trainer)
         self.write_metrics(trainer.history)
+        try:
+            self._write_events(trainer.epoch + 1, row)
+        except tf.errors.OpError as error:
+            raise RunError(
+                f"events for TensorBoard can't be written to {str(self.path / 'tensorboard')!r} "
+                f"({type(error).__name__}); make room, or remove what is in its place."
+            ) from error
+
+    def _write_events(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Add an epoch's row to the events."""
         if self._events is None:
             self._events = tf.summary.create_file_writer(str(self.path / "tensorboard"))
-        with self._events.as_default(step=trainer.epoch + 1):
+        with self._events.as_default(step=epoch):
             for name, value in row.items():
                 if name != "epoch":
                     tf.summary.scalar(name, value)
@@ -135,16 +164,25 @@ class RunDirectory(Callback):
 
     def finish(self, export: Path) -> None:
         """Note where the export is; a finished run is not gone on with."""
-        write_whole(self.path / EXPORT_FILE, json.dumps({"export": str(export)}) + "\n")
+        write_record(self.path, {"export": str(export)}, EXPORT_FILE)
 
     @property
     def export(self) -> str | None:
-        """Where the export of a finished run is."""
-        try:
-            found: str = json.loads((self.path / EXPORT_FILE).read_text())["export"]
-        except (OSError, ValueError, KeyError, TypeError):
+        """Where the export of a finished run is; None if the run is not finished.
+
+        Raises:
+            RunError: the note of it is damaged.
+        """
+        path = self.path / EXPORT_FILE
+        if not path.exists():
             return None
-        return found
+        try:
+            return str(read_record(self.path, EXPORT_FILE)["export"])
+        except (RunError, KeyError) as error:
+            raise RunError(
+                f"{str(path)!r}, which says where the finished run's export is, is damaged. Remove "
+                "it, and --resume publishes the export again."
+            ) from error
 
     def _refuse_content(self) -> None:
         taken = next((entry for entry in self.path.iterdir() if entry.name != LOCK_FILE), None)

@@ -81,13 +81,19 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
     """
     path = directory / "saved_model.pb"
     meta_graph = _read_meta_graph(path)
-    signatures = {
-        # The map may be in any order, and cards are compared.
-        name: _signature(definition)
-        for name, definition in sorted(meta_graph.signature_def.items())
-        # TensorFlow's own, for its loader.
-        if not name.startswith("__")
-    }
+    try:
+        signatures = {
+            # The map may be in any order, and cards are compared.
+            name: _signature(definition)
+            for name, definition in sorted(meta_graph.signature_def.items())
+            # TensorFlow's own, for its loader.
+            if not name.startswith("__")
+        }
+    except (TypeError, ValueError) as error:
+        raise ExportError(
+            f"signatures have TensorFlow's types and shapes; {path}: {error}. Export the model "
+            "again."
+        ) from error
     if "serving_default" not in signatures:
         raise ExportError(
             f"a server answers with the signature 'serving_default'; {path} has "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,6 +177,32 @@ def explained(name: str, where: str, batch: Any) -> Iterator[None]:
 def spec_of(batch: Any) -> Any:
     """Shapes and dtypes of a batch."""
     return tf.nest.map_structure(tf.type_spec_from_value, batch)
+
+
+def check_loss(loss: Any, name: str) -> None:
+    """Raise ValueError unless the loss that the model `name` returned is one number.
+
+    Shape (1,) is one too.
+    """
+    if loss is None:
+        raise ValueError(f"{name}.training_step returned None; let it return the loss.")
+    shape = tf.convert_to_tensor(loss).shape
+    if shape.num_elements() not in (None, 1):
+        raise ValueError(
+            f"{name}.training_step returned a loss of shape {shape}, whose gradient would be that "
+            "of the sum; return one number, e.g. tf.reduce_mean of the examples' losses, and "
+            "tf.add_n of several penalties."
+        )
+
+
+def check_gradients(gradients: Sequence[Any], name: str) -> None:
+    """Raise ValueError if the loss depends on none of the variables of the model `name`."""
+    if all(gradient is None for gradient in gradients):
+        raise ValueError(
+            f"the loss depends on none of the {len(gradients)} trainable variables of "
+            f"{name}; make parameters tf.Variables or Keras layers that are "
+            "attributes of the model, and compute the loss from them with TensorFlow."
+        )
 
 
 def _mean(value: Any) -> tf.Tensor:

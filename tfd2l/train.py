@@ -6,6 +6,7 @@ imported, and the data is found, read and verified while it is.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
+from tfd2l.collector import collector_paused
 from tfd2l.config import ConfigError, TrainConfig, from_settings, parse
 from tfd2l.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.quiet import quiet_start
-from tfd2l.record import RunError, read_record
+from tfd2l.record import RECORD_FILE, RunError, read_record
 
 if TYPE_CHECKING:
     from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not config.is_linear:
             loaded = pool.submit(fashion_mnist.load, config.data_dir, say=print)
         try:
-            with quiet_start():
+            with quiet_start(), collector_paused():
                 prepare_tensorflow(config)
             return run(config, loaded, resume is not None)
         except KeyboardInterrupt:
@@ -83,6 +85,8 @@ def prepare_tensorflow(config: TrainConfig) -> None:
         importlib.import_module(f"tfd2l.{module}")
 
     keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(config.precision)
 
 
@@ -91,15 +95,15 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
     from tfd2l.checkpoint import CheckpointError
     from tfd2l.devices import DeviceError
     from tfd2l.progress import ConsoleProgress
+    from tfd2l.recorder import DivergedError
     from tfd2l.run import RunDirectory, new_run_path
     from tfd2l.saved_model import ExportError
     from tfd2l.step import CompileError
-    from tfd2l.trainer import DivergedError
 
-    progress = ConsoleProgress()
+    progress, path = ConsoleProgress(), config.run_dir
     try:
         data = make_data(config, loaded)
-        path = config.run_dir or new_run_path(Path("runs"), config.model)
+        path = path or new_run_path(Path("runs"), config.model)
         directory = RunDirectory(path, resume, config.checkpoint_every)
         if directory.export is not None:
             print(f"the run in {path} is finished; its export is {directory.export}")
@@ -115,7 +119,10 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
         OSError,
     ) as error:  # fmt: skip
         progress.close()
-        return _complain(error)
+        status = _complain(error)
+        if isinstance(error, OSError | ExportError) and path and (path / RECORD_FILE).exists():
+            print(f"when that is mended, go on with --resume {path}", file=sys.stderr)
+        return status
     print(f"\n{outcome.results}")
     print(f"run     {directory.path}")
     print(f"export  {outcome.export}")
@@ -138,7 +145,7 @@ def train(
         num_gpus=NUM_GPUS[config.device],
         gradient_clip_val=config.gradient_clip_val,
         run_eagerly=config.run_eagerly,
-        jit_compile=config.jit_compile,
+        jit_compile=False if config.deterministic else config.jit_compile,
         steps_per_call=config.checkpoint_every,
         callbacks=[progress, directory, stop],
     )
@@ -291,4 +298,7 @@ def _complain(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # Nothing of it needs to be looked through once more at exit.
+    gc.freeze()
+    sys.exit(status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,11 +24,8 @@ from tfd2l.module import Module
 from tfd2l.nn import tf_variable
 from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.python_state import PythonState
-from tfd2l.step import Named, Step, Steps
-
-
-class DivergedError(ArithmeticError):
-    """A training loss is infinite or not a number."""
+from tfd2l.recorder import Recorder
+from tfd2l.step import Named, Step, check_gradients, check_loss
 
 
 class Trainer(HyperParameters):
@@ -99,8 +95,7 @@ class Trainer(HyperParameters):
         self.callbacks = list(callbacks)
         self.history: History = {}
         self._named: Named = []
-        self._size = 1
-        self._so_far, self._completed = EpochSoFar(), 0
+        self._recorder, self._completed = Recorder(self), 0
 
     def fit(self, model: Module, data: Any, checkpoint: Path | str | None = None) -> History:
         """Train `model` on `data` for `max_epochs` epochs.
@@ -125,7 +120,7 @@ class Trainer(HyperParameters):
             self.optim = with_loss_scale(model.configure_optimizers(), self.gradient_clip_val)
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
             self.history = {}
-            self._so_far, self._completed = EpochSoFar(), 0
+            self._recorder, self._completed = Recorder(self), 0
             self._prepare_variables()
             if checkpoint is not None:
                 self._restore(load_checkpoint(Path(checkpoint), model, self.optim))
@@ -162,15 +157,15 @@ class Trainer(HyperParameters):
 
     def fit_epoch(self) -> None:
         """One pass over the training data, then one over the validation data."""
-        for call in self._train_pass.run(self.epoch, self._so_far.steps, self.steps_per_call):
+        for call in self._train_pass.run(self.epoch, self.steps_of_epoch, self.steps_per_call):
             for steps in call:
-                self._take_in(steps, train=True)
+                self._recorder.take_in(steps, train=True)
             for callback in self.callbacks:
                 callback.on_train_steps(self, call)
         if self._val_pass is not None:
             for call in self._val_pass.run(self.epoch):
                 for steps in call:
-                    self._take_in(steps, train=False)
+                    self._recorder.take_in(steps, train=False)
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[Any]) -> list[Any]:
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
@@ -180,14 +175,14 @@ class Trainer(HyperParameters):
         """Take a value that a step plots: at once when eager, as an output of a traced step."""
         if tf.executing_eagerly():
             mean = float(tf.reduce_mean(tf.cast(value, tf.float32)))
-            self._draw(label, mean, train, self._batch_idx(train))
+            self._recorder.draw(label, mean, train)
         else:
             self._named.append((label, value))
 
     @property
     def steps_of_epoch(self) -> int:
         """Training steps made in the epoch that runs."""
-        return self._so_far.steps
+        return self._recorder.so_far.steps
 
     @property
     def num_traces(self) -> int:
@@ -196,23 +191,25 @@ class Trainer(HyperParameters):
 
     def _run_epoch(self) -> None:
         self._started_s = time.perf_counter()
-        self._size = 1
+        self._recorder.size = 1
         for callback in self.callbacks:
             callback.on_epoch_begin(self)
-        before = self.train_batch_idx - self._so_far.steps, self.val_batch_idx
+        before = self.train_batch_idx - self.steps_of_epoch, self.val_batch_idx
         self.fit_epoch()
-        self._draw_postponed(*before)
+        self._count_steps(*before)
+        self._recorder.draw_postponed()
         self.model.board.flush()
-        row = self._so_far.row(self.epoch + 1)
+        row = self._recorder.so_far.row(self.epoch + 1)
         row["seconds"] = self._seconds()
         append_row(self.history, row)
-        self._so_far, self._completed = EpochSoFar(), self.epoch + 1
+        self._recorder.so_far, self._completed = EpochSoFar(), self.epoch + 1
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
 
     def state(self) -> dict[str, Any]:
         """Where the fit is, as JSON values: what `save_checkpoint` keeps beside the variables."""
-        so_far = replace(self._so_far, seconds=self._seconds() if self._so_far.steps else 0.0)
+        seconds = self._seconds() if self.steps_of_epoch else 0.0
+        so_far = replace(self._recorder.so_far, seconds=seconds)
         return {
             "epoch": self._completed,
             "step": so_far.steps,
@@ -230,64 +227,21 @@ class Trainer(HyperParameters):
         self.train_batch_idx = state["train_batch_idx"]
         self.val_batch_idx = state["val_batch_idx"]
         self.num_train_batches, self.num_val_batches = state["num_batches"]
-        self._so_far = EpochSoFar.from_json(state["so_far"])
+        self._recorder.so_far = EpochSoFar.from_json(state["so_far"])
         self.model.board.from_json(state["board"])
 
     def _seconds(self) -> float:
         """Spent on the epoch, also before an interruption."""
-        return self._so_far.seconds + time.perf_counter() - self._started_s
+        return self._recorder.so_far.seconds + time.perf_counter() - self._started_s
 
-    def _check_loss(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the training loss became {loss} at step {self._so_far.steps + 1} of epoch "
-                f"{self.epoch + 1}; try a smaller learning rate, gradient_clip_val=1, or look for "
-                "a logarithm of 0 in the loss and for NaN or class ids out of range in the data."
-            )
-
-    def _take_in(self, steps: Steps, train: bool) -> None:
-        """Count the steps and, where they were traced, draw what the model plotted in them."""
-        self._size = steps.size
-        for row in steps.values:
-            if train:
-                self._check_loss(float(row[0]))
-                self._so_far.returned.add(float(row[0]), steps.size)
-                self._so_far.steps += 1
-            for label, value in list(zip(steps.labels, row, strict=True))[train:]:
-                self._draw(label, float(value), train, self._batch_idx(train))
-            self.train_batch_idx += train
-            self.val_batch_idx += not train
-
-    def _batch_idx(self, train: bool) -> int:
-        return self.train_batch_idx if train else self.val_batch_idx
-
-    def _draw(self, label: str, value: float, train: bool, batch_idx: int) -> None:
-        """Add a plotted value to the epoch's means and to the model's board."""
-        self._so_far.plotted[label].add(value, self._size)
-        if (self.num_train_batches if train else self.num_val_batches) is None:
-            self._so_far.postponed.append((label, value, train, batch_idx, self._size))
-        else:
-            self._place(label, value, train, batch_idx, self._size)
-
-    def _place(self, label: str, value: float, train: bool, batch_idx: int, size: int) -> None:
-        """Give the board a value at its place on the axis of epochs."""
-        model, count = self.model, self.num_train_batches if train else self.num_val_batches
-        per_epoch = model.plot_train_per_epoch if train else model.plot_valid_per_epoch
-        # A reader's own fit_epoch may validate without having been given validation data.
-        count = max(count or 0, 1)
-        x = batch_idx / count if train else self.epoch + 1
-        model.board.draw(x, value, label, every_n=math.ceil(count / per_epoch), weight=size)
-
-    def _draw_postponed(self, train_before: int, val_before: int) -> None:
-        """Once a pass is over its length is known, and what waited for that can be placed."""
+    def _count_steps(self, train_before: int, val_before: int) -> None:
+        """Once the passes are over their lengths are known, if they weren't before."""
         if self.num_train_batches is None:
             self.num_train_batches = self.train_batch_idx - train_before
             if self.num_train_batches == 0:
                 raise ValueError("the training data has no batches; give it at least one example.")
         if self.num_val_batches is None:
             self.num_val_batches = self.val_batch_idx - val_before
-        for postponed in self._so_far.postponed:
-            self._place(*postponed)
 
     def _prepare_variables(self) -> None:
         """Make the variables of layers that wait for a first input, and the optimizer's own."""
@@ -324,24 +278,15 @@ class Trainer(HyperParameters):
 
     def _train(self, batch: Batch) -> Named:
         """One training step: the loss first, then what the model plotted when traced."""
-        self._named, self._size = [], batch_size_of(batch)
+        self._named, self._recorder.size = [], batch_size_of(batch)
         model = self.model
         with tf.GradientTape() as tape:
             loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
-            if loss is None:
-                raise ValueError(
-                    f"{type(model).__name__}.training_step returned None; let it return the loss."
-                )
-            _check_one_number(type(model).__name__, loss)
+            check_loss(loss, type(model).__name__)
             scaled = scaled_loss(self.optim, loss)
         variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
-        if all(gradient is None for gradient in gradients):
-            raise ValueError(
-                f"the loss depends on none of the {len(variables)} trainable variables of "
-                f"{type(model).__name__}; make parameters tf.Variables or Keras layers that are "
-                "attributes of the model, and compute the loss from them with TensorFlow."
-            )
+        check_gradients(gradients, type(model).__name__)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
         self.optim.apply_gradients(zip(gradients, variables, strict=True))
@@ -349,18 +294,7 @@ class Trainer(HyperParameters):
 
     def _validate(self, batch: Batch) -> Named:
         """One validation step: what the model plotted when traced."""
-        self._named, self._size = [], batch_size_of(batch)
+        self._named, self._recorder.size = [], batch_size_of(batch)
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
         return list(self._named)
-
-
-def _check_one_number(name: str, loss: Any) -> None:
-    """Raise ValueError for a loss of several numbers; shape (1,) is one."""
-    shape = tf.convert_to_tensor(loss).shape
-    if shape.num_elements() not in (None, 1):
-        raise ValueError(
-            f"{name}.training_step returned a loss of shape {shape}, whose gradient would be that "
-            "of the sum; return one number, e.g. tf.reduce_mean of the examples' losses, and "
-            "tf.add_n of several penalties."
-        )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfd2l import load_check
+from tfd2l.checksums import DamagedError, check_files
 from tfd2l.saved_model import ExportError, Signature, TensorSpec, read_signatures
 from tfd2l.warmup import WARMUP_FILE, WarmupRequest, read_warmup
 
@@ -147,6 +148,10 @@ def verify(
     if process is None:
         with LoadCheck(timeout_s) as fresh:
             return verify(directory, checks, batch_sizes=batch_sizes, process=fresh)
+    try:
+        check_files(directory)
+    except DamagedError as error:
+        raise ExportError(str(error)) from error
     signatures = read_signatures(directory)
     warmup = read_warmup(directory / WARMUP_FILE)
     _require_all("check", [check.signature for check in checks], signatures)

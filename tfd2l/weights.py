@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfd2l.errors import one_line
 from tfd2l.files import write_whole
 
 Array = np.ndarray[Any, Any]
@@ -57,6 +58,12 @@ def read_weights(path: Path) -> tuple[list[Array], Any]:
             f"{str(path)!r} is damaged: its checksum is not that of its content. Take another "
             "copy of it, or save the weights anew."
         )
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        about = json.loads(file["about"].item())
-        return [file[name] for name in sorted(file.files) if name != "about"], about
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            about = json.loads(file["about"].item())
+            return [file[name] for name in sorted(file.files) if name != "about"], about
+    except Exception as error:  # on strange files NumPy raises almost anything
+        raise ValueError(
+            f"{str(path)!r} is no file of weights, though its checksum is right "
+            f"({one_line(repr(error), 200)}); save_weights writes such files."
+        ) from error

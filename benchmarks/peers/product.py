@@ -1,7 +1,9 @@
 """This project: its models, its data modules, its `Trainer`, board and all.
 
 `TFD2L_BENCH_JIT` is 0 for a TensorFlow graph throughout and 1 for XLA throughout; without it the
-trainer decides, as it does for a user.
+trainer decides, as it does for a user. What makes it fast can be left out: `TFD2L_BENCH_EAGER=1`
+compiles nothing, `TFD2L_BENCH_ROWS=1` takes batches from `tf.data`, and `TFD2L_BENCH_STEPS` is how
+many steps a call makes at most.
 """
 
 from __future__ import annotations
@@ -35,6 +37,19 @@ class Given(d2l.DataModule):
         return self.get_tensorloader(self.data.train if train else self.data.val, train)
 
 
+class Rows(d2l.DataModule):
+    """The batches of another data module as any data set gives them, one by one."""
+
+    def __init__(self, module: d2l.DataModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset:
+        """The batches, without what a loop could gather them from."""
+        module = self.module
+        return (module.train_dataloader() if train else module.val_dataloader()).take(-1)
+
+
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
     """Fit the library's own model."""
     keras.utils.set_random_seed(0)
@@ -59,8 +74,16 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
             epochs.end(row[measured])
 
-    jit = JIT[os.environ.get("TFD2L_BENCH_JIT")]
-    trainer = d2l.Trainer(num_epochs, jit_compile=jit, callbacks=[Watch()])
+    steps = os.environ.get("TFD2L_BENCH_STEPS")
+    trainer = d2l.Trainer(
+        num_epochs,
+        run_eagerly="TFD2L_BENCH_EAGER" in os.environ or None,
+        jit_compile=JIT[os.environ.get("TFD2L_BENCH_JIT")],
+        steps_per_call=int(steps) if steps else None,
+        callbacks=[Watch()],
+    )
+    if "TFD2L_BENCH_ROWS" in os.environ:
+        module = Rows(module)
     trainer.fit(models[workload.name](), module)
 
 

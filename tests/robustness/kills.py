@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,15 @@ from tfd2l.checkpoint import checkpoints
 from tfd2l.weights import read_weights
 
 ROOT = Path(__file__).parents[2]
+# What appears while the command is at something, below the trial's folder.
+PHASES = {
+    "filling the cache": "tfd2l/fashion-mnist/.*.part",
+    "writing a checkpoint": "run/checkpoints/.*",
+    "writing metrics": "run/.metrics.csv.*",
+    "publishing": "savedmodels/*/.staging-*",
+}
+# How long after that a kill comes at most: as long as each of them takes.
+LONGEST_PHASE_S = {"publishing": 0.8}
 
 
 @dataclass
@@ -29,13 +40,15 @@ class Trial:
         folder: where it happens; runs, exports and the cache of the data are in it.
         flags: of `python -m tfd2l.train`.
         longest_s: a kill comes at most so many seconds after a start.
-        killed: at which seconds kills came.
+        killed: how many kills came in which phase; "any" are those at random moments.
+        finished: how many runs came to their end, each of them compared with the reference.
     """
 
     folder: Path
     flags: list[str]
     longest_s: float
-    killed: list[float] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)
+    finished: int = 0
 
     def start(self, name: str) -> subprocess.Popen[str]:
         """Begin the run, or go on with it."""
@@ -48,6 +61,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def finish(self, name: str) -> str:
@@ -58,22 +72,42 @@ class Trial:
         return said
 
     def kill(self, name: str, kills: int, chance: random.Random) -> None:
-        """Kill it so many times with SIGKILL, going on with it each time; then let it end."""
-        while len(self.killed) < kills:
-            process = self.start(name)
-            moment_s = chance.uniform(0, self.longest_s)
-            try:
-                process.wait(timeout=moment_s)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                self.killed.append(moment_s)
-                self.forget_empty(name)
-            else:
-                # It was faster; what it said is looked at when it ends for good.
-                assert process.returncode == 0, process.communicate()[0]
+        """Kill it so many times at random moments, going on with it each time; then let it end."""
+        for _ in range(kills):
+            while True:
+                process = self.start(name)
+                try:
+                    said, _ = process.communicate(timeout=chance.uniform(0, self.longest_s))
+                except subprocess.TimeoutExpired:
+                    break
+                assert process.returncode == 0, said
                 self.start_anew(name)
+            self.end(process, "any", name)
         self.finish(name)
+
+    def kill_in(self, phase: str, name: str, chance: random.Random) -> None:
+        """Kill it while it is at something; a run that finished first is begun anew."""
+        while True:
+            if phase == "filling the cache":
+                shutil.rmtree(self.folder / "tfd2l", ignore_errors=True)
+            before = {*self.folder.glob(PHASES[phase])}
+            process = self.start(name)
+            while process.poll() is None and not {*self.folder.glob(PHASES[phase])} - before:
+                time.sleep(0.0005)
+            if process.poll() is None:
+                time.sleep(chance.uniform(0, LONGEST_PHASE_S.get(phase, 0.01)))
+                self.end(process, phase, name)
+                return
+            said, _ = process.communicate()
+            assert process.returncode == 0, said
+            self.start_anew(name)
+
+    def end(self, process: subprocess.Popen[str], phase: str, name: str) -> None:
+        """SIGKILL for the process and its children."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        self.killed[phase] += 1
+        self.forget_empty(name)
 
     def forget_empty(self, name: str) -> None:
         """A run that was killed before it had written its settings is begun anew."""
@@ -84,6 +118,7 @@ class Trial:
     def start_anew(self, name: str) -> None:
         """Put a finished run aside, so that the next one begins from nothing."""
         self.compare(name, "reference")
+        self.finished += 1
         self.move_away(self.folder / name)
 
     def move_away(self, run: Path) -> None:

@@ -6,30 +6,56 @@ import random
 from pathlib import Path
 
 import pytest
-from kills import Trial
+from kills import PHASES, Trial
 
+from tfd2l.checksums import check_files
 from tfd2l.publish import published_versions
 
+SHORT = ["--model", "linear-scratch", "--epochs", "20", "--checkpoint-every", "10"]
 LINEAR = ["--model", "linear-scratch", "--epochs", "300", "--checkpoint-every", "10"]
 MLP = ["--model", "mlp", "--epochs", "4", "--checkpoint-every", "50"]
+XLA = ["--model", "mlp-scratch", "--epochs", "6"]
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, LINEAR, longest_s=7.0)
+    trial = Trial(tmp_path, LINEAR, longest_s=5.0)
     trial.finish("reference")
-    trial.kill("run", 3, random.Random(1))
+    trial.kill("run", 2, random.Random(1))
     trial.compare("run", "reference")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["writing a checkpoint", "publishing"])
+def test_a_kill_within_a_write_loses_nothing(phase: str, tmp_path: Path) -> None:
+    trial = Trial(tmp_path, SHORT, longest_s=5.0)
+    trial.finish("reference")
+    trial.kill_in(phase, "run", random.Random(4))
+    trial.finish("run")
+    trial.compare("run", "reference")
+    only_whole_versions(tmp_path)
+    # What the killed process had begun to write is gone.
+    assert not [path for path in (tmp_path / "run").rglob(".*") if path.name != ".lock"]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("flags", "kills"), [(LINEAR, 40), (MLP, 60)])
-def test_a_hundred_kills_lose_nothing(flags: list[str], kills: int, tmp_path: Path) -> None:
-    trial = Trial(tmp_path, flags, longest_s=11.0)
+@pytest.mark.parametrize("flags", [LINEAR, MLP, XLA], ids=["linear-scratch", "mlp", "mlp, XLA"])
+def test_a_hundred_kills_lose_nothing(flags: list[str], tmp_path: Path) -> None:
+    trial, chance = Trial(tmp_path, flags, longest_s=9.0), random.Random(2)
     trial.finish("reference")
-    trial.kill("run", kills, random.Random(2))
+    for phase in PHASES:
+        if flags != LINEAR or phase != "filling the cache":
+            for _ in range(4):
+                trial.kill_in(phase, "run", chance)
+    trial.kill("run", 20, chance)
     trial.compare("run", "reference")
-    # Whatever is published was checked before it appeared; an interrupted one left nothing.
-    exports = tmp_path / "savedmodels" / flags[1]
+    only_whole_versions(tmp_path)
+    print(f"kills: {dict(trial.killed)}; finished runs: {trial.finished}")
+
+
+def only_whole_versions(folder: Path) -> None:
+    """Whatever is published was checked before it appeared; an interrupted one left nothing."""
+    [exports] = (folder / "savedmodels").iterdir()
     for version in published_versions(exports):
+        check_files(exports / str(version))
         assert (exports / str(version) / "assets.extra" / "card.json").exists()

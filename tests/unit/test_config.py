@@ -66,6 +66,7 @@ def test_the_configuration_is_frozen_and_survives_json() -> None:
         (["--epochs"], "expected one argument"),
         (["stray"], "unrecognized arguments: stray"),
         (["--run-eagerly", "--jit-compile"], "exclude each other; drop one"),
+        (["--deterministic", "--jit-compile"], "depends on the number of threads; drop"),
         (["--model", "softmax", "--num-hiddens", "3"], "num_hiddens is for 'mlp'.*'softmax'"),
         (["--model", "linear", "--resize", "32"], "resize is for image models"),
         (
@@ -81,6 +82,15 @@ def test_what_is_wrong_is_named_in_one_line(flags: list[str], message: str) -> N
     assert "\n" not in str(error.value)
 
 
+def test_what_is_wrong_stays_a_line_however_much_there_is() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(["--epochs", "x" * 100_000, "--lr", "y\n" * 100_000])
+    assert len(str(error.value)) < 700
+    with pytest.raises(ConfigError, match=r"unrecognized arguments: a\\nb\\x1b") as error:
+        parse(["a\nb\x1b"])
+    assert str(error.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -89,13 +99,27 @@ def test_what_is_wrong_is_named_in_one_line(flags: list[str], message: str) -> N
         ("epochs = [", "can't be read"),
         ('config = "other.toml"', "can't name another"),
         ("\xff\xfe", "can't be read"),
+        ("epochs = 3\rlr = 1", "can't be read"),
+        ("epochs = " + "9" * 5000, "can't be read: .*digits"),
+        ("epochs = " + "[" * 5000, "can't be read: it is nested too deeply"),
+        (".".join("a" * 5000) + " = 1", r"--a: no such setting .got .*\.\.\."),
+        ("# comment\n" * 100_001, "can't be read: it has more than 1,000,000 bytes"),
+        ("resize = [inf, 28]", "--resize: height x width in whole, positive pixels"),
+        ("resize = [28.7, 28]", "--resize: height x width in whole, positive pixels"),
+        ('run_dir = "a\\u0000b"', "--run-dir: .*no NUL character"),
+        ('"a\\nb" = 1', r"--a\\nb: no such setting"),
+        ("_cli_parse_args = ['--epochs', '7']", "--_cli_parse_args: no such setting"),
+        ("Epochs = 3", "--Epochs: no such setting"),
+        ("batch_size = 3\nbatch-size = 4", "sets 'batch_size' twice, with - and with _"),
     ],
+    ids=lambda text: text[:30],
 )
 def test_faults_in_a_settings_file_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "settings.toml"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as error:
         parse(["--config", str(path)])
+    assert "\n" not in str(error.value)
 
 
 @given(st.dictionaries(st.sampled_from([*TrainConfig.model_fields, "x"]), st.text() | st.floats()))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tfd2l.files import write_whole
+from tfd2l.files import remove_drafts, write_whole
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
@@ -23,4 +24,23 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         write_whole(path, "new \ud800")
     assert path.read_text() == "old"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = {".lock", "config.json", ".hidden", "a.7", ".config.json.bak"}
+    for name in {".config.json.123", ".epoch-00001.step-0000000.weights.7", *kept}:
+        (tmp_path / name).touch()
+    (tmp_path / ".directory.5").mkdir()
+    remove_drafts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".directory.5", *kept}
+    remove_drafts(tmp_path / "absent")
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()
+    (path / "content").touch()
+    with pytest.raises(OSError, match=re.escape(repr(str(path)))):
+        write_whole(path, "text")
     assert [*tmp_path.iterdir()] == [path]

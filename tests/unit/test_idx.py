@@ -115,6 +115,15 @@ def test_a_header_that_claims_two_thousand_million_images_allocates_nothing(head
     assert peak_bytes < 1_000_000
 
 
+def test_no_images_of_an_absurd_size_are_refused_and_no_images_are_fine() -> None:
+    # NumPy multiplies the other dimensions, though there is nothing.
+    absurd = bytes.fromhex("00000803 00000000 ffffffff ffffffff")
+    with pytest.raises(IdxError, match=r"images: an empty array's dimensions must be small; got"):
+        parse_idx(absurd, name="images")
+    none = bytes.fromhex("00000803 00000000 0000001c 0000001c")
+    assert parse_idx(none, name="images").shape == (0, 28, 28)
+
+
 def test_only_uint8_of_rank_one_or_three_can_be_written() -> None:
     with pytest.raises(ValueError, match="got int64 of rank 1"):
         to_idx(np.zeros(3, np.int64))

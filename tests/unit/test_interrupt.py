@@ -25,7 +25,7 @@ class RaiseSignal(d2l.Callback):
             signal.raise_signal(self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
     number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -67,3 +67,12 @@ def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
     late.at_once = True
     with late, pytest.raises(InterruptedRunError):
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopOnSignal(lambda trainer: None):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -14,6 +14,7 @@ from served import export_identity, export_models
 from standins import IMAGES, LABELS, objects
 
 from tfd2l.checks import image_examples
+from tfd2l.checksums import write_checksums
 from tfd2l.json_values import RestError
 from tfd2l.load_check import load_library
 from tfd2l.loaded_version import LoadedVersion
@@ -167,6 +168,18 @@ def test_a_damaged_warm_up_file_refuses_the_version(
     path = tmp_path / "1" / WARMUP_FILE
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ExportError, match="whole TFRecord file"):
+        LoadedVersion(library, tmp_path / "1")
+
+
+def test_a_constant_that_changed_after_publishing_refuses_the_version(
+    library: ctypes.CDLL, base: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(base / "clothes/1", tmp_path / "1")
+    write_checksums(tmp_path / "1")
+    LoadedVersion(library, tmp_path / "1").close()
+    graph = tmp_path / "1/saved_model.pb"
+    graph.write_bytes(graph.read_bytes().replace(b"t-shirt", b"t-shorn"))
+    with pytest.raises(ExportError, match=r"1/saved_model\.pb must have SHA-256"):
         LoadedVersion(library, tmp_path / "1")
 
 

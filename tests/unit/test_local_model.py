@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from standins import IMAGES, LABELS, Concise, Scratch, preprocess
 
+from tfd2l.checksums import write_checksums
 from tfd2l.export import export_classifier
 from tfd2l.local_model import LocalModel
 from tfd2l.predictions import ServingError, TensorInfo
@@ -81,6 +82,18 @@ def test_a_damaged_model_is_refused(base: Path, tmp_path: Path) -> None:
         (directory / damage).write_bytes(b"damaged")
         with pytest.raises(ServingError, match="can't be loaded: .*Export it again"):
             LocalModel(directory).predict(IMAGES)
+
+
+def test_a_model_that_changed_after_publishing_is_refused(base: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "1"
+    shutil.copytree(base / "2", directory)
+    (directory / "assets.extra").mkdir(exist_ok=True)
+    write_checksums(directory)
+    LocalModel(directory).metadata()
+    graph = directory / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    with pytest.raises(ServingError, match=r"1/saved_model\.pb must have SHA-256"):
+        LocalModel(directory).metadata()
 
 
 def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:

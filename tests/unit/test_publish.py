@@ -19,6 +19,7 @@ from standins import IMAGES, LABELS, Concise, Linear, Scratch, preprocess
 
 from tfd2l import publish as publishing
 from tfd2l.checks import classifier_checks, regressor_checks
+from tfd2l.checksums import check_files
 from tfd2l.export import ExportError, export_classifier, export_regressor
 from tfd2l.publish import CARD_FILE, publish, published_versions
 from tfd2l.verify import Check
@@ -75,11 +76,13 @@ def test_a_published_classifier_has_all_that_a_server_wants(tmp_path: Path) -> N
         "variables/variables.data-00000-of-00001",
         "assets.extra/tf_serving_warmup_requests",
         "assets.extra/card.json",
+        "assets.extra/SHA256SUMS",
     }
     # Above tmp_path, which pytest makes 0700, nothing is the publisher's.
     for path in (version.parents[1], version.parent, version, *version.rglob("*")):
         wanted = 0o555 if path.is_dir() else 0o444
         assert path.stat().st_mode & wanted == wanted, path
+    check_files(version)
     card = json.loads((version / CARD_FILE).read_text())
     assert card["model"] == "mlp"
     assert card["metrics"] == {"acc": 0.5}

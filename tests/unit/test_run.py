@@ -15,6 +15,7 @@ import pytest
 import tfd2l as d2l
 from tfd2l.checkpoint import checkpoints, load_checkpoint
 from tfd2l.run import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
+from tfd2l.weights import write_weights
 
 
 def test_metrics_events_and_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -97,6 +98,53 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     assert len(said) == 1
     assert "passed over" in said[0]
     assert latest.name in said[0]
+
+
+def test_a_checkpoint_that_is_no_file_is_passed_over_by_name(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    assert run.last_good_checkpoint(print) is None
+    bad = run.path / "checkpoints/epoch-00002.step-0000000"
+    good = bad.with_name("epoch-00001.step-0000000")
+    bad.mkdir(parents=True)
+    write_weights(good, [])
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == good
+    assert bad.name in said[0]
+
+
+def test_without_a_whole_checkpoint_a_run_is_not_begun_anew_in_silence(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (run.path / "checkpoints").mkdir()
+    for epoch in (1, 2):
+        (run.path / f"checkpoints/epoch-0000{epoch}.step-0000000").write_bytes(b"damaged")
+    said: list[str] = []
+    with pytest.raises(RunError, match=r"checkpoint that is whole; all 2 in '.*' are damaged. Put"):
+        run.last_good_checkpoint(said.append)
+    assert len(said) == 2
+
+
+def test_the_note_of_the_export_is_right_or_refused(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    found = [run.export]
+    run.finish(Path("savedmodels/mlp/1"))
+    found.append(run.export)
+    assert found == [None, "savedmodels/mlp/1"]
+    note = run.path / "export.json"
+    note.write_text(note.read_text().replace("mlp/1", "mlp/2"))
+    with pytest.raises(
+        RunError, match=r"export\.json', which .* is damaged. Remove it, and --resu"
+    ):
+        _ = run.export
+
+
+def test_events_that_cannot_be_written_are_told_in_a_line(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (run.path / "tensorboard").write_text("not a directory")
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    with pytest.raises(
+        RunError, match=r"events for TensorBoard .*tensorboard' .*remove what is in"
+    ):
+        d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
 
 
 def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:

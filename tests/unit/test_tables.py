@@ -196,8 +196,19 @@ def test_large_numbers_close_together_keep_their_deviation(tmp_path: Path) -> No
         ("a,b,a\n1,2,3\n", r"names column 'a' more than once"),
         (b"a,b\n1,\xe9\n", r"byte 0xe9 is not UTF-8"),
         ('a,b\n1,"2\n', r"row 2: unexpected end of data"),
+        ("a,b\n", r"table\.csv has no row below its header"),
+        ("\ufeffa,a\n1,2\n", r"table\.csv names column 'a' more than once"),
     ],
-    ids=["empty", "long row", "short row", "same name", "encoding", "open quote"],
+    ids=[
+        "empty",
+        "long row",
+        "short row",
+        "same name",
+        "encoding",
+        "open quote",
+        "no row",
+        "mark",
+    ],
 )
 def test_malformed_files_are_refused_by_row(
     tmp_path: Path, text: str | bytes, message: str
@@ -241,3 +252,54 @@ def test_any_bytes_are_read_or_refused(
             assert list(frame)
     except TableError as error:
         assert "table.csv" in str(error)
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_a_quoted_name(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, '\ufeff"a, b",c\n1,2\n'))
+    assert list(frame.columns) == ["a, b", "c"]
+
+
+def test_a_category_that_would_be_called_like_a_column_is_refused(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a,a_b\nb,1\nc,2\n"))
+    with pytest.raises(TableError, match=r"prepared table names column 'a_b' more than once"):
+        fit(frame)
+    with pytest.raises(TableError, match=r"prepared table names column 'a_nan' more than once"):
+        fit(read_table(written(tmp_path, "a,a_nan\nb,1\nc,2\n")))
+
+
+def test_numbers_that_no_float_can_hold_once_prepared_are_refused(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a\n1.7e308\n-1.7e308\n"))
+    with pytest.raises(TableError, match=r"column 'a': the standard deviation .* float64"):
+        fit(frame, standardize=True)
+    statistics = fit(read_table(written(tmp_path, "a,y\n0,1\n1e-300,2\n")), "y", standardize=True)
+    other = read_table(written(tmp_path, "a,y\n0,1\n1e300,2\n"))
+    with pytest.raises(TableError, match=r"column 'a', row 3: the number is too large for float64"):
+        prepare(other, statistics)
+    frame = read_table(written(tmp_path, "a,y\n1,1\n1e39,2\n3,1e39\n"))
+    inputs, target = prepare(frame, fit(frame, "y"))
+    assert target is not None
+    with pytest.raises(TableError, match=r"column 'a', row 3: the number is too large for float32"):
+        dataset(inputs, target, 2, shuffle=False)
+    with pytest.raises(TableError, match=r"column 'y', row 4: the number is too large for float32"):
+        dataset(inputs.assign(a=0.0), target, 2, shuffle=False)
+
+
+def test_an_error_stays_a_line_however_long_names_and_texts_are(tmp_path: Path) -> None:
+    name, text = "n" * 10_000, "t\x1b" * 10_000
+    columns = ",".join(f"{name}{number}" for number in range(100))
+    frame = read_table(written(tmp_path, f"{columns}\n" + ",".join(["1"] * 100) + "\n"))
+    for columns_ in ([f"{name}0"], []):
+        with pytest.raises(TableError) as error:
+            prepare(frame[columns_], fit(frame))
+        assert len(str(error.value)) < 1000
+    frame = read_table(written(tmp_path, f"a\n1\n{text}\n"))
+    with pytest.raises(TableError, match=r"column 'a', row 3: 'tt?") as error:
+        fit(frame)
+    assert str(error.value).isprintable()
+
+
+def test_the_wrong_text_is_told_though_rows_share_their_names(tmp_path: Path) -> None:
+    statistics = fit(read_table(written(tmp_path, "a\n1\n2\n")))
+    frame = pd.DataFrame({"a": ["1", "two"]}, index=[7, 7], dtype="str")
+    with pytest.raises(TableError, match=r"column 'a', row 7: 'two' is no number"):
+        prepare(frame, statistics)

@@ -12,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
 from pipelines import fashion_mnist
+from tfd2l.weights import read_weights
 
 FOUR = [
     "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -256,3 +258,21 @@ def test_resume_takes_a_run_and_no_other_flag(tmp_path: Path) -> None:
         assert ran.returncode == 2
         assert message in ran.stderr
         assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_deterministic_run_has_the_same_bits_on_any_number_of_threads(tmp_path: Path) -> None:
+    flags = ["--deterministic", "--epochs", "1", "--seed", "3", "--run-dir"]
+    parameters = []
+    for threads in ("1", "3"):
+        ran = run(tmp_path, *flags, threads, TF_NUM_INTRAOP_THREADS=threads)
+        assert ran.returncode == 0, ran.stderr
+        [checkpoint] = (tmp_path / threads / "checkpoints").iterdir()
+        parameters.append(read_weights(checkpoint)[0])
+    pd.testing.assert_frame_equal(
+        without_times(tmp_path / "1" / "metrics.csv"),
+        without_times(tmp_path / "3" / "metrics.csv"),
+        check_exact=True,
+    )
+    for one, same in zip(*parameters, strict=True):
+        np.testing.assert_array_equal(one, same)

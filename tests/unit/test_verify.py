@@ -20,6 +20,7 @@ from standins import (
     Scratch,
     preprocess,
 )
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tfd2l.checks import classifier_checks, regressor_checks
 from tfd2l.export import ExportError, export_classifier, export_regressor
@@ -261,6 +262,16 @@ def test_a_half_copy_is_refused(
     spoil(copy)
     with pytest.raises(ExportError, match=f"(?s){words}"):
         verify(copy, good[1])
+
+
+def test_a_type_that_tensorflow_has_not_is_refused(copy: Path) -> None:
+    path = copy / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    outputs = saved_model.meta_graphs[0].signature_def["serving_default"].outputs
+    outputs["logits"].dtype = 999
+    path.write_bytes(saved_model.SerializeToString())
+    with pytest.raises(ExportError, match=r"have TensorFlow's types and shapes; .*saved_model\.pb"):
+        read_signatures(copy)
 
 
 def test_numbers_in_the_weights_that_changed_are_noticed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tfd2l as d2l
-from tfd2l.weights import read_weights, write_weights
+from tfd2l.weights import FORMAT, read_weights, write_weights
 
 WEIGHTS: list[np.ndarray[Any, Any]] = [
     np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -47,6 +49,24 @@ def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
     path.write_bytes(content if damage == "flipped" else content[:-1000])
     with pytest.raises(ValueError, match=r"weights' is damaged: its checksum is not that of its"):
         read_weights(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
+def test_strange_content_under_a_right_checksum_is_refused(content: bytes, tmp_path: Path) -> None:
+    path, checksum = tmp_path / "weights", hashlib.sha256(content).hexdigest().encode()
+    path.write_bytes(FORMAT + checksum + b"\n" + content)
+    with pytest.raises(ValueError, match=r"weights' is no file of weights, though its checksum"):
+        read_weights(path)
+
+
+def test_an_archive_without_our_words_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, array=np.zeros(3))
+    content = buffer.getvalue()
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    (tmp_path / "weights").write_bytes(FORMAT + checksum + b"\n" + content)
+    with pytest.raises(ValueError, match="is no file of weights, though .*about"):
+        read_weights(tmp_path / "weights")
 
 
 @given(st.data())

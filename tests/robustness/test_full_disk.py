@@ -1,0 +1,77 @@
+"""A disk that is full: what is whole stays, and the run goes on when there is room."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of its own with so many bytes; skips where none may be made."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def train(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tfd2l.train", *flags],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    tables = []
+    # A checkpoint of the MLP has 800 kB: there is no room for the second, or for the export.
+    for size, file in (("1m", "epoch-00002"), ("2500k", ".staging-")):
+        disk = tmp_path / size
+        with small_disk(disk, size):
+            failed = train(disk, "--epochs", "2", "--run-dir", "run")
+            assert failed.returncode == 2
+            error, remedy = failed.stderr.splitlines()
+            assert "No space left on device" in error
+            assert file in error
+            assert remedy == "when that is mended, go on with --resume run"
+            subprocess.run(["mount", "-o", "remount,size=40m", disk], check=True)
+            resumed = train(disk, "--resume", "run")
+            assert resumed.returncode == 0, resumed.stderr
+            tables.append(pd.read_csv(disk / "run" / "metrics.csv").drop(columns="seconds"))
+            versions = [path.name for path in (disk / "savedmodels" / "mlp").iterdir()]
+            assert versions == ["1"]
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
+
+
+def test_a_directory_that_is_read_only_is_named(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "1m"):
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        refused = train(disk, "--model", "linear", "--run-dir", "run")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "error: the run's directory 'run' can't be made or read: Read-only file system; choose "
+        "another with --run-dir.\n"
+    )

@@ -1,0 +1,73 @@
+"""Whatever is fed to a reader, it gives the right answer or a clear error, soon and in little room.
+
+What is right about each answer is in the readers' own files; a failure names the input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fuzz
+import pytest
+import readers
+import tensorflow_readers
+import text_readers
+from fuzz import Tally
+from readers import Reader
+
+READERS = [*readers.READERS, *text_readers.READERS, *tensorflow_readers.READERS]
+# Shares of the long run by what they found and how long they take; the rest have 2,000 each.
+MANY = {
+    "Idx": 20_000, "IdxFiles": 12_000, "Table": 12_000, "Houses": 6_000, "Settings": 10_000,
+    "Flags": 8_000, "Images": 14_000,
+}  # fmt: skip
+ALL = 100_000
+SEED = 1
+
+
+@pytest.mark.parametrize("kind", READERS, ids=lambda kind: kind.__name__)
+def test_damaged_inputs_get_right_answers_or_clear_errors(
+    kind: type[Reader], tmp_path: Path
+) -> None:
+    tally = fuzz.fuzz(kind, tmp_path, 50 if kind is tensorflow_readers.Warmup else 300, seed=0)
+    assert tally.tried == tally.answers + tally.errors
+    # The valid ones at least, so the reader is no wall.
+    assert tally.answers > 0
+    assert tally.growth_mb < kind.growth_mb
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_damaged_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {kind: MANY.get(kind.__name__, 2_000) for kind in READERS}
+    tallies = {kind: run(kind, count, tmp_path) for kind, count in counts.items()}
+    tried = sum(tally.tried for tally in tallies.values())
+    lines = [
+        f"{kind.__name__:<10} {tally.tried:>6} tried, {tally.answers:>5} right answers, "
+        f"{tally.errors:>6} clear errors, {tally.seconds:>4.0f} s, "
+        f"slowest {tally.slowest_s:.2f} s, "
+        f"peak {tally.peak_mb:.0f} MB, {tally.growth_mb:.0f} MB of it by these inputs"
+        for kind, tally in tallies.items()
+    ]
+    with capsys.disabled():
+        print("", *lines, f"{tried} inputs tried", sep="\n")
+    assert tried >= ALL
+
+
+def run(kind: type[Reader], count: int, folder: Path) -> Tally:
+    """Fuzz in a process of its own, whose memory is nobody else's."""
+    process = subprocess.run(
+        [sys.executable, fuzz.__file__, kind.__name__, str(count), str(SEED)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    tally = Tally(**json.loads(process.stdout.splitlines()[-1]))
+    assert tally.growth_mb < kind.growth_mb
+    return tally
