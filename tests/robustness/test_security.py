@@ -80,7 +80,7 @@ def dangers(text: str) -> list[str]:
             given = [
                 (k.arg, k.value.value) for k in node.keywords if isinstance(k.value, ast.Constant)
             ]
-            found += [f"{name}={value}" for name, value in given if (name, value) in ARGUMENTS]
+            found += [f"{name}={value!r}" for name, value in given if (name, value) in ARGUMENTS]
     return found
 
 
@@ -135,7 +135,7 @@ def hostile_package(folder: Path, members: list[tarfile.TarInfo]) -> Path:
     }
     package = b"!<arch>\n"
     for name, content in parts.items():
-        head = f"{name!s:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n"
+        head = f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n"
         package += head.encode()
         package += content + b"\n" * (len(content) % 2)
     path = folder / "thing_1_all.deb"
