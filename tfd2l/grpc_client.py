@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.bounds import positive_number, whole_number
 from tfd2l.predictions import ServingError, Signature, parse_signatures, printable
 from tfd2l.predictor import CONTRACT, PREDICT, Outputs, Predictor, encode_examples
 
@@ -152,11 +152,8 @@ class GrpcClient(Predictor):
 
 def _check(target: str, model: str, timeout_s: float, retries: int) -> None:
     """Raise ValueError for what is out of range."""
-    if not math.isfinite(timeout_s) or timeout_s <= 0 or not 0 <= retries <= MAX_RETRIES:
-        raise ValueError(
-            f"timeout_s must be positive and finite, retries in 0..{MAX_RETRIES}; got "
-            f"{timeout_s!r} and {retries!r}. 10 and 3 are usual."
-        )
+    positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
+    whole_number("retries", retries, least=0, most=MAX_RETRIES, hint="3 are usual.")
     if not model or not target:
         raise ValueError(
             f"a model has a name and a server an address; got {model!r} and {target!r}. "

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.bounds import whole_number
 from tfd2l.predictions import (
     Classification,
     Predictions,
@@ -41,12 +42,8 @@ class Predictor(ABC):
 
     def __init__(self, batch_size: int) -> None:
         """Raises ValueError: `batch_size` is not a whole number of at least 1."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(
-                f"batch_size must be a whole number of at least 1; got {batch_size!r}. 256 "
-                "small images make a request of about 1 MB."
-            )
-        self._batch_size = batch_size
+        hint = "256 small images make a request of about 1 MB."
+        self._batch_size = whole_number("batch_size", batch_size, hint=hint)
         self._signatures: Mapping[str, Signature] | None = None
 
     def predict(self, images: npt.ArrayLike) -> Predictions:

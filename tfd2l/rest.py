@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as WaitedTooLong
 from urllib3.util import Retry
 
+from pipelines.bounds import positive_number, whole_number
 from tfd2l.predictions import ServingError, printable
 
 __all__ = ["Reply", "Server"]
@@ -48,11 +48,8 @@ class Server:
 
     def __init__(self, url: str, *, timeout_s: float, retries: int) -> None:
         """As `tfd2l.serving.Client`; raises ValueError for what is out of range."""
-        if not math.isfinite(timeout_s) or timeout_s <= 0 or retries < 0:
-            raise ValueError(
-                "timeout_s must be positive and finite, retries at least 0; got "
-                f"{timeout_s!r} and {retries!r}. 10 and 3 are usual."
-            )
+        timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
+        retries = whole_number("retries", retries, least=0, hint="3 are usual.")
         self.url, self._timeout_s, self._session = _checked_url(url), timeout_s, requests.Session()
         # A proxy in the environment is for other machines.
         self._session.trust_env = not _is_loopback(self.url)

@@ -98,7 +98,7 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
     from tfd2l.recorder import DivergedError
     from tfd2l.run import RunDirectory, new_run_path
     from tfd2l.saved_model import ExportError
-    from tfd2l.step import CompileError
+    from tfd2l.step import CompileError, StepError
 
     progress, path = ConsoleProgress(), config.run_dir
     try:
@@ -116,7 +116,7 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
         return 128 + error.signal_number
     except (
         CheckpointError, CompileError, DataError, DeviceError, DivergedError, ExportError, RunError,
-        OSError,
+        StepError, OSError,
     ) as error:  # fmt: skip
         progress.close()
         status = _complain(error)

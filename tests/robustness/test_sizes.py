@@ -262,3 +262,16 @@ def test_a_validation_loss_that_is_none_is_shown_and_stops_nothing(
 def test_batches_of_different_length_are_traced_for_each(mode: str) -> None:
     loader: Iterable[Any] = [(inputs(n), labels(n)) for n in (5, 1, 5, 2)]
     assert np.isfinite(fit(MODELS["concise"](), mode, loader, loader)["train_loss"]).all()
+
+
+@pytest.mark.parametrize("mode", ["compiled", "eager"])
+def test_a_step_that_needs_more_memory_than_there_is_ends_in_a_line(mode: str) -> None:
+    class Greedy(d2l.LinearRegressionScratch):
+        def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+            # 64 TiB.
+            return super().loss(y_hat, y) + tf.reduce_sum(tf.random.normal((2**22, 2**22)))
+
+    data = batched([np.ones((3, 1), np.float32)] * 2, 3, shuffle=False)
+    with pytest.raises(StepError, match=r"training_step failed at step 1 of epoch 1: ") as error:
+        fit(Greedy(1, lr=0.1), mode, data)
+    assert "memory" in in_a_line(error.value).lower() or "OOM" in str(error.value)

@@ -175,7 +175,7 @@ def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
     ("timeout_s", "retries"), [(0, 1), (-1, 1), (float("inf"), 1), (float("nan"), 1), (1, -1)]
 )
 def test_times_and_tries_out_of_range_are_refused(timeout_s: float, retries: int) -> None:
-    with pytest.raises(ValueError, match="timeout_s must be positive and finite, retries"):
+    with pytest.raises(ValueError, match="(timeout_s|retries) must be .*; got "):
         Server("http://host", timeout_s=timeout_s, retries=retries)
 
 
