@@ -67,3 +67,14 @@ def test_a_pass_that_is_one_small_batch_runs_in_every_epoch() -> None:
     history = d2l.Trainer(max_epochs=3, run_eagerly=False).fit(model, Small())
     # The gradient is the inputs' mean, 1: w goes 0, -0.1, -0.2, and the loss is w.
     assert history["train_loss"] == pytest.approx([0, -0.1, -0.2])
+
+
+def test_a_loader_that_is_used_up_is_told_from_an_epoch_without_steps() -> None:
+    spent = iter([(tf.ones((4, 2)),)] * 3)
+
+    class Once(d2l.DataModule):
+        def get_dataloader(self, train: bool) -> object:
+            return spent if train else None
+
+    with pytest.raises(ValueError, match="training_step has no batches in epoch 2.*starts anew"):
+        d2l.Trainer(2).fit(Draws(), Once())

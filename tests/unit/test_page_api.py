@@ -18,7 +18,7 @@ from werkzeug.test import Client
 
 from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
-from tfd2l.page_api import PageApi
+from tfd2l.page_api import PageApi, is_loopback
 from tfd2l.served_models import ServedModels
 from tfd2l.stand_in import StandIn
 
@@ -196,3 +196,35 @@ def test_without_a_page_the_root_says_where_the_interface_is(
     response = client.get("/")
     assert response.status_code == 404
     assert "/v1/models" in str(response.json)
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("LOCALHOST", True),
+     ("0.0.0.0", False), ("::", False), ("192.168.1.5", False), ("model-server.lan", False)],
+)  # fmt: skip
+def test_which_hosts_are_this_machine_alone(host: str, alone: bool) -> None:
+    assert is_loopback(host) == alone
+
+
+@pytest.mark.parametrize(
+    ("listens_at", "host", "origin", "status"),
+    [
+        ("127.0.0.1", "localhost:8501", None, 200),
+        ("127.0.0.1", "localhost:8501", "http://localhost:8501", 200),
+        ("127.0.0.1", "localhost:8501", "http://localhost:3000", 403),
+        ("127.0.0.1", "evil.example", None, 403),
+        # In a container it has a name that it doesn't know.
+        ("0.0.0.0", "serving:8501", None, 200),
+        ("0.0.0.0", "serving:8501", "http://evil.example", 403),
+    ],
+)
+def test_models_are_asked_by_programs_and_by_the_servers_own_pages(
+    models: ServedModels, listens_at: str, host: str, origin: str | None, status: int
+) -> None:
+    page = PageApi(models, host=listens_at)
+    client = Client(StandIn(models, page, max_body_bytes=10_000))
+    headers = {"Host": host} | ({"Origin": origin} if origin is not None else {})
+    body = b'{"instances": [[1, 1]]}'
+    response = client.post("/v1/models/linear:predict", data=body, headers=headers)
+    assert response.status_code == status
