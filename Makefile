@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 # Jupyter starts for root only when told to.
 ROOT_MAY := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup train test lint quick long notebook lock clean
+.PHONY: help setup train test lint quick long notebook audit lock clean
 
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -40,6 +40,9 @@ long: setup  ## the tests that take minutes
 
 notebook: setup  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
+
+audit: setup  ## known security holes of the locked packages, where PyPI can be asked
+	@$(RUN) .ci/audit.py
 
 lock:  ## resolve the newest versions that pyproject.toml permits into requirements.txt
 	@"$(PYTHON)" .ci/bootstrap.py --lock

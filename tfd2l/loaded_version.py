@@ -76,8 +76,8 @@ class LoadedVersion:
         """The signature of this name; RestError 400 if there is none."""
         if name not in self.signatures:
             refuse(
-                f"Serving signature name: {name!r} not found in signature def; this version has "
-                f"{sorted(self.signatures)}"
+                f"Serving signature name: {name[:100]!r} not found in signature def; this "
+                f"version has {sorted(self.signatures)}"
             )
         return self.signatures[name]
 

@@ -32,7 +32,7 @@ from tfd2l.json_values import refuse
 from tfd2l.loaded_version import LoadedVersion
 from tfd2l.served_models import ServedModels
 
-__all__ = ["PageApi"]
+__all__ = ["PageApi", "is_loopback"]
 
 _LOG = logging.getLogger(__name__)
 _MOST_SAMPLES = 200
@@ -70,6 +70,7 @@ class PageApi:
         """
         self._models = models
         self._lock = threading.Lock()
+        self._for_others = not is_loopback(host)
         self._own_names = {"localhost", host.lower(), socket.gethostname().lower()}
 
     def respond(self, request: Request) -> Response:
@@ -89,8 +90,25 @@ class PageApi:
         response.headers.setdefault("Content-Security-Policy", _policy())
         return response
 
+    def refuse_other_sites(self, request: Request) -> None:
+        """Refuse a request to the REST interface that a page from elsewhere sent.
+
+        Programs send no origin, and the names of a server for others are others' business; but
+        where only this machine can connect, a strange name is one that was pointed here.
+
+        Raises:
+            RestError: 403.
+        """
+        if not self._for_others and "Host" in request.headers:
+            self._refuse_strange_names(request)
+        _refuse_other_origins(request)
+
     def _refuse_others(self, request: Request) -> None:
         """Refuse a request that a page from elsewhere may have sent."""
+        self._refuse_strange_names(request)
+        _refuse_other_origins(request)
+
+    def _refuse_strange_names(self, request: Request) -> None:
         host = request.headers.get("Host", "")
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -98,9 +116,6 @@ class PageApi:
             name = ""
         if name not in self._own_names and not _is_address(name):
             refuse(f"the host must be this machine's own name or address; got {host!r}", 403)
-        origin = request.headers.get("Origin", f"http://{host}")
-        if request.method == "POST" and origin != f"http://{host}":
-            refuse(f"only pages of http://{host} may ask for this; got one of {origin!r}", 403)
 
     def _index(self, request: Request) -> Response:
         """The page itself, as far as it is part of the package."""
@@ -162,6 +177,22 @@ def _takes_images(version: LoadedVersion) -> bool:
         return False
     spec = inputs["image"]
     return spec.dtype == "uint8" and spec.shape is not None and len(spec.shape) == 3
+
+
+def _refuse_other_origins(request: Request) -> None:
+    """Refuse what a page of another origin posts."""
+    host = request.headers.get("Host", "")
+    origin = request.headers.get("Origin", f"http://{host}")
+    if request.method == "POST" and origin != f"http://{host}":
+        refuse(f"only pages of http://{host} may ask for this; got one of {origin!r}", 403)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a server at this name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _is_address(name: str) -> bool:

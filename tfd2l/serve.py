@@ -136,7 +136,7 @@ def _run_stand_in(flags: argparse.Namespace, bound: socket.socket) -> int:
     )
     with quiet_start():
         from tfd2l.load_check import SessionError
-        from tfd2l.page_api import PageApi
+        from tfd2l.page_api import PageApi, is_loopback
         from tfd2l.served_models import ServedModels
         from tfd2l.stand_in import StandIn
 
@@ -155,6 +155,12 @@ def _run_stand_in(flags: argparse.Namespace, bound: socket.socket) -> int:
         application = StandIn(models, page, max_body_bytes=limits.body_bytes)
         host, port = bound.getsockname()[:2]
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        if not is_loopback(flags.host):
+            print(
+                f"note: whoever can reach this machine at {where} can use this server; it asks for "
+                "no password and encrypts nothing. Without --host it is for this machine alone.",
+                file=sys.stderr,
+            )
         with models.watching(flags.poll_seconds):
             number = serve_until_signal(
                 application,

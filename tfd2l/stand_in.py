@@ -67,6 +67,7 @@ class StandIn:
         target = _target(request)
         if not is_rest_target(target):
             return self._page.respond(request)
+        self._page.refuse_other_sites(request)
         # Before a wrong path is: what was sent is read in any case.
         body = self._body(request)
         return _json(200, answer(self._models, request.method, target, body))
