@@ -56,7 +56,7 @@ def test_the_books_three_cases_of_nothing_half_and_all() -> None:
 
 @pytest.mark.parametrize("p", [-0.1, 1.5, math.nan])
 def test_what_is_no_probability_is_refused(p: float) -> None:
-    with pytest.raises(ValueError, match=rf"from 0 to 1; got {p}. It is a probability"):
+    with pytest.raises(ValueError, match=rf"from 0 to 1; got {p}\. It is a probability"):
         d2l.dropout_layer(tf.ones(3), p)
 
 

@@ -192,7 +192,7 @@ def test_a_hostile_package_writes_nothing_outside_of_its_directory(
 
 @pytest.mark.parametrize("model", ["../mlp", "/etc", "mlp/../..", "", "mlp\0", ".", "MLP"])
 def test_the_record_of_a_foreign_run_can_name_known_models_only(model: str, tmp_path: Path) -> None:
-    write_record(tmp_path, {"settings": {"model": model}})
+    write_record(tmp_path, {"settings": {"model": model}, "data": {}})
     with pytest.raises(ConfigError, match="--model: .*'mlp'"):
         from_settings(read_record(tmp_path)["settings"])
 
@@ -203,7 +203,7 @@ def test_the_record_of_a_foreign_run_can_name_known_models_only(model: str, tmp_
 def test_the_record_of_a_foreign_run_has_nothing_but_known_settings(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    write_record(tmp_path, {"settings": settings})
+    write_record(tmp_path, {"settings": settings, "data": {}})
     with pytest.raises(ConfigError, match=f"--{next(iter(settings))}: "):
         from_settings(read_record(tmp_path)["settings"])
 
