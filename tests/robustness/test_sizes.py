@@ -167,6 +167,23 @@ def test_data_of_the_wrong_kind_is_refused_in_a_line(name: str, kind: str, mode:
     in_a_line(error.value)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
+def test_layers_of_keras_take_numbers_of_any_type(dtype: type) -> None:
+    data = batched([inputs(10).astype(dtype), labels(10)], BATCH_SIZE, shuffle=False)
+    assert np.isfinite(fit(MODELS["concise"](), "compiled", data)["train_loss"]).all()
+
+
+def test_from_scratch_xla_reads_a_class_id_out_of_range_as_the_nearest_which_is_a_gap() -> None:
+    losses = []
+    for last in (3, 2):
+        tf.random.set_seed(0)
+        y = labels(10)
+        y[9] = last
+        data = batched([inputs(10), y], BATCH_SIZE, shuffle=False)
+        losses += fit(MODELS["scratch"](), "xla", data)["train_loss"]
+    assert losses[0] == losses[1]
+
+
 def test_layers_of_keras_take_images_of_any_size_but_one_within_a_fit(mode: str) -> None:
     model = MODELS["concise"]()
     fit(model, mode, batched([inputs(10, 2, 2, 1), labels(10)], BATCH_SIZE, shuffle=False))
