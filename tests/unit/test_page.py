@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, sync_playwright
+from playwright.sync_api import FilePayload, Page, expect, sync_playwright
 from standins import LABELS, Scratch, preprocess
 
 from tfd2l.export import export_classifier
@@ -70,7 +70,8 @@ def page(browser: Any, address: str) -> Iterator[Page]:
     page.on("console", lambda message: problems.append(message.text) if "Policy" in message.text
             else None)  # fmt: skip
     page.goto(address)
-    page.wait_for_function("document.querySelector('#model').options.length === 1")
+    # By a locator, for the page's policy forbids texts of script.
+    expect(page.locator("#model option")).to_have_count(1, timeout=ANSWER_MS)
     yield page
     page.close()
     # Neither an error of the script nor anything that the security policy stopped.
