@@ -203,7 +203,7 @@ def test_a_picture_of_very_many_shows_the_first(
         (["a.png", "--dir", "x", "--timeout-s", "3"], "error: --timeout-s is for a server"),
         (["a.png", "--picture", "a.doc"], "error: --picture must end with one of .png, .svg"),
         (["a.png", "--url", "nowhere"], "error: url must be a server's address"),
-        (["a.png", "--timeout-s", "0"], "error: timeout_s must be positive and finite"),
+        (["a.png", "--timeout-s", "0"], "error: timeout_s must be a finite number above 0"),
         (["a.png", "--model-version", "x"], "error: argument --model-version: invalid int"),
         (["a.png", "--mod", "x"], "error: unrecognized arguments: --mod"),
         (["a.png", "--dir", "absent"], "error: absent can't be read: No such file"),
