@@ -40,6 +40,11 @@ class ProgressBoard(HyperParameters):
     Source: D2L 3.2.1.
     """
 
+    # For PythonState: what a board changes by itself while a model trains.
+    LIBRARY_ATTRIBUTES = frozenset({
+        "axes", "data", "fig", "hparams", "xlabel", "xlim", "_handle", "_next_show_s", "_stale",
+        "_waiting",
+    })  # fmt: skip
     ylabel: str | None
     ylim: Sequence[float] | None
     xscale: str

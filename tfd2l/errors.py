@@ -24,8 +24,12 @@ def reason(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """The error's type and what it says, without the trace that AutoGraph adds before it."""
     name = type(error).__name__
-    *_, said = re.split(rf"^\s*{name}: ", str(error), maxsplit=1, flags=re.MULTILINE)
-    return f"{name}: {_reason(said)}"
+    # AutoGraph raises types that it can't make itself as a StagingError, with the text in it.
+    wanted = r"\w*(?:Error|Exception)" if name == "StagingError" else name
+    found = re.search(rf"^\s*({wanted}): ", str(error), flags=re.MULTILINE)
+    if found is None:
+        return f"{name}: {_reason(str(error))}"
+    return f"{found[1]}: {_reason(str(error)[found.end() :])}"
 
 
 def _reason(text: str) -> str:

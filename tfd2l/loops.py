@@ -43,7 +43,8 @@ class IndexedPass:
         self._traced: dict[int, TracedStep | None] = {}
         self._loops: dict[bool, Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
         self._rates = {False: _Rate(), True: _Rate()}
-        self._spec: Any = None
+        self._specs: dict[int, Any] = {}
+        self._num_batches = data.num_full + (data.tail_size > 0)
         self._later_steps = data.num_full * (num_passes - 1)
         # Whether passes go to XLA; None until the second one, for the first is a graph's.
         self._xla = step.jit_compile
@@ -58,41 +59,57 @@ class IndexedPass:
             start: steps of it that were made before.
             most: stop after each multiple of so many steps, if not sooner.
         """
-        data, sizes = self._data, (self._data.batch_size, self._data.tail_size)
-        order = self._order(epoch)
+        order, done = self._order(epoch), start
+        while done < self._num_batches:
+            if self._is_compiled(epoch):
+                made = self._call(order, epoch, done, most)
+            else:
+                made = [self._eager_step(order, epoch, done)]
+            done += sum(len(steps.values) for steps in made)
+            yield made
+
+    def _is_compiled(self, epoch: int) -> bool:
+        """Whether there are graphs of the step, traced again if what they stand on has changed."""
+        if self._step.renew():
+            self._traced.clear()
+            self._loops.clear()
+            self._xla = self._step.jit_compile
+        sizes = (self._data.batch_size, self._data.tail_size)
         if any(self._trace(size) is None for size in sizes if size):
-            for first in range(start * data.batch_size, data.num_examples, data.batch_size):
-                batch = data.fetch(order[first : first + data.batch_size])
-                where = f"step {first // data.batch_size + 1} of epoch {epoch + 1}"
-                with explained(self._step.name, where, batch):
-                    steps = self._step.run(batch)
-                yield [steps]
-            return
+            return False
         if self._xla is None and epoch > 0:
             self._xla = self._later_steps >= WORTHWHILE_STEPS and self._suits_xla()
-        xla = bool(self._xla)
-        done, rate = start, self._rates[xla]
-        finished = done >= data.num_full + bool(data.tail_size)
-        while not finished:
-            count = rate.steps_in_a_call()
-            if most is not None:
-                count = min(count, most - done % most)
-            stop = min(done + count, data.num_full)
-            # The smaller last batch goes along, unless a stop before it was asked for.
-            pause = most is not None and data.tail_size and done < stop and stop % most == 0
-            finished = stop == data.num_full and not pause
-            started_s = time.monotonic()
-            bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
-            last = stop + (finished and data.tail_size > 0)
-            where = f"step {done + 1}"
-            if last > done + 1:
-                where = f"one of the steps {done + 1} to {last} (run_eagerly=True tells which)"
-            with explained(self._step.name, f"{where} of epoch {epoch + 1}", self._spec):
-                looped, tail = self._loop(xla)(order, *bounds)
-                values = looped.numpy()[done:stop]
-            rate.note(stop - done, time.monotonic() - started_s)
-            yield self._steps(values, tail if finished else [])
-            done = stop
+        return True
+
+    def _eager_step(self, order: tf.Tensor, epoch: int, done: int) -> Steps:
+        """The step after `done` of them, without a graph."""
+        first = done * self._data.batch_size
+        batch = self._data.fetch(order[first : first + self._data.batch_size])
+        with explained(self._step.name, f"step {done + 1} of epoch {epoch + 1}", batch):
+            return self._step.run(batch)
+
+    def _call(self, order: tf.Tensor, epoch: int, done: int, most: int | None) -> list[Steps]:
+        """As many steps after `done` of them as one call takes."""
+        data, xla = self._data, bool(self._xla)
+        count = self._rates[xla].steps_in_a_call()
+        if most is not None:
+            count = min(count, most - done % most)
+        stop = min(done + count, data.num_full)
+        # The smaller last batch goes along, unless a stop before it was asked for.
+        pause = most is not None and data.tail_size and done < stop and stop % most == 0
+        finished = stop == data.num_full and not pause
+        started_s = time.monotonic()
+        bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
+        last = stop + (finished and data.tail_size > 0)
+        where = f"step {done + 1}"
+        if last > done + 1:
+            where = f"one of the steps {done + 1} to {last} (run_eagerly=True tells which)"
+        spec = self._specs[data.batch_size if done < data.num_full else data.tail_size]
+        with explained(self._step.name, f"{where} of epoch {epoch + 1}", spec):
+            looped, tail = self._loop(xla)(order, *bounds)
+            values = looped.numpy()[done:stop]
+        self._rates[xla].note(stop - done, time.monotonic() - started_s)
+        return self._steps(values, tail if finished else None)
 
     def _order(self, epoch: int) -> tf.Tensor:
         """Indices of the examples of pass `epoch`."""
@@ -105,12 +122,12 @@ class IndexedPass:
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
         return not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
 
-    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor]) -> list[Steps]:
+    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor] | None) -> list[Steps]:
         full, rest = (self._traced.get(s) for s in (self._data.batch_size, self._data.tail_size))
         steps = []
         if len(looped) and full is not None:
             steps.append(Steps(full.labels, looped, self._data.batch_size))
-        if tail and rest is not None:
+        if tail is not None and rest is not None:
             steps.append(Steps(rest.labels, np.array([tail], np.float32), self._data.tail_size))
         return steps
 
@@ -119,8 +136,8 @@ class IndexedPass:
         if size not in self._traced:
             indices = tf.TensorSpec((size,), tf.int32)
             fetch = tf.function(self._data.fetch, autograph=False).get_concrete_function(indices)
-            self._spec = spec_of(fetch.structured_outputs)
-            self._traced[size] = self._step.trace(self._spec)
+            self._specs[size] = spec_of(fetch.structured_outputs)
+            self._traced[size] = self._step.trace(self._specs[size])
         return self._traced[size]
 
     def _loop(self, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
@@ -151,7 +168,9 @@ class IndexedPass:
                 _, stacks = tf.while_loop(
                     lambda i, _: i < stop, body, (start, stacks), parallel_iterations=1
                 )
-            looped = tf.stack([stack.stack() for stack in stacks], axis=1) if stacks else order[:0]
+            looped = tf.zeros((data.num_full, 0))  # what a step gives that plots nothing
+            if stacks:
+                looped = tf.stack([stack.stack() for stack in stacks], axis=1)
             if rest is None:
                 return looped, []
             return looped, tf.cond(

@@ -42,6 +42,9 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
     Source: D2L 3.2.2, where it is the framework's own class.
     """
 
+    # For PythonState: what changes between steps without being a reader's.
+    LIBRARY_ATTRIBUTES = frozenset({"trainer", "board", "training", "_phase", "hparams"})
+
     def __init__(self) -> None:
         """Begin outside of training."""
         super().__init__()

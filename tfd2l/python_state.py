@@ -1,30 +1,31 @@
-"""Python's own state, which a compiled step would change once, while it is traced, and never again.
+"""Python's own state, which a compiled step takes as it was while the step was traced.
 
-A counter (`self.t += 1`), a list that grows, a tensor kept in an attribute for the next step, a
-number drawn by NumPy: in a graph each of them is frozen in silence, and the model then learns
-something else than its code says. Such steps are recognised, and run eagerly.
+What a step changes in Python (`self.t += 1`, a list that grows, a tensor kept for the next step, a
+number drawn by NumPy) a graph would change once and never again, and the model would learn
+something else than its code says: such steps are recognised, and run eagerly. What a step only
+reads (`self.lambd`, an optimizer's momentum) may be changed between steps, by a callback or a
+reader's `fit_epoch`: that is recognised too, and the step is traced again.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.hyperparameters import HyperParameters
+from tfd2l import python_slots
+from tfd2l.python_slots import GENERATORS, LENGTH, PLAIN, Slots, Trainable
+from tfd2l.reader_code import is_readers
 
-# Attributes of models that belong to the library, and change while a step is traced.
-_OWN = {"trainer", "board", "training", "_phase", "hparams"}
-_PLAIN = (int, float, complex, str, bytes, type(None), np.ndarray, np.generic)
+_MISSING = object()
 
 
 class PythonStateError(RuntimeError):
-    """A step changes state that TensorFlow does not see."""
+    """A step changes, or counts on, state that TensorFlow does not see."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +33,58 @@ class Snapshot:
     """What the watched objects, and the generators of random numbers, were like.
 
     Attributes:
-        slots: each watched object, list and dict, with a copy of what it held, by name or place.
+        slots: each watched object, list, dict and set of names, with what it held.
+        generators: each generator with its state.
         python_random: state of `random`.
         numpy_random: state of `numpy.random`.
     """
 
-    slots: list[tuple[Any, dict[Any, Any]]]
+    slots: list[tuple[Any, Slots]]
+    generators: list[tuple[Any, Any]]
     python_random: Any
     numpy_random: Any
 
 
 class PythonState:
-    """The attributes of some objects, and of what they consist of, as far as Python keeps them."""
+    """The attributes of some objects, of what they consist of, and what their methods name."""
 
     def __init__(self, *objects: Any) -> None:
-        """Watch `objects`: models and optimizers. Keras' own parts are left out."""
+        """Watch `objects`, and what they refer to."""
         self._objects = objects
+        self._read: list[tuple[Any, Slots]] = []
 
     def snapshot(self) -> Snapshot:
-        """What all is like now."""
-        holders = list(_holders(self._objects, set()))
-        slots = [(holder, _slots(holder)) for holder in holders]
-        return Snapshot(slots, random.getstate(), _numpy_random())
+        """What all is like before a step is traced."""
+        holders = [
+            holder
+            for holder in python_slots.holders(self._objects)
+            if not python_slots.is_keras(holder) or is_readers(type(holder).__module__)
+        ]
+        slots = [(holder, python_slots.slots(holder)) for holder in holders]
+        found = {
+            id(value): value
+            for _, old in slots
+            for value in old.values()
+            if isinstance(value, GENERATORS)
+        }
+        states = [(generator, python_slots.state_of(generator)) for generator in found.values()]
+        return Snapshot(slots, states, random.getstate(), np.random.get_state())
 
     def check(self, before: Snapshot) -> None:
         """Raise PythonStateError if what was traced since changed something."""
         for holder, old in before.slots:
-            for name in _changed(old, _slots(holder)):
-                what = f"{type(holder).__name__}.{name}"
-                if isinstance(holder, list | dict):
-                    what = f"[{name!r}] of a list or dict that the model keeps"
+            for name in _changed_by_tracing(holder, old):
+                what = python_slots.title(holder, name)
                 raise PythonStateError(
-                    f"it changes {what}, which is Python's and not TensorFlow's; "
-                    "make it a tf.Variable and use assign()."
+                    f"it changes {what}, which is Python's and not TensorFlow's; make it a "
+                    "tf.Variable and use assign()."
                 )
-        if not _equal(_numpy_random(), before.numpy_random) or (
-            random.getstate() != before.python_random
-        ):
+        own = [
+            python_slots.equal(python_slots.state_of(generator), state)
+            for generator, state in before.generators
+        ]
+        common = python_slots.equal(np.random.get_state(), before.numpy_random)
+        if not (all(own) and common and random.getstate() == before.python_random):
             raise PythonStateError(
                 "it draws random numbers from Python or NumPy, which a graph does only once; "
                 "use tf.random."
@@ -80,60 +96,55 @@ class PythonState:
             if isinstance(holder, list):
                 # Only what was appended: TensorFlow's lists compare what is overwritten, which
                 # tensors of a graph can't be.
-                del holder[len(old) :]
+                del holder[old[LENGTH] :]
                 continue
-            home = holder if isinstance(holder, dict) else vars(holder)
-            for name in list(_changed(old, _slots(holder))):
+            for name in list(_changed_by_tracing(holder, old)):
                 if name in old:
-                    home[name] = old[name]
+                    python_slots.write(holder, name, old[name])
                 else:
-                    del home[name]
+                    python_slots.remove(holder, name)
+        for generator, state in before.generators:
+            python_slots.set_state(generator, state)
         random.setstate(before.python_random)
         np.random.set_state(before.numpy_random)
 
+    def keep_traced(self) -> None:
+        """Keep what all is like now that a step was traced, for `changed_since_traced`."""
+        self._read = [
+            (holder, python_slots.kept(python_slots.slots(holder)))
+            for holder in python_slots.holders(self._objects)
+        ]
 
-def _holders(values: Iterable[Any], seen: set[int]) -> Iterator[Any]:
-    """What has slots among the values, and in what those hold."""
-    for value in values:
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, tuple):
-            yield from _holders(value, seen)
-        elif isinstance(value, list | dict) or _is_watched(value):
-            yield value
-            yield from _holders(_slots(value).values(), seen)
+    def changed_since_traced(self) -> str | None:
+        """The name of something that is not as it was when `keep_traced` was called.
 
-
-def _is_watched(value: Any) -> bool:
-    """Whether it is a module, or a reader's own optimizer or the like."""
-    if isinstance(value, tf.Variable | keras.Variable | keras.layers.Layer):
-        return False
-    own = isinstance(value, tf.Module | HyperParameters) or hasattr(value, "apply_gradients")
-    return own and not isinstance(value, keras.optimizers.Optimizer)
-
-
-def _slots(holder: Any) -> dict[Any, Any]:
-    """What it holds, by name or place."""
-    if isinstance(holder, list):
-        return dict(enumerate(holder))
-    if isinstance(holder, dict):
-        return dict(holder)
-    return {
-        name: value
-        for name, value in vars(holder).items()
-        if name not in _OWN and not name.startswith("_self_")
-    }
+        Called several times a second: where nothing was changed it compares identities only.
+        """
+        for holder, old in self._read:
+            now = python_slots.live(holder)
+            for name, value in old.items():
+                current = now.get(name, _MISSING)
+                if current is value or (
+                    isinstance(value, PLAIN) and python_slots.equal(current, value)
+                ):
+                    continue
+                return python_slots.title(holder, name)
+        return None
 
 
-def _changed(old: dict[Any, Any], new: dict[Any, Any]) -> Iterator[Any]:
+def _changed_by_tracing(holder: Any, old: Slots) -> Iterator[Any]:
     """Names whose values were changed in a way that a graph can't repeat."""
+    if isinstance(holder, Trainable):
+        return
+    new = python_slots.slots(holder)
     for name, value in new.items():
         if name not in old:
-            # Variables and layers are often made when the first batch is seen; that is no harm.
-            changed = isinstance(value, _PLAIN) or tf.is_symbolic_tensor(value)
-        elif isinstance(value, _PLAIN):
-            changed = value is not old[name] and not _equal(value, old[name])
+            # Variables and layers are often made when the first batch is seen; that is no harm,
+            # nor is what a layer then notes of its input.
+            plain = isinstance(value, PLAIN) and not python_slots.is_keras(holder)
+            changed = plain or tf.is_symbolic_tensor(value)
+        elif isinstance(value, PLAIN):
+            changed = value is not old[name] and not python_slots.equal(value, old[name])
         else:
             # A tensor of the graph, of which nothing is left when tracing is over.
             changed = value is not old[name] and tf.is_symbolic_tensor(value)
@@ -142,15 +153,27 @@ def _changed(old: dict[Any, Any], new: dict[Any, Any]) -> Iterator[Any]:
     yield from (name for name in old if name not in new)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    """Whether plain values, or tuples of them, are of one type and equal."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else bool(one == other)
+class Counter:
+    """A count of an object, kept in its `counters`, that a step may read in plain Python only."""
 
+    def __init__(self, name: str) -> None:
+        """Name the attribute."""
+        self._name = name
 
-def _numpy_random() -> Any:
-    """The state of NumPy's global generator, which a reader's own code draws from."""
-    return np.random.get_state()
+    def __get__(self, owner: Any, cls: type) -> Any:
+        """The count.
+
+        Raises:
+            PythonStateError: a step that reads it is being traced, and would keep it for ever.
+        """
+        if owner is None:
+            return self
+        if tf.inside_function():
+            raise PythonStateError(
+                f"it reads {cls.__name__}.{self._name}, which a graph would keep as it is now."
+            )
+        return owner.counters[self._name]
+
+    def __set__(self, owner: Any, value: int) -> None:
+        """Set the count."""
+        owner.counters[self._name] = value

@@ -20,6 +20,8 @@ from tfd2l.loaders import Batch, batch_size_of
 from tfd2l.python_state import PythonState
 
 Named = list[tuple[str, tf.Tensor]]
+# After so many it is no matter of chance, and whoever waits should know for what.
+MANY_RENEWALS = 5
 
 
 class CompileError(RuntimeError):
@@ -86,6 +88,7 @@ class Step:
         self._state = PythonState() if state is None else state
         self._traced: dict[tuple[Any, ...], TracedStep] = {}
         self._refusal: Exception | None = None
+        self._renewals = 0
 
     @property
     def num_traces(self) -> int:
@@ -106,20 +109,42 @@ class Step:
             try:
                 traced = self._trace(spec)
                 self._state.check(before)
+                if not self._traced:
+                    self._state.keep_traced()
                 self._traced[key] = traced
             except Exception as error:
                 self._state.restore(before)
                 if self._must_compile:
                     raise CompileError(
-                        f"{self.name} can't be compiled: {first_line(error)} Let the step use "
-                        "TensorFlow operations only, or train with run_eagerly=True."
+                        f"{self.name} can't be compiled: {first_line(error).rstrip('.')}. Let the "
+                        "step use TensorFlow operations only, or train with run_eagerly=True."
                     ) from error
                 self.eager, self._refusal = True, error
                 return None
         return self._traced[key]
 
+    def renew(self) -> bool:
+        """Forget the graphs if something that they took from Python has changed since.
+
+        Returns:
+            Whether it had, so that the step has to be traced again.
+        """
+        changed = self._state.changed_since_traced() if self._traced else None
+        if changed is None:
+            return False
+        self._traced.clear()
+        self._renewals += 1
+        if self._renewals == MANY_RENEWALS:
+            warnings.warn(
+                f"{self.name} is compiled anew each time that {changed} changes, which is slow; "
+                "make it a tf.Variable, which a step reads anew, or train with run_eagerly=True.",
+                stacklevel=2,
+            )
+        return True
+
     def run(self, batch: Batch) -> Steps:
         """One step on one batch, compiled where that is possible."""
+        self.renew()
         traced = self.trace(spec_of(batch))
         if traced is not None:
             labels, values = traced.labels, traced.function(batch)
@@ -145,7 +170,8 @@ class Step:
         if self._refusal is not None:
             warnings.warn(
                 f"{self.name} can't be compiled and runs eagerly, which is slower: "
-                f"{first_line(self._refusal)} Trainer(run_eagerly=True) says it is meant so.",
+                f"{first_line(self._refusal).rstrip('.')}. Trainer(run_eagerly=True) says it is "
+                "meant so.",
                 stacklevel=2,
             )
             self._refusal = None

@@ -19,11 +19,11 @@ from tfd2l.devices import check_placement, choose_device
 from tfd2l.history import EpochSoFar, History, append_row
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of, renewed
-from tfd2l.loops import pass_over
+from tfd2l.loops import IndexedPass, StreamedPass, pass_over
 from tfd2l.module import Module
 from tfd2l.nn import tf_variable
 from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
-from tfd2l.python_state import PythonState
+from tfd2l.python_state import Counter, PythonState
 from tfd2l.recorder import Recorder
 from tfd2l.step import Named, Step, check_gradients, check_loss
 
@@ -47,6 +47,17 @@ class Trainer(HyperParameters):
     Source: D2L 3.2.4 and 3.4.4.
     """
 
+    # For PythonState: what of a trainer runs in a step, and what a step can't have read, for it is
+    # the trainer's own and changes all the time. Counters are refused when they are read.
+    TRACED_METHODS = ("prepare_batch", "clip_gradients")
+    LIBRARY_ATTRIBUTES = frozenset({
+        "callbacks", "counters", "device", "history", "hparams", "num_train_batches",
+        "num_val_batches", "train_dataloader", "val_dataloader", "_completed", "_named", "_passes",
+        "_recorder", "_started_s", "_train_step", "_val_step",
+    })  # fmt: skip
+    epoch = Counter("epoch")
+    train_batch_idx = Counter("train_batch_idx")
+    val_batch_idx = Counter("val_batch_idx")
     max_epochs: int
     gradient_clip_val: float
     run_eagerly: bool | None
@@ -93,6 +104,8 @@ class Trainer(HyperParameters):
         self.save_hyperparameters()
         self.device = choose_device(num_gpus)
         self.callbacks = list(callbacks)
+        self.counters: dict[str, int] = {}
+        self._passes: dict[str, tuple[Any, IndexedPass | StreamedPass]] = {}
         self.history: History = {}
         self._named: Named = []
         self._recorder, self._completed = Recorder(self), 0
@@ -124,7 +137,7 @@ class Trainer(HyperParameters):
             self._prepare_variables()
             if checkpoint is not None:
                 self._restore(load_checkpoint(Path(checkpoint), model, self.optim))
-            self._prepare_passes()
+            self._prepare_steps()
             for epoch in range(self._completed, self.max_epochs):
                 self.epoch = epoch
                 self._run_epoch()
@@ -157,13 +170,14 @@ class Trainer(HyperParameters):
 
     def fit_epoch(self) -> None:
         """One pass over the training data, then one over the validation data."""
-        for call in self._train_pass.run(self.epoch, self.steps_of_epoch, self.steps_per_call):
+        train_pass = self._pass_over("train_dataloader", self._train_step)
+        for call in train_pass.run(self.epoch, self.steps_of_epoch, self.steps_per_call):
             for steps in call:
                 self._recorder.take_in(steps, train=True)
             for callback in self.callbacks:
                 callback.on_train_steps(self, call)
-        if self._val_pass is not None:
-            for call in self._val_pass.run(self.epoch):
+        if self.val_dataloader is not None:
+            for call in self._pass_over("val_dataloader", self._val_step).run(self.epoch):
                 for steps in call:
                     self._recorder.take_in(steps, train=False)
 
@@ -256,14 +270,21 @@ class Trainer(HyperParameters):
         if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
             self.optim.build(model.trainable_variables)
 
-    def _prepare_passes(self) -> None:
-        """Make the steps and how they run over the data; they are traced when first run."""
+    def _prepare_steps(self) -> None:
+        """Make the steps; they are traced when first run."""
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
-        epochs, self._val_pass = self.max_epochs, None
-        self._train_pass = pass_over(self._train_step, self.train_dataloader, epochs)
-        if self.val_dataloader is not None:
-            self._val_pass = pass_over(self._val_step, self.val_dataloader, epochs)
+        self._passes = {}
+
+    def _pass_over(self, name: str, step: Step) -> IndexedPass | StreamedPass:
+        """How `step` runs over the loader of that name, which a `fit_epoch` may have replaced."""
+        loader = getattr(self, name)
+        if name not in self._passes or self._passes[name][0] is not loader:
+            if name in self._passes:
+                count = "num_train_batches" if name == "train_dataloader" else "num_val_batches"
+                setattr(self, count, count_batches(loader))
+            self._passes[name] = (loader, pass_over(step, loader, self.max_epochs))
+        return self._passes[name][1]
 
     def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
         """A step to be run as the trainer was told."""
@@ -273,7 +294,7 @@ class Trainer(HyperParameters):
             eager=bool(self.run_eagerly),
             jit_compile=self.jit_compile,
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
-            state=PythonState(self.model, self.optim),
+            state=PythonState(self),
         )
 
     def _train(self, batch: Batch) -> Named:

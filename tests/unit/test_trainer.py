@@ -168,7 +168,7 @@ class LearntDropout(d2l.MLP):
 
 def kinds_of_loop(trainer: d2l.Trainer) -> set[bool]:
     """Whether the training loops that were made are XLA's."""
-    loops = trainer._train_pass
+    loops = trainer._passes["train_dataloader"][1]
     assert isinstance(loops, IndexedPass)
     return {*loops._loops}
 
