@@ -18,7 +18,7 @@ def linear_examples(
     """Draw examples of y = Xw + b + epsilon.
 
     Args:
-        w: (d,) weights.
+        w: (d,) weights, or (d, 1).
         b: bias.
         noise: standard deviation of epsilon, at least 0, in units of y.
         num_examples: n, at least 1.
@@ -37,6 +37,8 @@ def linear_examples(
             weights = np.asarray(w, dtype=np.float32)
     except (TypeError, ValueError):
         weights = np.full(1, np.nan, np.float32)
+    if weights.ndim == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
     if weights.ndim != 1 or weights.size == 0:
         raise ValueError(f"w must be a vector of at least one weight; got shape {weights.shape}.")
     if not np.isfinite(weights).all():

@@ -57,10 +57,12 @@ def download(url: str, folder: str | Path = "../data", sha1_hash: str | None = N
             )
         )
     except (requests.RequestException, OSError) as error:
+        there = path.exists()
+        reason = f"the file there has another SHA-1 than {sha1_hash}, and " if there else ""
         raise DownloadError(
-            f"{url} can't be fetched ({type(error).__name__}). With the file from elsewhere, "
-            f"put it at {str(path)!r} and run this again."
-        ) from error
+            f"{reason}{url} can't be fetched ({type(error).__name__}). With the right file from "
+            f"elsewhere, put it at {str(path)!r} and run this again."
+        ) from None  # the client's trace has seventy lines, and nothing more to say
     except ValueError as error:
         raise DownloadError(
             f"{url} gave something else than the file with SHA-1 {sha1_hash}. With the right "

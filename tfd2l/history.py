@@ -5,11 +5,24 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
-History = dict[str, list[float]]
 # A plotted value that has no place yet: label, value, whether of training, batch index, batch size.
 Postponed = tuple[str, float, bool, int, int]
+
+
+class History(dict[str, list[float]]):
+    """A fit's numbers: a list for each column, with an entry for each epoch."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: a table with a row for each epoch."""
+        head = "".join(f"<th>{escape(name)}</th>" for name in self)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{value:.4g}</td>' for value in row)}</tr>"
+            for row in zip(*self.values(), strict=True)
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 @dataclass

@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def add_to_class(cls: type) -> Callable[[Method], Method]:
-    """Register the decorated function as a method of `cls`, also for objects made before.
+def add_to_class(Class: type) -> Callable[[Method], Method]:
+    """Register the decorated function as a method of `Class`, also for objects made before.
 
     The function is returned too, so its name stays usable in the notebook that defines it.
     Source: D2L 3.2.1.
     """
 
     def register(function: Method) -> Method:
-        setattr(cls, function.__name__, function)
+        setattr(Class, function.__name__, function)
         return function
 
     return register
@@ -67,6 +67,19 @@ class HyperParameters:
                     f"{type(self).__name__}; rename the constructor's argument, or pass "
                     f"ignore=[{name!r}]."
                 ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy.deepcopy`: all attributes; the read-only view can't be copied, a dict can."""
+        state = dict(vars(self))
+        if "hparams" in state:
+            state["hparams"] = dict(state["hparams"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What `__getstate__` gave; set past TensorFlow's tracking, whose records are in it."""
+        vars(self).update(state)
+        if "hparams" in state:
+            vars(self)["hparams"] = MappingProxyType(state["hparams"])
 
 
 def _arguments_of(values: inspect.ArgInfo) -> dict[str, Any]:

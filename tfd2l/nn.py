@@ -49,8 +49,36 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
         """Begin outside of training."""
         super().__init__()
         self.training = False
-        # Variables of layers that are built inside carry the layer's name in their path.
-        self._phase = _Phase(name=type(self).__name__.strip("_").lower() or None)
+        self._make_phase()
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for attributes that are missing, to say what is if it is those set above."""
+        if name in self.LIBRARY_ATTRIBUTES and "_phase" not in vars(self):
+            raise AttributeError(
+                f"{type(self).__name__}.__init__ must call super().__init__() first, which sets up "
+                f"{name!r}."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy.deepcopy`: all but the trainer, and the layer that Keras can't make anew."""
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("trainer", "_phase")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What `__getstate__` gave."""
+        parents: Any = super()
+        if hasattr(parents, "__setstate__"):
+            parents.__setstate__(state)
+        else:
+            self.__dict__.update(state)
+        self._make_phase()
+
+    def _make_phase(self) -> None:
+        # Variables of layers that are built inside carry the layer's name in their path. Set past
+        # TensorFlow's tracking, whose records would keep it in copies.
+        name = type(self).__name__.strip("_").lower() or None
+        object.__setattr__(self, "_phase", _Phase(name=name))
 
     def __call__(self, *inputs: Any, training: bool | None = None, **named: Any) -> Any:
         """`call` of the inputs.

@@ -34,7 +34,7 @@ def plot(
     fmts: Sequence[str] = ("-", "m--", "g-.", "r:"),
     figsize: tuple[float, float] = (3.5, 2.5),
     axes: Axes | None = None,
-) -> Axes:
+) -> Any:
     """Draw one or several curves and, in a notebook, show them.
 
     Args:
@@ -51,6 +51,9 @@ def plot(
         fmts: matplotlib format strings, taken in turn.
         figsize: width and height in inches.
         axes: draw there instead of into a figure of its own.
+
+    Returns:
+        matplotlib's axes; None if the picture was shown, so that a cell ends with the picture.
 
     Raises:
         ValueError: positions and values differ in number.
@@ -78,9 +81,8 @@ def plot(
     if legend:
         axes.legend(legend)
     axes.grid()
-    if own:
-        _show_figure(figure_of(axes))
-    return axes
+    shown = own and _show_figure(figure_of(axes))
+    return None if shown else axes
 
 
 def show_images(
@@ -223,11 +225,14 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
-def _show_figure(figure: Figure) -> None:
-    if in_notebook():
-        from IPython.display import SVG, display
+def _show_figure(figure: Figure) -> bool:
+    """Show it where that can be done; whether it was."""
+    if not in_notebook():
+        return False
+    from IPython.display import SVG, display
 
-        display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
+    display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
+    return True
 
 
 def set_given(axes: Axes, **properties: Any) -> None:

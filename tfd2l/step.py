@@ -205,6 +205,18 @@ def spec_of(batch: Any) -> Any:
     return tf.nest.map_structure(tf.type_spec_from_value, batch)
 
 
+def check_has(role: str, given: Any, *methods: str) -> None:
+    """Raise TypeError unless what was given to `Trainer.fit` as `role` has these methods."""
+    missing = [name for name in methods if not hasattr(given, name)]
+    if missing:
+        raise TypeError(
+            f"Trainer.fit(model, data) needs a d2l.Module and a d2l.DataModule; the {role} given "
+            f"is a {type(given).__name__}, which has no {missing[0]}. A Keras model goes in as the "
+            "attribute net of a d2l.Classifier or d2l.Module, a data set as what a DataModule's "
+            "get_dataloader(train) returns."
+        )
+
+
 def check_loss(loss: Any, name: str) -> None:
     """Raise ValueError unless the loss that the model `name` returned is one number.
 

@@ -25,6 +25,7 @@ from tfd2l.record import RECORD_FILE, RunError, read_record
 
 if TYPE_CHECKING:
     from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
+    from tfd2l.history import History
     from tfd2l.models.linear import LinearRegression, LinearRegressionScratch
     from tfd2l.module import Classifier, Module
     from tfd2l.run import RunDirectory
@@ -178,7 +179,7 @@ def finish(
     directory: RunDirectory,
     trainer: Trainer,
     model: Any,
-    history: dict[str, list[float]],
+    history: History,
     about_data: dict[str, Any],
 ) -> Outcome:
     """Draw what became of the model, and publish its export."""

@@ -25,7 +25,7 @@ from tfd2l.nn import tf_variable
 from tfd2l.optim import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.python_state import Counter, PythonState
 from tfd2l.recorder import Recorder
-from tfd2l.step import Named, Step, check_gradients, check_loss
+from tfd2l.step import Named, Step, check_gradients, check_has, check_loss
 
 
 class Trainer(HyperParameters):
@@ -106,7 +106,7 @@ class Trainer(HyperParameters):
         self.callbacks = list(callbacks)
         self.counters: dict[str, int] = {}
         self._passes: dict[str, tuple[Any, IndexedPass | StreamedPass]] = {}
-        self.history: History = {}
+        self.history = History()
         self._named: Named = []
         self._recorder, self._completed = Recorder(self), 0
 
@@ -120,19 +120,22 @@ class Trainer(HyperParameters):
             checkpoint: go on from there, to the very end that the interrupted fit would have had.
 
         Returns:
-            The history, one list for each column, as `pandas.DataFrame` takes it.
+            The history: a list for each column, as `pandas.DataFrame` takes it.
 
         Raises:
+            TypeError: `model` is no model of this library's kind, or `data` no data module.
             ValueError: the data is empty or endless.
             CheckpointError: the checkpoint can't be read, or is of another model.
             DivergedError: the loss became infinite or NaN.
         """
+        check_has("model", model, "training_step", "configure_optimizers")
+        check_has("data", data, "train_dataloader", "val_dataloader")
         with tf.device(self.device):
             self.prepare_data(data)
             self.prepare_model(model)
             self.optim = with_loss_scale(model.configure_optimizers(), self.gradient_clip_val)
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
-            self.history = {}
+            self.history = History()
             self._recorder, self._completed = Recorder(self), 0
             self._prepare_variables()
             if checkpoint is not None:
@@ -237,7 +240,7 @@ class Trainer(HyperParameters):
 
     def _restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave."""
-        self._completed, self.history = state["epoch"], state["history"]
+        self._completed, self.history = state["epoch"], History(state["history"])
         self.train_batch_idx = state["train_batch_idx"]
         self.val_batch_idx = state["val_batch_idx"]
         self.num_train_batches, self.num_val_batches = state["num_batches"]

@@ -83,6 +83,12 @@ def test_a_file_that_is_not_there_is_asked_for_by_its_place(site: str, tmp_path:
         download(f"{site}/x.csv", tmp_path, SHA1)
 
 
+def test_a_file_there_that_is_another_is_named_when_none_can_be_fetched(tmp_path: Path) -> None:
+    (tmp_path / "houses.csv").write_bytes(CONTENT[:-5])
+    with pytest.raises(DownloadError, match=f"the file there has another SHA-1 than {SHA1}, and"):
+        download("http://127.0.0.1:9/houses.csv", tmp_path, SHA1)
+
+
 def test_no_server_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
     with socket.socket() as taken:
         # Bound and not listening: nobody answers there, and nobody else gets the port.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import keras
@@ -103,3 +105,32 @@ def test_layer_summary_prints_the_shape_behind_each_layer(
         ("Dense", "(2, 5)"),
         ("Dense", "(2, 10)"),
     ]
+
+
+# TensorFlow's variables copy their numbers in a way that NumPy 2 deprecates.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_deep_copy_is_a_model_of_its_own_with_the_same_weights() -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=64, num_val=32)
+    for model in (d2l.LinearRegressionScratch(2, 0.03), d2l.WeightDecay(1, 0.03)):
+        d2l.Trainer(1).fit(model, data)
+        best = model.get_weights()
+        for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert copied.hparams == model.hparams
+            assert not hasattr(copied, "trainer")
+            d2l.Trainer(1).fit(copied, data)
+            for one, same, other in zip(
+                best, model.get_weights(), copied.get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(one, same)
+                assert not np.array_equal(one, other)
+
+
+def test_a_constructor_that_forgot_its_parent_is_told_so() -> None:
+    class Forgetful(d2l.Classifier):
+        def __init__(self) -> None:
+            self.net = keras.layers.Dense(2)
+
+    with pytest.raises(AttributeError, match=r"Forgetful\.__init__ must call super\(\)\.__init__"):
+        Forgetful()(tf.zeros((1, 3)))
+    with pytest.raises(AttributeError, match="'MLP' object has no attribute 'trainer'"):
+        d2l.MLP(2, 3, lr=0.1).trainer  # noqa: B018

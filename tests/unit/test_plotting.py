@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfd2l import plotting
 from tfd2l.plotting import confusion_figure, plot, show_images
 
 
@@ -37,3 +38,20 @@ def test_the_confusion_picture_writes_each_count_in_its_place() -> None:
     (axes,) = confusion_figure(np.array([[5, 1], [0, 7]]), ["bag", "coat"]).axes
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(0, 0): "5", (1, 0): "1", (1, 1): "7"}
+
+
+def test_a_picture_that_a_notebook_shows_is_all_that_a_cell_ends_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[object] = []
+
+    def show(figure: object) -> bool:
+        shown.append(figure)
+        return True
+
+    monkeypatch.setattr(plotting, "_show_figure", show)
+    assert plot([1.0, 2.0]) is None
+    assert len(shown) == 1
+    axes = plotting.new_figure((1, 1)).subplots()
+    assert plot([1.0, 2.0], axes=axes) is axes
+    assert len(shown) == 1

@@ -14,6 +14,7 @@ import pytest
 
 import tfd2l as d2l
 from tfd2l.checkpoint import checkpoints, load_checkpoint
+from tfd2l.history import History
 from tfd2l.run import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
 from tfd2l.weights import write_weights
 
@@ -162,7 +163,7 @@ def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
     trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
     accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
     for epoch in range(1, 8):
-        trainer.history = {"val_acc": accuracies[:epoch]}
+        trainer.history = History(val_acc=accuracies[:epoch])
         trainer._completed = epoch
         run.keep(trainer)
     kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]

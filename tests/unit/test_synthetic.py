@@ -44,7 +44,7 @@ def test_the_seed_alone_decides() -> None:
     ("wrong", "message"),
     [
         ({"w": []}, "at least one weight"),
-        ({"w": [[1.0]]}, "must be a vector"),
+        ({"w": [[1.0, 2.0]]}, "must be a vector"),
         ({"w": [float("inf")]}, "w must be finite numbers; got .inf."),
         ({"w": ["two"]}, "w must be finite numbers; got .'two'."),
         ({"b": float("nan")}, "b must be a finite number; got nan"),
@@ -58,3 +58,11 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message:
     settings = {"w": [1.0], "b": 0.0, "noise": 0.1, "num_examples": 3, "seed": 0, **wrong}
     with pytest.raises(ValueError, match=message):
         linear_examples(**settings)
+
+
+def test_weights_may_be_a_column_as_the_book_has_them() -> None:
+    column, vector = (
+        linear_examples(np.asarray(w, np.float32), 0, noise=0, num_examples=4, seed=0)
+        for w in ([[1.0], [2.0]], [1.0, 2.0])
+    )
+    np.testing.assert_array_equal(column[1], vector[1])

@@ -503,3 +503,11 @@ def test_a_loss_of_several_numbers_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"Several\.training_step returned a loss of shape \(3,\)"):
         d2l.Trainer(1).fit(Several(lr=0.01), Data(points(8, 2)))
+
+
+def test_what_is_no_model_or_no_data_module_is_refused_by_its_kind() -> None:
+    data = Data(batched(blobs(), 32, shuffle=True))
+    with pytest.raises(TypeError, match="the model given is a Dense, which has no training_step"):
+        d2l.Trainer(1).fit(keras.layers.Dense(1), data)
+    with pytest.raises(TypeError, match=r"the data given is a .*Dataset, which has no train_data"):
+        d2l.Trainer(1).fit(Line(), data.train_dataloader())
