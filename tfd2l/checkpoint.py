@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfd2l.errors import DivergedError
 from tfd2l.nn import nn_Module, tf_variable
 from tfd2l.weights import read_weights, write_weights
-
-__all__ = ["CheckpointError", "checkpoints", "load_checkpoint", "prune", "save_checkpoint"]
 
 
 class CheckpointError(ValueError):
@@ -31,23 +30,41 @@ def save_checkpoint(
 
     Returns:
         The checkpoint's path.
+
+    Raises:
+        DivergedError: a trainable variable is infinite or NaN; then nothing is written.
+        OSError: it can't be written.
     """
+    for variable in model.trainable_variables:
+        if not np.isfinite(tf_variable(variable).numpy()).all():
+            raise DivergedError(
+                f"after {state['epoch']} epochs and {state['step']} steps the weights of "
+                f"{type(model).__name__} are infinite or NaN, though the loss was not; no "
+                "checkpoint is written. Go on from the one before with a smaller learning rate or "
+                "gradient_clip_val=1."
+            )
     directory.mkdir(parents=True, exist_ok=True)
     # Names that sort as the checkpoints follow each other.
     path = directory / f"epoch-{state['epoch']:05d}.step-{state['step']:07d}"
-    variables = _variables(model, optimizer)
-    about = {"model": type(model).__name__, "state": state}
+    variables = kept_variables(model, optimizer)
+    about = {"model": type(model).__name__, "optimizer": _kind(optimizer), "state": state}
     write_weights(path, [variable.numpy() for variable in variables], about)
     return path
 
 
-def load_checkpoint(path: Path, model: nn_Module, optimizer: Any = None) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path,
+    model: nn_Module,
+    optimizer: Any = None,
+    check: Callable[[Any], None] = lambda _: None,
+) -> dict[str, Any]:
     """Read a checkpoint into a model, and into an optimizer if one is given.
 
     Args:
         path: what `save_checkpoint` returned.
         model: a built model of the same shapes as the saved one.
         optimizer: of the same kind as the saved one, built on the model's variables.
+        check: raises ValueError for a state that can't be gone on from.
 
     Returns:
         The state that was saved.
@@ -60,7 +77,17 @@ def load_checkpoint(path: Path, model: nn_Module, optimizer: Any = None) -> dict
         values, about = read_weights(path)
     except (ValueError, OSError) as error:
         raise CheckpointError(f"the checkpoint can't be read: {error}") from error
-    own = _variables(model, optimizer)
+    if not isinstance(about, dict) or {*about} != {"model", "optimizer", "state"}:
+        raise CheckpointError(
+            f"{str(path)!r} has weights, but is no checkpoint of a fit; model.load_weights reads "
+            "what save_weights wrote."
+        )
+    if optimizer is not None and about["optimizer"] != _kind(optimizer):
+        raise CheckpointError(
+            f"the checkpoint {str(path)!r} is of a fit by {about['optimizer']}; the optimizer here "
+            f"is {_kind(optimizer)}."
+        )
+    own = kept_variables(model, optimizer)
     # Without an optimizer its part of the file stays unread, which is no fault.
     values = values if optimizer is not None else values[: len(own)]
     wanted = [(tuple(v.shape), v.dtype.as_numpy_dtype) for v in own]
@@ -71,9 +98,15 @@ def load_checkpoint(path: Path, model: nn_Module, optimizer: Any = None) -> dict
             f"{_first_difference(wanted, given)} Build the model, and its optimizer, as its run "
             "did."
         )
+    state: dict[str, Any] = about["state"]
+    try:
+        check(state)
+    except ValueError as error:
+        raise CheckpointError(
+            f"the checkpoint {str(path)!r} can't be gone on from: {error}."
+        ) from error
     for variable, value in zip(own, values, strict=True):
         variable.assign(value)
-    state: dict[str, Any] = about["state"]
     return state
 
 
@@ -89,8 +122,13 @@ def prune(directory: Path, keep: int, best_epoch: int | None = None) -> None:
             path.unlink()
 
 
-def _variables(model: nn_Module, optimizer: Any) -> list[Any]:
+def kept_variables(model: nn_Module, optimizer: Any) -> list[Any]:
+    """The TensorFlow variables that a checkpoint has, in its order."""
     return [tf_variable(v) for v in [*model.variables, *(getattr(optimizer, "variables", ()))]]
+
+
+def _kind(optimizer: Any) -> str:
+    return type(optimizer).__name__
 
 
 def _first_difference(wanted: list[Any], given: list[Any]) -> str:

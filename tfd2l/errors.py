@@ -6,6 +6,11 @@ import re
 import reprlib
 from typing import Any
 
+
+class DivergedError(ArithmeticError):
+    """A training loss, or a weight, is infinite or not a number."""
+
+
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
 

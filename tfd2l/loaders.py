@@ -53,12 +53,12 @@ class Renewed:
     def __init__(self, first: Iterator[Any], again: Callable[[], Any]) -> None:
         """`first` is what there is now; each later pass asks `again()`."""
         self._first: Iterator[Any] | None = first
-        self._again = again
+        self.again = again
 
     def __iter__(self) -> Iterator[Any]:
         """A pass over the batches."""
         first, self._first = self._first, None
-        return iter(self._again()) if first is None else first
+        return iter(self.again()) if first is None else first
 
 
 def renewed(loader: Any, again: Callable[[], Any]) -> Any:

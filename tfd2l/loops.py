@@ -193,20 +193,15 @@ class StreamedPass:
 
     def __init__(self, step: Step, batches: Iterable[Any]) -> None:
         """Prepare passes of `step` over the batches, which are iterated anew for each pass."""
-        self._step, self._batches, self._begun = step, batches, 0
+        self._step, self._batches = step, batches
         self._had_batches = False
 
     def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
-        """The steps of pass `epoch`, one at a time, but for the first `start`.
+        """The steps of the next pass, number `epoch`, one at a time, but for the first `start`.
 
         Raises:
             ValueError: the batches have come to an end before this pass.
         """
-        if isinstance(self._batches, tf.data.Dataset):
-            # Each iteration that begins moves the data set on to its next order.
-            for _ in range(self._begun, epoch):
-                iter(self._batches)
-        self._begun = epoch + 1
         batches = itertools.islice(self._batches, start, None)
         number = start
         for number, given in enumerate(batches, start + 1):

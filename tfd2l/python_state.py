@@ -142,12 +142,12 @@ def _changed_by_tracing(holder: Any, old: Slots) -> Iterator[Any]:
             # Variables and layers are often made when the first batch is seen; that is no harm,
             # nor is what a layer then notes of its input.
             plain = isinstance(value, PLAIN) and not python_slots.is_keras(holder)
-            changed = plain or tf.is_symbolic_tensor(value)
+            changed = plain or isinstance(value, tf.Tensor)
         elif isinstance(value, PLAIN):
             changed = value is not old[name] and not python_slots.equal(value, old[name])
         else:
-            # A tensor of the graph, of which nothing is left when tracing is over.
-            changed = value is not old[name] and tf.is_symbolic_tensor(value)
+            # Of a graph's tensor nothing is left when tracing is over.
+            changed = value is not old[name] and isinstance(value, tf.Tensor)
         if changed:
             yield name
     yield from (name for name in old if name not in new)

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfd2l.errors import DivergedError
 from tfd2l.history import EpochSoFar
 from tfd2l.step import Steps
 
 if TYPE_CHECKING:
     from tfd2l.trainer import Trainer
-
-
-class DivergedError(ArithmeticError):
-    """A training loss is infinite or not a number."""
 
 
 class Recorder:

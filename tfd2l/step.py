@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from tfd2l.errors import first_line, reason
 from tfd2l.loaders import Batch, batch_size_of
-from tfd2l.python_state import PythonState
+from tfd2l.lost_state import lost_state
+from tfd2l.python_state import PythonState, PythonStateError
 
 Named = list[tuple[str, tf.Tensor]]
 # After so many it is no matter of chance, and whoever waits should know for what.
@@ -72,6 +73,7 @@ class Step:
         jit_compile: bool | None,
         must_compile: bool,
         state: PythonState | None = None,
+        variables: Callable[[], Iterable[tf.Variable]] = tuple,
     ) -> None:
         """Wrap `function`.
 
@@ -82,13 +84,15 @@ class Step:
             jit_compile: compile it with XLA; None leaves that to what it runs over.
             must_compile: raise where it can't be traced, instead of running it eagerly.
             state: what the step may not change; a graph would do it once, while it is traced.
+            variables: gives those that checkpoints keep.
         """
         self.name, self.eager, self.jit_compile = name, eager, jit_compile
         self._function, self._must_compile = function, must_compile
         self._state = PythonState() if state is None else state
         self._traced: dict[tuple[Any, ...], TracedStep] = {}
         self._refusal: Exception | None = None
-        self._renewals = 0
+        self._variables, self._lost = variables, ""
+        self._renewals = self._eager_runs = 0
 
     @property
     def num_traces(self) -> int:
@@ -149,10 +153,33 @@ class Step:
         if traced is not None:
             labels, values = traced.labels, traced.function(batch)
         else:
-            named = self._function(batch)
+            named = self._run_eagerly(batch)
             labels, values = tuple(label for label, _ in named), [_mean(v) for _, v in named]
             self._warn_once()
         return Steps(labels, np.array([values], np.float32), batch_size_of(batch))
+
+    @property
+    def lost(self) -> str | None:
+        """What of the state that the step changes no checkpoint has, in a sentence."""
+        for traced in self._traced.values():
+            found = lost_state(traced.function, self._variables())
+            if found is not None:
+                return found
+        return self._lost or None
+
+    def _run_eagerly(self, batch: Batch) -> Named:
+        """The step as plain Python; once, it is watched for what it changes there."""
+        self._eager_runs += 1
+        # Not the first, in which layers note what they are given.
+        if self._eager_runs != 2:
+            return self._function(batch)
+        before = self._state.snapshot()
+        named = self._function(batch)
+        try:
+            self._state.check(before)
+        except PythonStateError as error:
+            self._lost = f"a step keeps state of its own: {error}"
+        return named
 
     def _trace(self, spec: Any) -> TracedStep:
         labels: list[str] = []

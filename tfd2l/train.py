@@ -95,8 +95,8 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
     """Train as configured, on data that may still be on its way; gives the exit status."""
     from tfd2l.checkpoint import CheckpointError
     from tfd2l.devices import DeviceError
+    from tfd2l.errors import DivergedError
     from tfd2l.progress import ConsoleProgress
-    from tfd2l.recorder import DivergedError
     from tfd2l.run import RunDirectory, new_run_path
     from tfd2l.saved_model import ExportError
     from tfd2l.step import CompileError, StepError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import tensorflow as tf
 
 from pipelines.bounds import real_number, whole_number
 from tfd2l.callback import Callback
-from tfd2l.checkpoint import load_checkpoint
+from tfd2l.checkpoint import kept_variables
 from tfd2l.devices import check_placement, choose_device
+from tfd2l.fit_state import restore, state_of
 from tfd2l.history import EpochSoFar, History, append_row
 from tfd2l.hyperparameters import HyperParameters
 from tfd2l.loaders import Batch, batch_size_of, count_batches, example_of, renewed
@@ -52,8 +52,8 @@ class Trainer(HyperParameters):
     TRACED_METHODS = ("prepare_batch", "clip_gradients")
     LIBRARY_ATTRIBUTES = frozenset({
         "callbacks", "counters", "device", "history", "hparams", "num_train_batches",
-        "num_val_batches", "train_dataloader", "val_dataloader", "_completed", "_named", "_passes",
-        "_recorder", "_started_s", "_train_step", "_val_step",
+        "num_val_batches", "train_dataloader", "val_dataloader", "_completed", "_counted",
+        "_named", "_passes", "_recorder", "_started_s", "_train_step", "_val_step",
     })  # fmt: skip
     epoch = Counter("epoch")
     train_batch_idx = Counter("train_batch_idx")
@@ -138,9 +138,9 @@ class Trainer(HyperParameters):
             self.history = History()
             self._recorder, self._completed = Recorder(self), 0
             self._prepare_variables()
-            if checkpoint is not None:
-                self._restore(load_checkpoint(Path(checkpoint), model, self.optim))
             self._prepare_steps()
+            if checkpoint is not None:
+                restore(self, Path(checkpoint))
             for epoch in range(self._completed, self.max_epochs):
                 self.epoch = epoch
                 self._run_epoch()
@@ -156,6 +156,7 @@ class Trainer(HyperParameters):
         self.num_val_batches = (
             0 if self.val_dataloader is None else count_batches(self.val_dataloader)
         )
+        self._counted = [self.num_train_batches, self.num_val_batches]
         if self.num_train_batches == 0:
             raise ValueError("the training data has no batches; give it at least one example.")
 
@@ -225,27 +226,7 @@ class Trainer(HyperParameters):
 
     def state(self) -> dict[str, Any]:
         """Where the fit is, as JSON values: what `save_checkpoint` keeps beside the variables."""
-        seconds = self._seconds() if self.steps_of_epoch else 0.0
-        so_far = replace(self._recorder.so_far, seconds=seconds)
-        return {
-            "epoch": self._completed,
-            "step": so_far.steps,
-            "train_batch_idx": self.train_batch_idx,
-            "val_batch_idx": self.val_batch_idx,
-            "num_batches": [self.num_train_batches, self.num_val_batches],
-            "history": self.history,
-            "so_far": so_far.to_json(),
-            "board": self.model.board.to_json(),
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave."""
-        self._completed, self.history = state["epoch"], History(state["history"])
-        self.train_batch_idx = state["train_batch_idx"]
-        self.val_batch_idx = state["val_batch_idx"]
-        self.num_train_batches, self.num_val_batches = state["num_batches"]
-        self._recorder.so_far = EpochSoFar.from_json(state["so_far"])
-        self.model.board.from_json(state["board"])
+        return state_of(self)
 
     def _seconds(self) -> float:
         """Spent on the epoch, also before an interruption."""
@@ -260,10 +241,10 @@ class Trainer(HyperParameters):
         if self.num_val_batches is None:
             self.num_val_batches = self.val_batch_idx - val_before
 
-    def _prepare_variables(self) -> None:
+    def _prepare_variables(self, example: Batch | None = None) -> None:
         """Make the variables of layers that wait for a first input, and the optimizer's own."""
         model = self.model
-        example = example_of(self.train_dataloader)
+        example = example_of(self.train_dataloader) if example is None else example
         if example is not None and not (model.built and model.variables):
             # Nothing but variables comes of this call. A model whose steps don't call it on the
             # batch's inputs makes its variables when its step is traced.
@@ -298,6 +279,7 @@ class Trainer(HyperParameters):
             jit_compile=self.jit_compile,
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
             state=PythonState(self),
+            variables=lambda: kept_variables(self.model, self.optim),
         )
 
     def _train(self, batch: Batch) -> Named:

@@ -14,7 +14,7 @@ import tfd2l as d2l
 from pipelines import fashion_mnist, images
 from pipelines.batching import batched
 from pipelines.tables import dataset
-from tfd2l.recorder import DivergedError
+from tfd2l.errors import DivergedError
 from tfd2l.step import CompileError, StepError
 
 Array = np.ndarray[Any, Any]

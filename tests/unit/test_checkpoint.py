@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from tfd2l.checkpoint import CheckpointError, checkpoints, load_checkpoint, prune, save_checkpoint
-from tfd2l.recorder import DivergedError
+from tfd2l.errors import DivergedError
 
 
 class Drawing(d2l.Module):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tfd2l.board import ProgressBoard
-from tfd2l.recorder import DivergedError, Recorder
+from tfd2l.errors import DivergedError
+from tfd2l.recorder import Recorder
 from tfd2l.step import Steps
 
 
