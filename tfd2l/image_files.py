@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
-from tfd2l.framing import TOLERANCE, frame, is_ready
+from tfd2l.framing import TOLERANCE, frame
 
 __all__ = ["ImageError", "Prepared", "read_image", "read_image_file"]
 
@@ -77,9 +77,10 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     """Make an encoded image look like one of Fashion-MNIST.
 
     A grey image that has the size and a dark ground is returned bit for bit. Others are turned
-    upright, made grey, inverted if the garment is darker than its ground, cropped to the garment
-    (unless that fills the image already), resized, centred on the ground, and shifted in grey so
-    that the ground is 0. The ground's grey is the median of the four corners.
+    upright, made grey, inverted if the garment is darker than its ground, and shifted in grey so
+    that the ground is 0; those of another size are cropped to the garment (unless that fills the
+    image already), resized, and centred on the ground. The ground's grey is the median of the four
+    corners.
 
     Args:
         data: a PNG, JPEG or GIF file of any size and mode; of several pictures in it the first
@@ -100,8 +101,7 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     _check_bytes(data)
     notes: list[str] = []
     with _pillow_errors():
-        grey = _make_grey(_decode(data, notes), notes)
-        pixels = np.array(grey) if is_ready(grey, size) else frame(grey, size, notes)
+        pixels = frame(_make_grey(_decode(data, notes), notes), size, notes)
     pixels.setflags(write=False)
     return Prepared(pixels, tuple(notes))
 
