@@ -35,7 +35,7 @@ class LocalModel(Predictor):
 
         Args:
             directory: a version's directory, or that of a model, whose highest version is taken.
-            batch_size: most images to be run at once.
+            batch_size: most images to be run at once, up to 1,024.
 
         Raises:
             ServingError: there is no exported model.
