@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter, ImageOps
 
-__all__ = ["TOLERANCE", "frame", "is_ready"]
+__all__ = ["TOLERANCE", "frame"]
 
 # Of 0..255; a ground above it is light. In none of the data set's images the median of the corners
 # is, while one in 35,000 has a bag along most of its edges.
@@ -45,13 +45,11 @@ class _Scene:
     is_darker: bool
 
 
-def is_ready(grey: Image.Image, size: tuple[int, int]) -> bool:
-    """Whether an image in mode L has that (height, width) and a dark ground, as the data set's."""
-    return grey.size == size[::-1] and _ground(_small_copy(grey)) <= MIDDLE
-
-
 def frame(grey: Image.Image, size: tuple[int, int], notes: list[str]) -> npt.NDArray[np.uint8]:
-    """Invert if need be; unless it has the size, crop, resize, centre and make the ground 0.
+    """Invert if need be, crop, resize, centre and make the ground 0.
+
+    An image that has the size is neither cropped nor resized; with a dark ground, as the data set's
+    own have, it is given back bit for bit.
 
     Args:
         grey: mode L.
@@ -62,14 +60,19 @@ def frame(grey: Image.Image, size: tuple[int, int], notes: list[str]) -> npt.NDA
         (height, width) uint8.
     """
     scene = _survey(grey)
-    ground = scene.ground
+    ground, has_size = scene.ground, grey.size == size[::-1]
+    if scene.garment is None:
+        notes.append("no garment found: nothing stands out from the ground")
+    if has_size and ground <= MIDDLE:
+        return np.array(grey)
     if scene.is_darker:
         grey, ground = ImageOps.invert(grey), 255 - ground
-        notes.append("inverted: the garment was darker than the ground")
-    if grey.size == size[::-1]:
-        return np.array(grey)
-    box = _crop(grey, scene.garment, size, notes)
-    framed = _fit(grey, box, ground, size, notes)
+        what = "ground was light" if scene.garment is None else "garment was darker than the ground"
+        notes.append(f"inverted: the {what}")
+    if has_size:
+        framed = np.array(grey)
+    else:
+        framed = _fit(grey, _crop(grey, scene.garment, size, notes), ground, size, notes)
     if not ground:
         return framed
     notes.append(f"the ground's grey, {ground}, made 0")
@@ -114,7 +117,6 @@ def _crop(grey: Image.Image, garment: Box | None, size: tuple[int, int], notes: 
     """Which part of the image is to fill the frame."""
     whole = (0.0, 0.0, float(grey.width), float(grey.height))
     if garment is None:
-        notes.append("no garment found: nothing stands out from the ground")
         return whole
     left, top, right, bottom = garment
     longer = max(grey.size)

@@ -1,6 +1,6 @@
 """A client for classifiers in TensorFlow Serving, over gRPC.
 
-For those who have the extra `tfd2l[grpc]`: raw pixels travel in a third of the bytes that JSON
+For those who have the extra `grpc`: raw pixels travel in a third of the bytes that JSON
 takes. The official stubs import TensorFlow, with its start-up time and memory, so a program that is
 to do without uses `tfd2l.serving.Client`. Nothing of it is imported before a client is made.
 """
@@ -54,7 +54,7 @@ class GrpcClient(Predictor):
             retries: how often a request to a server that is not available is sent again, after
                 longer and longer pauses; at most `MAX_RETRIES`.
             wait_for_ready: wait for a server that is not there yet, too.
-            batch_size: most images in a request; more are sent in several.
+            batch_size: most images in a request, up to 1,024; more are sent in several.
 
         Raises:
             ServingError: the extra is not installed.
@@ -170,8 +170,8 @@ def _import_stubs() -> tuple[Any, Any]:
         return grpc, importlib.import_module("tensorflow_serving.apis")
     except ImportError as error:
         raise ServingError(
-            f"the gRPC client needs the extra tfd2l[grpc]; {error}. Install it: "
-            "pip install 'tfd2l[grpc]', or use tfd2l.serving.Client."
+            f"the gRPC client needs the extra grpc of this package; {error}. In a clone: "
+            "pip install -e '.[grpc]', or use tfd2l.serving.Client."
         ) from error
 
 

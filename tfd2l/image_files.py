@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
-from tfd2l.framing import TOLERANCE, frame, is_ready
+from tfd2l.framing import TOLERANCE, frame
 
 __all__ = ["ImageError", "Prepared", "read_image", "read_image_file"]
 
@@ -29,6 +29,12 @@ FORMATS = ("PNG", "JPEG", "GIF")
 MAX_BYTES = 24 * 2**20
 # Four bytes each, and a few copies on the way: measured 0.45 GB.
 MAX_PIXELS = 50_000_000
+# JPEG's decoder makes a picture of an eighth, a quarter or half the side without the whole one, so
+# 108 million pixels took 0.06 GB and 0.2 s. Of a file with several scans it keeps up to eight bytes
+# for each pixel: measured 0.97 GB.
+MAX_JPEG_PIXELS = 120_000_000
+# The longer side that a JPEG file is read at, at least: far more than the model sees of a garment.
+JPEG_SIDE = 2048
 # A JPEG file may go over its pixels in many scans; ten are usual, and this is some six seconds.
 MAX_SCANNED_PIXELS = 10**10
 SCAN = b"\xff\xda"
@@ -77,18 +83,19 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     """Make an encoded image look like one of Fashion-MNIST.
 
     A grey image that has the size and a dark ground is returned bit for bit. Others are turned
-    upright, made grey, inverted if the garment is darker than its ground, cropped to the garment
-    (unless that fills the image already), resized, centred on the ground, and shifted in grey so
-    that the ground is 0. The ground's grey is the median of the four corners.
+    upright, made grey, inverted if the garment is darker than its ground, and shifted in grey so
+    that the ground is 0; those of another size are cropped to the garment (unless that fills the
+    image already), resized, and centred on the ground. The ground's grey is the median of the four
+    corners.
 
     Args:
-        data: a PNG, JPEG or GIF file of any size and mode; of several pictures in it the first
-            is taken.
+        data: a PNG, JPEG or GIF file of any mode; of several pictures in it the first is taken.
         size: (height, width) of the result, in pixels.
 
     Raises:
-        ImageError: no such image, a damaged one, one of more than `MAX_BYTES` or `MAX_PIXELS` or
-            that is more than `MAX_ASPECT` times as long as wide, or one in which nothing is opaque.
+        ImageError: no such image, a damaged one, one of more than `MAX_BYTES` or `MAX_PIXELS`
+            (`MAX_JPEG_PIXELS` for JPEG) or that is more than `MAX_ASPECT` times as long as wide, or
+            one in which nothing is opaque.
         ValueError: `size` is not two numbers from 1 to `MAX_SIDE`.
     """
     size = (*size,)
@@ -100,8 +107,7 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     _check_bytes(data)
     notes: list[str] = []
     with _pillow_errors():
-        grey = _make_grey(_decode(data, notes), notes)
-        pixels = np.array(grey) if is_ready(grey, size) else frame(grey, size, notes)
+        pixels = frame(_make_grey(_decode(data, notes), notes), size, notes)
     pixels.setflags(write=False)
     return Prepared(pixels, tuple(notes))
 
@@ -129,13 +135,19 @@ def _pillow_errors() -> Iterator[None]:
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise _too_large(str(error)) from error
+            raise _too_large(f"got more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,}") from error
         except Exception as error:  # on damaged files its decoders raise almost anything
             raise ImageError(
                 f"the image is damaged and can't be decoded: {str(error) or type(error).__name__}. "
                 "Save it again as PNG or JPEG."
             ) from error
-        own = [one for one in caught if Path(one.filename).parent.name == "PIL"]
+        # The number of pixels has its own bounds here.
+        own = [
+            one
+            for one in caught
+            if Path(one.filename).parent.name == "PIL"
+            and not issubclass(one.category, Image.DecompressionBombWarning)
+        ]
     if own:
         raise ImageError(f"the image is damaged: {own[0].message}. Save it again as PNG or JPEG.")
 
@@ -150,23 +162,11 @@ def _decode(data: bytes, notes: list[str]) -> Image.Image:
             f"an image must be a {', '.join(FORMATS)} file; this one begins with {data[:12]!r}. "
             "Save it as PNG or JPEG."
         ) from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(f"got {width} x {height}")
-    if image.format in ("JPEG", "MPO") and data.count(SCAN) * width * height > MAX_SCANNED_PIXELS:
-        raise ImageError(
-            f"a JPEG file may go over {MAX_SCANNED_PIXELS:,} pixels in all its scans; got "
-            f"{data.count(SCAN):,} scans of {width} x {height}. Save it again as PNG or JPEG."
-        )
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(
-            f"an image may be at most {MAX_ASPECT} times as long as wide; got {width} x {height} "
-            "(width x height). Crop it to the garment."
-        )
+    _check_size(image, data.count(SCAN))
     if getattr(image, "is_animated", False):
         image.seek(0)
         notes.append("the first of several pictures")
-    image.load()
+    _load(image, notes)
     # 1 is upright; other numbers mean nothing.
     if (orientation := image.getexif().get(ExifTags.Base.Orientation)) in range(2, 9):
         notes.append(f"turned upright (EXIF orientation {orientation})")
@@ -174,11 +174,40 @@ def _decode(data: bytes, notes: list[str]) -> Image.Image:
     return image
 
 
+def _check_size(image: Image.Image, num_scans: int) -> None:
+    """Raise ImageError for what would take too long or too much memory, or is a strip."""
+    width, height = image.size
+    is_jpeg = image.format in ("JPEG", "MPO")
+    if width * height > (MAX_JPEG_PIXELS if is_jpeg else MAX_PIXELS):
+        raise _too_large(f"got {width} x {height}")
+    if is_jpeg and num_scans * width * height > MAX_SCANNED_PIXELS:
+        raise ImageError(
+            f"a JPEG file may go over {MAX_SCANNED_PIXELS:,} pixels in all its scans; got "
+            f"{num_scans:,} scans of {width} x {height}. Save it again as PNG or JPEG."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"an image may be at most {MAX_ASPECT} times as long as wide; got {width} x {height} "
+            "(width x height). Crop it to the garment."
+        )
+
+
 def _too_large(what: str) -> ImageError:
     return ImageError(
-        f"an image may have at most {MAX_PIXELS:,} pixels; {what}. Make it smaller: the model "
-        "sees few of them."
+        f"an image may have at most {MAX_PIXELS:,} pixels, and {MAX_JPEG_PIXELS:,} in a JPEG file; "
+        f"{what}. Make it smaller: 1,000 pixels a side are more than enough."
     )
+
+
+def _load(image: Image.Image, notes: list[str]) -> None:
+    """Decode the pixels; fewer of them where the format has them at lower resolution, as JPEG."""
+    width, height = image.size
+    longer = max(width, height)
+    # Other formats leave it.
+    image.draft(None, (width * JPEG_SIDE // longer, height * JPEG_SIDE // longer))
+    if image.size != (width, height):
+        notes.append(f"{width} x {height} read as {image.width} x {image.height}")
+    image.load()
 
 
 def _make_grey(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -1,24 +1,31 @@
-"""An exported classifier asked in this process, through TensorFlow."""
+"""An exported classifier asked in this process, by the loader that TensorFlow Serving has.
+
+What a server refuses is refused here.
+"""
 
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tfd2l.checksums import DamagedError, check_files
 from tfd2l.predictions import ServingError, Signature, TensorInfo, printable
 from tfd2l.predictor import CONTRACT, PREDICT, Outputs, Predictor, encode_examples
+
+if TYPE_CHECKING:
+    from tfd2l.loaded_version import LoadedVersion
+    from tfd2l.saved_model import TensorSpec
 
 __all__ = ["LocalModel"]
 
 
 class LocalModel(Predictor):
-    """Asks an exported classifier in this process, through TensorFlow.
+    """Asks an exported classifier in this process, through the C API of TensorFlow's runtime.
 
     TensorFlow is imported and the model loaded when they are first needed.
     """
@@ -28,7 +35,7 @@ class LocalModel(Predictor):
 
         Args:
             directory: a version's directory, or that of a model, whose highest version is taken.
-            batch_size: most images to be run at once.
+            batch_size: most images to be run at once, up to 1,024.
 
         Raises:
             ServingError: there is no exported model.
@@ -36,7 +43,7 @@ class LocalModel(Predictor):
         """
         super().__init__(batch_size)
         self.directory = _version_directory(Path(directory))
-        self._functions: Mapping[str, Any] | None = None
+        self._loaded: LoadedVersion | None = None
 
     def __str__(self) -> str:
         """Its directory."""
@@ -49,57 +56,50 @@ class LocalModel(Predictor):
             ServingError: it can't be loaded.
         """
         return {
-            name: Signature(
-                _infos(function.structured_input_signature[1]), _infos(function.structured_outputs)
-            )
-            for name, function in self._load().items()
+            name: Signature(_infos(signature.inputs), _infos(signature.outputs))
+            for name, signature in self._load().signatures.items()
         }
 
     def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        function = self._load().get(signature)
-        if function is None:
-            raise ServingError(f"{self} has no signature {signature!r}. {CONTRACT}")
-        import tensorflow as tf
+        from tfd2l.json_values import RestError
 
-        feeds = {"image": images} if signature == PREDICT else {"inputs": encode_examples(images)}
+        if signature == PREDICT:
+            feeds = {"image": images}
+        else:
+            feeds = {"inputs": np.array(encode_examples(images), np.object_)}
         try:
-            outputs = function(**{name: tf.constant(value) for name, value in feeds.items()})
-        except (tf.errors.OpError, TypeError, ValueError) as error:
+            return self._load().call("predict", signature, feeds)
+        except RestError as error:
             raise ServingError(
                 f"{self} can't be run: {printable(str(error))}. {CONTRACT}"
             ) from error
-        return {name: value.numpy() for name, value in outputs.items()}
 
-    def _load(self) -> Mapping[str, Any]:
-        """Its functions by signature."""
-        if self._functions is None:
+    def _load(self) -> LoadedVersion:
+        """The model, loaded and tried."""
+        if self._loaded is None:
             try:
-                check_files(self.directory)
-                import tensorflow as tf
-
-                self._functions = dict(tf.saved_model.load(str(self.directory)).signatures)
+                from tfd2l.load_check import SessionError, load_library
+                from tfd2l.loaded_version import LoadedVersion
+                from tfd2l.saved_model import ExportError
             except ImportError as error:
                 raise ServingError(
                     f"{self} needs TensorFlow to run, which can't be imported: {error}. Install "
                     "it, or ask a server with Client."
                 ) from error
-            except DamagedError as error:
-                raise ServingError(str(error)) from error
-            except Exception as error:  # a damaged file makes the loader raise anything
+            try:
+                self._loaded = LoadedVersion(load_library(), self.directory)
+            except (ExportError, SessionError) as error:
                 raise ServingError(
-                    f"{self} can't be loaded: {printable(str(error))}. Export it again."
+                    f"{self} can't be loaded: {printable(str(error)).rstrip('.')}. "
+                    "python -m tfd2l.train exports a new one."
                 ) from error
-        return self._functions
+            weakref.finalize(self, self._loaded.close)  # the runtime's memory is none of Python's
+        return self._loaded
 
 
-def _infos(specs: Mapping[str, Any]) -> dict[str, TensorInfo]:
-    """From `tf.TensorSpec`s by name."""
-    return {
-        name: TensorInfo(
-            spec.dtype.name, None if spec.shape.rank is None else tuple(spec.shape.as_list())
-        )
-        for name, spec in specs.items()
-    }
+def _infos(specs: Mapping[str, TensorSpec]) -> dict[str, TensorInfo]:
+    """Without the names of the graph's tensors."""
+    return {name: TensorInfo(spec.dtype, spec.shape) for name, spec in specs.items()}
 
 
 def _version_directory(directory: Path) -> Path:

@@ -131,7 +131,8 @@ class PageApi:
         rows = []
         for name in self._models.available():
             with self._models.version(name) as version:
-                numbers, image = [version.number], _takes_images(version)
+                # As text: a browser's numbers are exact up to 2**53 only, a version's go to 2**63.
+                numbers, image = [str(version.number)], _takes_images(version)
             rows.append({"name": name, "versions": numbers, "image": image, "labels": None})
         return _json({"models": rows})
 
@@ -171,12 +172,18 @@ class PageApi:
 
 
 def _takes_images(version: LoadedVersion) -> bool:
-    """Whether images are all that it takes, raw and grey."""
-    inputs = version.signatures["serving_default"].inputs
-    if set(inputs) != {"image"}:
+    """Whether it classifies images as the page sends them: raw, grey, of its one size."""
+    signatures = version.signatures
+    inputs = signatures["serving_default"].inputs
+    if set(inputs) != {"image"} or "classify" not in signatures:
         return False
     spec = inputs["image"]
-    return spec.dtype == "uint8" and spec.shape is not None and len(spec.shape) == 3
+    return (
+        spec.dtype == "uint8"
+        and spec.shape is not None
+        and len(spec.shape) == 3
+        and all(side in (None, own) for side, own in zip(spec.shape[1:], _IMAGE_SIZE, strict=True))
+    )
 
 
 def _refuse_other_origins(request: Request) -> None:

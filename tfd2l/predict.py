@@ -1,6 +1,7 @@
-"""`python -m tfd2l.predict`: ask a served or an exported model what is on image files.
+"""`python -m tfd2l.predict IMAGE... --url URL | --model DIR`: what is on image files.
 
-With a server TensorFlow is not imported. Flags are read before anything slow is.
+Asks a served or an exported model. With a server TensorFlow is not imported. Flags are read before
+anything slow is.
 """
 
 from __future__ import annotations
@@ -94,28 +95,63 @@ class _Parser(argparse.ArgumentParser):
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="python -m tfd2l.predict",
-        description="Say what is on images, by a model that a server has, or an exported one.",
+        usage="%(prog)s IMAGE... [--url URL [--model NAME] | --model DIR] [more flags]",
+        description="Say what is on images, by a model that a server has, or by an exported one: "
+        "--model with a / in it, or that is a directory here, needs no server.",
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="PNG, JPEG or GIF file; - is standard input")
     add("--url", help=f"address of TensorFlow Serving's REST interface; by default {URL}")
-    add("--model", help=f"the model's name in the server; by default {MODEL}")
+    add(
+        "--model",
+        metavar="NAME|DIR",
+        help=f"its name in the server, by default {MODEL}; or without --url its directory, or that "
+        "of a version: savedmodels/mlp[/1]",
+    )
     add("--model-version", type=int, metavar="N", help="by default the newest")
     add("--timeout-s", type=float, metavar="S", help=f"seconds to wait; by default {TIMEOUT_S:g}")
-    add("--dir", type=Path, help="no server, but this exported model: savedmodels/mlp[/1]")
+    add("--dir", type=Path, help="as --model DIR, and never a name")
     add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
     add("--json", action="store_true", help="print JSON")
     flags = parser.parse_args(argv)
+    _check_model(parser, flags)
+    _check_picture(parser, flags.picture)
+    return flags
+
+
+def _check_model(parser: _Parser, flags: argparse.Namespace) -> None:
+    """Tell a directory from a name; end with an error if the flags don't go together."""
+    if flags.url is not None and "/" in (flags.model or ""):
+        parser.error(
+            f"--model with --url is a name in the server, without /; got {flags.model!r}. Give the "
+            "name, or drop --url to ask the model in that directory"
+        )
+    if flags.model and flags.url is None and flags.dir is None:
+        path = Path(flags.model)
+        if "/" in flags.model or path.is_dir():
+            flags.dir, flags.model = path, None
     for name in ("url", "model", "model_version", "timeout_s"):
         if flags.dir is not None and getattr(flags, name) is not None:
-            parser.error(f"--{name.replace('_', '-')} is for a server; drop it or --dir")
-    if flags.picture is not None and flags.picture.suffix.lower() not in PICTURE_FORMATS:
+            parser.error(
+                f"--{name.replace('_', '-')} is for a server; drop it or the directory "
+                f"{str(flags.dir)!r}"
+            )
+
+
+def _check_picture(parser: _Parser, path: Path | None) -> None:
+    """End with an error if the picture can't be written there, before anything is asked."""
+    if path is None:
+        return
+    if path.suffix.lower() not in PICTURE_FORMATS:
         parser.error(
-            f"--picture must end with one of {', '.join(PICTURE_FORMATS)}; got "
-            f"{str(flags.picture)!r}"
+            f"--picture must end with one of {', '.join(PICTURE_FORMATS)}; got {str(path)!r}"
         )
-    return flags
+    if not path.parent.is_dir() or path.is_dir():
+        parser.error(
+            f"--picture must be a file in a directory that is there; got {str(path)!r}. Make the "
+            "directory, or name another file"
+        )
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -202,7 +238,13 @@ def _draw(answers: Sequence[Answer], path: Path) -> None:
     with warnings.catch_warnings():
         # A letter that the font has not is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        save_figure(prediction_figure(answers[:DRAWN]), path)
+        try:
+            save_figure(prediction_figure(answers[:DRAWN]), path)
+        except OSError as error:
+            raise ValueError(
+                f"--picture must be a file that can be written; {str(path)!r}: {error.strerror}. "
+                "Name another one."
+            ) from error
 
 
 def prediction_figure(answers: Sequence[Answer]) -> Figure:

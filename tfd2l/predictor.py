@@ -24,10 +24,20 @@ from tfd2l.predictions import (
     printable,
 )
 
-__all__ = ["CLASSIFY", "CONTRACT", "PREDICT", "Outputs", "Predictor", "encode_examples"]
+__all__ = [
+    "CLASSIFY",
+    "CONTRACT",
+    "MOST_IMAGES",
+    "PREDICT",
+    "Outputs",
+    "Predictor",
+    "encode_examples",
+]
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Any]
+# What the deployed configuration takes: max_batch_size in batching_parameters.txt.
+MOST_IMAGES = 1024
 # Rounding in float32 and in JSON may leave a probability this far outside of [0, 1].
 ROUNDING = 1e-4
 PREDICT, CLASSIFY = "serving_default", "classify"
@@ -41,9 +51,9 @@ class Predictor(ABC):
     """A classifier somewhere: checks images, asks in batches, checks and joins the answers."""
 
     def __init__(self, batch_size: int) -> None:
-        """Raises ValueError: `batch_size` is not a whole number of at least 1."""
-        hint = "256 small images make a request of about 1 MB."
-        self._batch_size = whole_number("batch_size", batch_size, hint=hint)
+        """Raises ValueError: `batch_size` is not a whole number from 1 to `MOST_IMAGES`."""
+        hint = "It is of a request; more images are sent in several. 256 make about 1 MB."
+        self._batch_size = whole_number("batch_size", batch_size, most=MOST_IMAGES, hint=hint)
         self._signatures: Mapping[str, Signature] | None = None
 
     def predict(self, images: npt.ArrayLike) -> Predictions:

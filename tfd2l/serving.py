@@ -68,7 +68,7 @@ class Client(Predictor):
                 the rest of it. What took longer is not tried again.
             retries: how often a request is sent again after a broken connection or a 502, 503 or
                 504, each time after a longer pause.
-            batch_size: most images in a request; more are sent in several.
+            batch_size: most images in a request, up to 1,024; more are sent in several.
 
         Raises:
             ValueError: one of these is out of range, or `url` is no address of a server.

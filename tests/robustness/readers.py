@@ -21,7 +21,7 @@ from PIL import Image
 from pipelines import idx_files
 from pipelines.idx import IdxError, parse_idx, to_idx
 from pipelines.idx_files import DataError, IdxFile, read_directory
-from tfd2l.framing import frame, is_ready
+from tfd2l.framing import MIDDLE, frame
 from tfd2l.image_files import ImageError, read_image
 from tfd2l.record import RunError, read_record, write_record
 
@@ -203,8 +203,10 @@ class Frames(Reader):
         framed = frame(grey, (size[0], size[1]), [])
         assert framed.shape == (size[0], size[1])
         assert framed.dtype == np.uint8
-        if is_ready(grey, (height, width)):
-            assert grey.size == (width, height)
+        # A corner is one pixel below sides of 56; a dark one leaves an image of the size as it is.
+        dark = pixels[[0, 0, -1, -1], [0, -1, 0, -1]].max() <= MIDDLE
+        if [height, width] == size and max(size) < 56 and dark:
+            np.testing.assert_array_equal(framed, pixels)
 
 
 class Record(Reader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines import fashion_mnist
-from tfd2l.framing import MIDDLE, frame, is_ready
+from tfd2l.framing import MIDDLE, frame
 
 Array = np.ndarray[Any, Any]
 
@@ -93,33 +94,85 @@ def test_noise_specks_and_shade_are_no_garment() -> None:
     assert found[:, 22:].max() < 60
 
 
-@pytest.mark.parametrize("grey", [0, 120, 130, 255])
-def test_without_a_garment_that_is_said(grey: int) -> None:
-    found, notes = framed(np.full((50, 40), grey))
-    assert "no garment found: nothing stands out from the ground" in notes
-    assert not found.any()
+@pytest.mark.parametrize("shape", [(50, 40), (28, 28)])
+@pytest.mark.parametrize(
+    ("grey", "notes"),
+    [
+        (0, []),
+        (120, ["the ground's grey, 120, made 0"]),
+        (130, ["inverted: the ground was light", "the ground's grey, 125, made 0"]),
+        (255, ["inverted: the ground was light"]),
+    ],
+)
+def test_without_a_garment_that_is_said_at_every_size(
+    shape: tuple[int, int], grey: int, notes: list[str]
+) -> None:
+    found, said = framed(np.full(shape, grey))
+    assert said[0] == "no garment found: nothing stands out from the ground"
+    if shape == (28, 28):
+        # A dark image of the size is left alone.
+        assert said[1:] == (notes if grey > MIDDLE else [])
+        assert (found == (0 if grey > MIDDLE else grey)).all()
+    else:
+        assert [note for note in said[1:] if not re.match("padded|resized", note)] == notes
+        assert not found.any()
 
 
-def test_images_of_the_size_are_inverted_and_no_more() -> None:
-    image = np.full((28, 28), 240)
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize(
+    ("ground", "garment", "expected", "note"),
+    [
+        # Inverted 55 and 225, (225 - 55) * 255 / 200 = 216.75.
+        (200, 30, 217, "inverted: the garment was darker than the ground"),
+        (255, 30, 225, "inverted: the garment was darker than the ground"),
+        # Lighter than a light ground: (250 - 155) * 255 / 100 = 242.25.
+        (155, 250, 242, "the ground's grey, 155, made 0"),
+    ],
+)
+def test_an_image_of_the_size_gets_the_same_greys_as_one_twice_as_large(
+    ground: int, garment: int, expected: int, note: str, factor: int
+) -> None:
+    small = np.full((28, 28), ground)
+    small[1:27, 5:23] = garment
+    found, notes = framed(small.repeat(factor, 0).repeat(factor, 1))
+    image = np.zeros((28, 28), int)
+    image[1:27, 5:23] = expected
+    np.testing.assert_array_equal(found, image)
+    assert note in notes
+    assert ("resized to 28 x 28" in notes) == (factor == 2)
+
+
+def test_an_image_of_the_size_is_neither_cropped_nor_centred() -> None:
+    image = np.full((28, 28), 255)
     image[10:12, 5:9] = 30
     found, notes = framed(image)
     np.testing.assert_array_equal(found, 255 - image)
     assert notes == ["inverted: the garment was darker than the ground"]
-    assert not is_ready(Image.fromarray(image.astype(np.uint8)), (28, 28))
-    assert is_ready(Image.fromarray(found), (28, 28))
-    assert not is_ready(Image.fromarray(found), (28, 32))
+    # A dark ground is kept, and what is on it, be it darker.
+    for ground, garment in ((100, 200), (100, 20)):
+        image[:] = ground
+        image[10:12, 5:9] = garment
+        found, notes = framed(image)
+        np.testing.assert_array_equal(found, image)
+        assert notes == []
 
 
-def test_the_data_sets_images_are_ready_and_framed(fashion: fashion_mnist.Arrays) -> None:
+def test_all_test_images_of_the_data_set_stay_as_they_are(fashion: fashion_mnist.Arrays) -> None:
+    for image in fashion.val_images:
+        found, notes = framed(image)
+        np.testing.assert_array_equal(found, image)
+        assert notes == []
+
+
+def test_the_data_sets_images_have_dark_grounds_and_keep_their_place_when_enlarged(
+    fashion: fashion_mnist.Arrays,
+) -> None:
     images = fashion.train_images[::20]
     corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert np.median(corners, axis=1).max() <= MIDDLE
     kept = 0
     for image in images[:1000]:
-        assert is_ready(Image.fromarray(image), (28, 28))
-        # As an image of another size it keeps its place, but for one in a thousand.
-        notes: list[str] = []
-        frame(Image.fromarray(image).resize((56, 56), Image.Resampling.NEAREST), (28, 28), notes)
+        _, notes = framed(image.repeat(2, 0).repeat(2, 1))
         kept += notes[0] != "cropped to the garment"
+    # All but one in a thousand.
     assert kept >= 995

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -292,5 +294,20 @@ def test_without_the_extra_it_is_named(missing: str) -> None:
     )
     argv = [sys.executable, "-c", program, missing]
     process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert "needs the extra tfd2l[grpc]" in process.stdout
-    assert "pip install 'tfd2l[grpc]'" in process.stdout
+    assert "needs the extra grpc" in process.stdout
+    # The package is on no index, so by its name alone it can't be installed.
+    assert "In a clone: pip install -e '.[grpc]'" in process.stdout
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "grpc" in extras["optional-dependencies"]
+
+
+def test_the_readmes_lines_work(running: tuple[Service, str], service: Service) -> None:
+    readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
+    programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+    [program] = [one for one in programs if "with GrpcClient(" in one]
+    assert "127.0.0.1:8500" in program
+    argv = [sys.executable, "-c", program.replace("127.0.0.1:8500", running[1])]
+    process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+    # A black image: all four classes have the same probability.
+    assert process.stdout == "t-shirt 0.25\n", process.stderr
+    assert service.sizes == [1]

@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,22 @@ def model() -> Scratch:
 
 
 @pytest.fixture(scope="module")
-def address(model: Scratch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    base = tmp_path_factory.mktemp("models")
-    (base / "scratch").mkdir()
-    export_classifier(model, base / "scratch" / "1", labels=LABELS, preprocess=preprocess)
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of models that is served."""
+    return tmp_path_factory.mktemp("models")
+
+
+def publish(model: Scratch, base: Path, name: str, version: int) -> None:
+    """A version of a model, there from one moment to the next."""
+    (base / name).mkdir(exist_ok=True)
+    staging = base / name / ".staging"
+    export_classifier(model, staging, labels=LABELS, preprocess=preprocess)
+    staging.rename(base / name / str(version))
+
+
+@pytest.fixture(scope="module")
+def address(model: Scratch, base: Path) -> Iterator[str]:
+    publish(model, base, "scratch", 1)
     command = [sys.executable, "-m", "tfd2l.serve", str(base), "--stand-in", "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -70,8 +83,7 @@ def page(browser: Any, address: str) -> Iterator[Page]:
     page.on("console", lambda message: problems.append(message.text) if "Policy" in message.text
             else None)  # fmt: skip
     page.goto(address)
-    # By a locator, for the page's policy forbids texts of script.
-    expect(page.locator("#model option")).to_have_count(1, timeout=ANSWER_MS)
+    page.wait_for_selector("#model option", state="attached")
     yield page
     page.close()
     # Neither an error of the script nor anything that the security policy stopped.
@@ -143,17 +155,120 @@ def test_what_is_no_image_is_said_and_the_next_one_works(page: Page) -> None:
     assert not page.is_visible("#problem")
 
 
-def test_a_dropped_file_is_taken_and_the_page_stays(page: Page, address: str) -> None:
-    file = png(np.eye(28, dtype=np.uint8) * 255)["buffer"]
+def drop(page: Page, items: str, target: str = "#drop") -> None:
+    """Drop on an element what lines of script add to `transfer`."""
     page.evaluate(
-        """bytes => {
+        f"""() => {{
             const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], 'image.png'));
-            const event = new DragEvent('drop', {dataTransfer: transfer, bubbles: true,
-                                                 cancelable: true});
-            document.querySelector('#drop').dispatchEvent(event);
-        }""",
-        [*file],
+            const file = (name, value) => {{
+                const canvas = document.createElement('canvas');
+                canvas.width = canvas.height = 28;
+                const context = canvas.getContext('2d');
+                context.fillStyle = `rgb(${{value}} ${{value}} ${{value}})`;
+                context.fillRect(4, 1, 20, 26);
+                const text = atob(canvas.toDataURL('image/png').split(',')[1]);
+                return new File([Uint8Array.from(text, (c) => c.charCodeAt(0))], name);
+            }};
+            {items}
+            const event = new DragEvent('drop', {{dataTransfer: transfer, bubbles: true,
+                                                  cancelable: true}});
+            document.querySelector('{target}').dispatchEvent(event);
+        }}"""
     )
+
+
+@pytest.mark.parametrize("target", ["#drop", "h1"])
+def test_a_dropped_file_is_taken_and_the_page_stays(page: Page, address: str, target: str) -> None:
+    drop(page, "transfer.items.add(file('image.png', 200));", target)
     page.wait_for_selector("#answer", state="visible")
     assert page.url.rstrip("/") == address
+    assert "first of" not in page.inner_text("#notes")
+
+
+def test_of_several_dropped_files_it_says_that_the_first_was_taken(page: Page) -> None:
+    drop(page, "for (const grey of [90, 200]) transfer.items.add(file(`${grey}.png`, grey));")
+    page.wait_for_selector("#answer", state="visible")
+    # A canvas is transparent around what was drawn, which is taken as white.
+    assert seen(page)[14, 14] == 165
+    said = page.inner_text("#notes")
+    assert said.startswith("90.png is the first of 2 files; the others were not used; ")
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["transfer.setData('text/plain', 'a boot');",
+     "transfer.setData('text/uri-list', 'http://127.0.0.1/boot.png');"],
+)  # fmt: skip
+def test_text_or_a_link_that_is_dropped_is_told_what_to_drop(page: Page, item: str) -> None:
+    drop(page, item)
+    page.wait_for_selector("#problem", state="visible")
+    assert page.inner_text("#problem") == (
+        "Drop a PNG, JPEG or GIF file, no text and no link: save the image first."
+    )
+    assert not page.is_visible("#answer")
+
+
+def test_the_same_file_can_be_chosen_again(page: Page) -> None:
+    page.set_input_files("#file", png(np.eye(28, dtype=np.uint8) * 255))
+    page.wait_for_selector("#answer", state="visible")
+    assert page.input_value("#file")
+    with page.expect_file_chooser():
+        page.click("#file")
+    # A browser tells of a choice only if it is another one than before.
+    assert page.input_value("#file") == ""
+
+
+def test_it_says_which_version_answered_also_of_one_that_came_later(
+    page: Page, model: Scratch, base: Path
+) -> None:
+    page.click("#samples button >> nth=0")
+    expect(page.locator("#source")).to_have_text("scratch, version 1")
+    # More than the whole numbers of a browser hold.
+    publish(model, base, "scratch", 2**53 + 1)
+
+    def ask_again() -> str:
+        page.click("#samples button >> nth=1")
+        page.wait_for_timeout(200)
+        return page.inner_text("#source") if page.is_visible("#answer") else ""
+
+    wait_until(lambda: ask_again() == f"scratch, version {2**53 + 1}")
+
+
+def test_a_model_that_came_later_is_listed_when_the_list_is_entered(
+    page: Page, model: Scratch, base: Path
+) -> None:
+    page.select_option("#model", "scratch")
+    publish(model, base, "a-later-one", 1)
+
+    def names() -> list[str]:
+        page.focus("#file")
+        page.focus("#model")
+        page.wait_for_timeout(200)
+        return page.locator("#model option").all_inner_texts()
+
+    wait_until(lambda: names() == ["a-later-one", "scratch"])
+    # The choice stays.
+    assert page.input_value("#model") == "scratch"
+
+
+def test_on_a_narrow_screen_nothing_wraps_or_sticks_out(page: Page, model: Scratch) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.click("#samples button >> nth=0")
+    page.wait_for_selector("#answer", state="visible")
+    lines = page.evaluate(
+        """[...document.querySelectorAll('td.number')].map((cell) => {
+            cell.textContent = '100.0 %';
+            const range = document.createRange();
+            range.selectNodeContents(cell);
+            return range.getClientRects().length;
+        })"""
+    )
+    assert lines == [1] * len(LABELS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """The server looks for new versions once a second."""
+    end = time.monotonic() + ANSWER_MS / 1000
+    while not holds():
+        assert time.monotonic() < end

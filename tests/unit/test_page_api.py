@@ -8,7 +8,8 @@ import io
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from werkzeug.test import Client
 
 from pipelines import fashion_mnist
 from pipelines.idx_files import DataError
-from tfd2l.page_api import PageApi, is_loopback
+from tfd2l.loaded_version import LoadedVersion
+from tfd2l.page_api import PageApi, _takes_images, is_loopback
+from tfd2l.saved_model import Signature, TensorSpec
 from tfd2l.served_models import ServedModels
 from tfd2l.stand_in import StandIn
 
@@ -42,10 +45,32 @@ def test_models_are_listed_with_what_they_take(client: Client) -> None:
     assert response.status_code == 200
     assert response.json == {
         "models": [
-            {"name": "clothes", "versions": [1], "image": True, "labels": None},
-            {"name": "linear", "versions": [1], "image": False, "labels": None},
+            {"name": "clothes", "versions": ["1"], "image": True, "labels": None},
+            {"name": "linear", "versions": ["1"], "image": False, "labels": None},
         ]
     }
+
+
+@pytest.mark.parametrize(
+    ("image", "names", "listed"),
+    [
+        (("uint8", (None, 28, 28)), ["classify", "serving_default"], True),
+        (("uint8", (None, None, None)), ["classify", "serving_default"], True),
+        # It would refuse the page's images, which have 28 x 28 pixels.
+        (("uint8", (None, 32, 28)), ["classify", "serving_default"], False),
+        (("uint8", (None, 28, 28, 1)), ["classify", "serving_default"], False),
+        (("uint8", None), ["classify", "serving_default"], False),
+        (("float32", (None, 28, 28)), ["classify", "serving_default"], False),
+        # The page asks for classes with their scores.
+        (("uint8", (None, 28, 28)), ["serving_default"], False),
+    ],
+)
+def test_only_models_that_take_the_pages_images_are_said_to(
+    image: tuple[str, tuple[int | None, ...] | None], names: list[str], listed: bool
+) -> None:
+    signature = Signature({"image": TensorSpec("image:0", *image)}, {})
+    version = cast(LoadedVersion, SimpleNamespace(signatures=dict.fromkeys(names, signature)))
+    assert _takes_images(version) is listed
 
 
 def test_nothing_is_cached_or_shown_elsewhere(client: Client) -> None:

@@ -199,9 +199,26 @@ def test_a_picture_of_very_many_shows_the_first(
     ("flags", "message"),
     [
         ([], "error: the following arguments are required: IMAGE (--help lists the flags)"),
-        (["a.png", "--dir", "x", "--url", "y"], "error: --url is for a server; drop it or --dir"),
+        (["a.png", "--dir", "x", "--url", "y"], "error: --url is for a server; drop it or the"),
         (["a.png", "--dir", "x", "--timeout-s", "3"], "error: --timeout-s is for a server"),
+        (["a.png", "--model", "./x", "--model-version", "3"], "error: --model-version is for a"),
+        (["a.png", "--model", "x/mlp", "--dir", "x"], "error: --model is for a server; drop it"),
+        (
+            ["a.png", "--model", "x/mlp", "--url", "http://127.0.0.1:9"],
+            "error: --model with --url is a name in the server, without /; got 'x/mlp'. Give the "
+            "name, or drop --url to ask the model in that directory (--help",
+        ),
+        # A path need not be there, a plain name is one if it is.
+        (["a.png", "--model", "x/mlp"], "error: x/mlp can't be read: No such file"),
+        (["a.png", "--model", "plain"], "error: a model's directory has versions named 1, 2"),
+        (["a.png", "--model", ""], "error: a model has a name"),
         (["a.png", "--picture", "a.doc"], "error: --picture must end with one of .png, .svg"),
+        (
+            ["a.png", "--picture", "/nodir/x.png"],
+            "error: --picture must be a file in a directory that is there; got '/nodir/x.png'. "
+            "Make the directory, or name another file",
+        ),
+        (["a.png", "--picture", "plain.png"], "error: --picture must be a file in a directory"),
         (["a.png", "--url", "nowhere"], "error: url must be a server's address"),
         (["a.png", "--timeout-s", "0"], "error: timeout_s must be a finite number above 0"),
         (["a.png", "--model-version", "x"], "error: argument --model-version: invalid int"),
@@ -215,6 +232,8 @@ def test_wrong_flags_are_told_in_a_line(
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    for name in ("plain", "plain.png"):
+        (tmp_path / name).mkdir()
     try:
         status = main(flags)
     except SystemExit as exit_:
@@ -247,11 +266,22 @@ def test_a_server_that_fails_ends_with_a_line(
 def test_a_picture_that_cannot_be_written_loses_no_answer(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
-    ran = run(tmp_path, files[0], "--url", server.url, "--picture", "absent/out.png")
+    # Longer than a name may be, which is found when it is written.
+    ran = run(tmp_path, files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
     assert ran.returncode == 2
     assert ran.stdout.startswith(b"ready.png: ")
-    assert b"No such file or directory" in ran.stderr
+    assert ran.stderr.startswith(b"error: --picture must be a file that can be written; 'xxx")
+    assert ran.stderr.endswith(b".png': File name too long. Name another one.\n")
     assert ran.stderr.count(b"\n") == 1
+
+
+def test_with_a_url_a_model_is_a_name_also_where_a_directory_has_it(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mlp").mkdir()
+    ran = run(tmp_path, files[0], "--url", server.url, "--model", "mlp")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ("POST", "/v1/models/mlp:classify") in server.requests
 
 
 def test_ctrl_c_ends_it_with_a_line(
@@ -314,7 +344,7 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
 
     model = Scratch()
     export_classifier(model, tmp_path / "models/1", labels=NAMES, preprocess=preprocess)
-    ran = run(tmp_path, files[0], "text.png", "--dir", "models", "--json")
+    ran = run(tmp_path, files[0], "text.png", "--model", "models", "--json")
     assert ran.returncode == 2
     # TensorFlow's start-up messages and anything else that is not the command's own.
     assert ran.stderr.decode().startswith("error: text.png: an image must be")
@@ -326,6 +356,10 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     assert found["images"][0]["classes"] == [NAMES[index] for index in order]
     # Sums in another order.
     np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
+    for flag in ("--model", "--dir"):
+        again = run(tmp_path, files[0], flag, "models/1", "--json")
+        assert again.returncode == 0
+        assert json.loads(again.stdout)["images"] == found["images"][:1]
     (tmp_path / "models/1/saved_model.pb").write_bytes(b"damaged")
     ran = run(tmp_path, files[0], "--dir", "models")
     assert (ran.returncode, ran.stdout) == (2, b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_server import LABELS, Softmax
 
+from tfd2l import deployment
 from tfd2l.predictions import ServingError, Signature, TensorInfo
-from tfd2l.predictor import Outputs, Predictor, encode_examples
+from tfd2l.predictor import MOST_IMAGES, Outputs, Predictor, encode_examples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 6)).astype(np.uint8)
 UINT8 = TensorInfo("uint8", (None, 5, 6))
@@ -72,10 +74,19 @@ def test_one_image_gets_an_answer_for_one() -> None:
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, None])
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, None, 1025])
 def test_a_batch_size_that_is_none_is_refused(batch_size: Any) -> None:
-    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number from 1 to 1024; got "):
         Here(batch_size)
+
+
+def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
+    template = Path(deployment.__file__).with_name("templates") / "batching_parameters.txt"
+    assert f"max_batch_size {{ value: {MOST_IMAGES} }}" in template.read_text(encoding="utf-8")
+    here = Here(MOST_IMAGES)
+    here.predict(np.repeat(IMAGES, 300, axis=0))
+    # 2,100 images.
+    assert here.asked == [0, 1024, 1024, 52]
 
 
 @pytest.mark.parametrize(

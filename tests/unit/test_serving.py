@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from rest_server import LABELS, Canned, RestServer, Softmax, as_json, unused_port
 
 from tfd2l.predictions import ServingError, TensorInfo, VersionStatus
@@ -319,3 +322,19 @@ def test_neither_tensorflow_nor_keras_is_imported(server: RestServer) -> None:
     argv = [sys.executable, "-c", program, server.url]
     process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
     assert (process.stdout, process.stderr) == ("t-shirt (1, 4)\nset()\n", "")
+
+
+def test_the_readmes_lines_work(server: RestServer, tmp_path: Path) -> None:
+    readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
+    programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+    [program] = [one for one in programs if "with Client(" in one]
+    assert "http://127.0.0.1:8501" in program
+    Image.new("L", (28, 28)).save(tmp_path / "boot.png")
+    process = subprocess.run(
+        [sys.executable, "-c", program.replace("http://127.0.0.1:8501", server.url)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # All four classes have the same probability, and the first is taken.
+    assert (process.stdout, process.stderr) == ("t-shirt 0.25\n", "")
+    assert server.posted() == 1
