@@ -161,15 +161,32 @@ def test_a_fit_that_was_cut_goes_on_to_the_very_same_end(
     name: str, cut: int, images: Images, tmp_path: Path
 ) -> None:
     step, mode = CUTS[cut]
+    assert_goes_on(name, step, mode, images, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", [mode for _, mode in CUTS], ids=["compiled", "xla", "eager"])
+@pytest.mark.parametrize("step", [0, 1, 2])
+@each
+def test_every_model_goes_on_in_every_mode_from_every_cut(
+    name: str, step: int, mode: dict[str, Any], images: Images, tmp_path: Path
+) -> None:
+    assert_goes_on(name, step, mode, images, tmp_path)
+
+
+def assert_goes_on(
+    name: str, step: int, mode: dict[str, Any], images: Images, folder: Path
+) -> None:
+    """Hold a fit that was cut after `step` steps of its second epoch against one that was not."""
     data = SomeImages(images, 33)
     model, trainer = fresh(name), d2l.Trainer(3, steps_per_call=1, **mode)
     whole = trainer.fit(model, data)
     with pytest.raises(StopError):
-        d2l.Trainer(3, steps_per_call=1, callbacks=[StopAt(tmp_path, step)], **mode).fit(
+        d2l.Trainer(3, steps_per_call=1, callbacks=[StopAt(folder, step)], **mode).fit(
             fresh(name), data
         )
     other = ZOO[name].make()
-    history = d2l.Trainer(3, **mode).fit(other, data, checkpoints(tmp_path)[0])
+    history = d2l.Trainer(3, **mode).fit(other, data, checkpoints(folder)[0])
     for column in set(whole) - {"seconds"}:
         assert history[column] == whole[column], column
     for one, same in zip(model.variables, other.variables, strict=True):
