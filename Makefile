@@ -25,7 +25,7 @@ train: setup  ## train the MLP on Fashion-MNIST and export it; ARGS="--model sof
 	@$(RUN) -m tfd2l.train $(ARGS)
 
 test: lint  ## style, types and all tests but the long ones
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: setup  ## style and types
 	@$(RUN) -m ruff check
