@@ -56,6 +56,11 @@ def connect(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), DEADLINE_S)
 
 
+def read(connection: socket.socket) -> bytes:
+    """All until the server closes."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
 def get(server: Server, path: str = "/") -> int:
     return requests.get(server.url + path, timeout=DEADLINE_S).status_code
 

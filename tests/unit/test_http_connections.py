@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from http_program import connect, error_of, get, serving
+from http_program import connect, error_of, get, read, serving
 from served import Server, until
 
 BEGINNINGS = (
@@ -63,7 +63,7 @@ def test_a_request_that_dribbles_in_is_408_though_it_is_never_silent(impatient: 
     begin_s = time.monotonic()
     with dribbling(impatient, 9) as slow:
         for connection in slow:
-            answer = connection.recv(10_000)
+            answer = read(connection)
             assert answer.split()[1] == b"408"
             assert "arrive within 1 s" in error_of(answer)
     # After the second that it has, and the one until the server looks again.

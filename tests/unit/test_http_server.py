@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from http_program import MOST_BYTES, connect, error_of, get, serving
+from http_program import MOST_BYTES, connect, error_of, get, read, serving
 from served import DEADLINE_S, Server, until
 
 from tfd2l.http_server import bind
@@ -39,11 +39,6 @@ def exchange(server: Server, text: bytes) -> bytes:
     with connect(server) as connection:
         connection.sendall(text)
         return read(connection)
-
-
-def read(connection: socket.socket) -> bytes:
-    """All until the server closes."""
-    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def test_requests_are_answered_and_the_server_names_itself(server: Server) -> None:
