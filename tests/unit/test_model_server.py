@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from served import DEADLINE_S, running, until
 from tensorflow_serving.config import model_server_config_pb2
 
+from tfd2l import serve
 from tfd2l.model_server import models_config, run_model_server
 
 RECORDER = f"""#!{sys.executable}
@@ -119,3 +120,26 @@ def test_the_command_starts_it_if_it_is_installed_and_hands_on_signals(
         server.process.send_signal(number)
         assert server.process.wait(DEADLINE_S) == 100 + number
     assert server.log == ""
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--host", "127.0.0.1"],
+        ["--max-body-mb", "4"],
+        ["--threads", "8"],
+        ["--idle-seconds", "30"],
+        ["--host", "127.0.0.1", "--max-body-mb", "4"],
+    ],
+)
+def test_flags_that_it_does_not_know_are_refused_and_not_dropped(
+    program: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    # The defaults too: it would listen at all addresses, asked for this machine's own.
+    assert serve.main([str(base), "--port", "0", *flags]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"error: the stand-in alone has {' and '.join(flags[::2])}; ")
+    assert str(program) in error
+    assert "--stand-in" in error
+    assert not (tmp_path / "record").exists()
