@@ -34,7 +34,8 @@ class Limits:
 
     Attributes:
         threads: requests that run at the same time; others wait.
-        body_bytes: of a request.
+        body_bytes: of a request. 1024 images, as many as TensorFlow Serving is told to take, are up
+            to 4 MiB of JSON.
         header_bytes: of a request.
         idle_s: seconds after which a connection is closed on which nothing happens, or a request
             has begun and not arrived; each 16 KiB that arrived are a second more.
@@ -43,7 +44,7 @@ class Limits:
     """
 
     threads: int = 8
-    body_bytes: int = 2**25
+    body_bytes: int = 2**23
     header_bytes: int = 2**14
     idle_s: int = 30
     connections: int = 1000

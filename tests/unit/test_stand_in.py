@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from served import export_models
+from served import DEADLINE_S, export_models
 from standins import IMAGES
 from werkzeug.test import Client, TestResponse
 
 from tfd2l import stand_in
+from tfd2l.http_server import Limits
 from tfd2l.page_api import PageApi
 from tfd2l.served_models import ServedModels
 from tfd2l.stand_in import StandIn
@@ -133,6 +137,46 @@ def test_a_bug_is_logged_and_answered_with_500(
     assert "log" in error_of(response)
     [record] = caplog.records
     assert record.exc_info is not None
+
+
+def test_one_large_body_is_parsed_at_a_time_and_small_ones_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running, seen, lock = set[int](), list[int](), threading.Lock()
+    # Those that wait here are two small ones, while a large one runs: else it breaks.
+    together = threading.Barrier(3)
+
+    def record(models: Any, method: str, target: str, body: bytes) -> bytes:
+        if len(body) <= 2**20:
+            together.wait(DEADLINE_S)
+            return b"{}"
+        with lock:
+            running.add(threading.get_ident())
+            seen.append(len(running))
+        if len(seen) == 1:
+            together.wait(DEADLINE_S)
+        time.sleep(0.02)
+        with lock:
+            running.remove(threading.get_ident())
+        return b"{}"
+
+    monkeypatch.setattr(stand_in, "answer", record)
+    models: Any = None
+    application = StandIn(models, PageApi(models, host="127.0.0.1"), max_body_bytes=2**22)
+
+    def post(length: int) -> int:
+        response = Client(application).post("/v1/models/linear:predict", data=b" " * length)
+        return response.status_code
+
+    with ThreadPoolExecutor(7) as pool:
+        assert [*pool.map(post, [2**20 + 1] * 5 + [2**20, 1])] == [200] * 7
+    assert seen == [1] * 5
+
+
+def test_as_many_images_as_the_server_takes_fit_into_a_request() -> None:
+    # The widest that pixels get, with the spaces that json.dumps puts between.
+    body = json.dumps({"instances": [[[255] * 28] * 28] * 1024})
+    assert len(body) < Limits.body_bytes / 2
 
 
 def mostly(good: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
