@@ -1,7 +1,6 @@
 """TensorFlow Serving's REST interface over loaded models: requests in, JSON text out.
 
-Paths, order of checks and statuses are those of its http_rest_api_handler.cc. Version labels are
-for the server's configuration, so here there are none.
+Paths, order of checks and statuses are those of its http_rest_api_handler.cc.
 """
 
 from __future__ import annotations
@@ -101,9 +100,7 @@ def _decoded(text: str | None) -> str:
 @contextmanager
 def _version(models: ServedModels, asked: _Target) -> Iterator[LoadedVersion]:
     """The version that is asked for."""
-    if asked.label is not None:
-        refuse(f"Unrecognized servable version label: {asked.label}")
-    with models.version(asked.model, asked.number) as version:
+    with models.version(asked.model, asked.number, asked.label) as version:
         yield version
 
 

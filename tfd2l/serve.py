@@ -15,9 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tfd2l.deployment.models_config import read_models_config
+from tfd2l.deployment.served import DeployError
 from tfd2l.http_server import Limits, bind, serve_until_signal
 from tfd2l.model_directories import model_directories, versions_in
-from tfd2l.model_server import PROGRAM, run_model_server
+from tfd2l.model_server import PROGRAM, models_config, run_model_server
 from tfd2l.quiet import quiet_start
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -57,9 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _run_stand_in(flags, bound)
             port = bound.getsockname()[1]
         where = f"http://127.0.0.1:{port}, and at all addresses of this machine"
-        print(f"serving at {where}: {program}, for {', '.join(models)}", flush=True)
-        return run_model_server(program, models, port=port, poll_s=flags.poll_seconds)
-    except (ServeError, OSError) as error:
+        config = models_config(flags.directory, models)
+        names = read_models_config(config)
+        print(f"serving at {where}: {program}, for {', '.join(names)}", flush=True)
+        return run_model_server(program, config, port=port, poll_s=flags.poll_seconds)
+    except (ServeError, DeployError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
