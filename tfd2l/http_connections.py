@@ -57,6 +57,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     client lose the answer.
 
     Attributes:
+        request: the one that is begun, waitress' own.
         begun: whether a part of a request is here, and not all of it.
         since_s: when the request began, or the server had nothing more to do for the client.
         allowed_s: what the part that is here adds to the time for the request.
@@ -65,6 +66,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     """
 
     error_task_class = _JsonErrorTask
+    request: Any = None
     begun = False
     allowed_s = 0.0
     unread_bytes = 0

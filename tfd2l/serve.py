@@ -89,12 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         "--stand-in", action="store_true", help=f"the stand-in, even if {PROGRAM} is installed"
     )
     group = parser.add_argument_group("the stand-in alone")
-    for name, read, text in [
+    own: list[tuple[str, Callable[[str], int | str], str]] = [
         ("host", str, "name or address to listen at"),
         ("max_body_mb", _whole(1, 1024), "longest request, in MiB"),
         ("threads", _whole(1, 256), "requests that run at the same time; others wait"),
         ("idle_seconds", _whole(1, 3600), "until a silent or late client's connection is closed"),
-    ]:
+    ]
+    for name, read, text in own:
         group.add_argument(
             f"--{name.replace('_', '-')}", type=read, help=f"{text} (default: {DEFAULTS[name]})",
             default=argparse.SUPPRESS,
