@@ -1,13 +1,13 @@
-"""A WSGI application on waitress: its limits, JSON errors, and an end that finishes requests.
+"""A WSGI application on waitress: its limits, and an end that finishes requests.
 
 Waitress receives and sends in one thread without waiting for any client, and has others for the
-application alone; so clients that send slowly hold up nobody.
+application alone; so clients that send slowly hold up nobody. Nor do they keep others out: they
+have so much time for a request, and the oldest goes when there is no room for a new one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import socket
 import time
@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import ErrorTask
 from waitress.wasyncore import dispatcher, loop
+
+from tfd2l.http_connections import HttpServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -27,9 +26,6 @@ __all__ = ["Limits", "bind", "serve_until_signal"]
 
 # How long requests that are running may go on after a signal.
 _LAST_REQUESTS_S = 30.0
-# How much of a refused request is still read before the connection is closed, for a client that
-# sends all of it before it reads the answer.
-_LINGER_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,17 @@ class Limits:
 
     Attributes:
         threads: requests that run at the same time; others wait.
-        body_bytes: of a request.
+        body_bytes: of a request. 1024 images, as many as TensorFlow Serving is told to take, are up
+            to 4 MiB of JSON.
         header_bytes: of a request.
-        idle_s: seconds after which a connection is closed on which nothing happens.
-        connections: at the same time; further ones wait.
+        idle_s: seconds after which a connection is closed on which nothing happens, or a request
+            has begun and not arrived; each 16 KiB that arrived are a second more.
+        connections: at the same time; for a further one, that is closed which has waited for its
+            client the longest.
     """
 
     threads: int = 8
-    body_bytes: int = 2**25
+    body_bytes: int = 2**23
     header_bytes: int = 2**14
     idle_s: int = 30
     connections: int = 1000
@@ -99,22 +98,20 @@ def serve_until_signal(
     Returns:
         The signal's number.
     """
-    server: Any = create_server(
+    server = HttpServer(
         application,
-        sockets=[bound],
+        bound,
+        connections=limits.connections,
+        idle_s=limits.idle_s,
         threads=limits.threads,
         # Waitress refuses what is as long.
         max_request_body_size=limits.body_bytes + 1,
         max_request_header_size=limits.header_bytes,
-        channel_timeout=limits.idle_s,
-        cleanup_interval=max(1, limits.idle_s // 4),
-        connection_limit=limits.connections,
         # select has no more than 1024 files.
         asyncore_use_poll=True,
         clear_untrusted_proxy_headers=True,
         ident=name,
     )
-    server.channel_class = _Channel
     with _signals(server) as received:
         ready()
         while not received:
@@ -165,56 +162,3 @@ def _finish(server: Any) -> None:
     for channel in list(server.active_channels.values()):
         channel.handle_close()
     server.trigger.close()
-
-
-class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
-    """The answer to what is no proper request, in the form that all other errors have."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        body = json.dumps({"error": f"{error.reason}: {error.body}"}).encode()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.channel.unread_bytes = _LINGER_BYTES
-        self.write(body)
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    """A connection; after an error it is closed in two steps.
-
-    Closed at once, with bytes of the client unread, the system would reset the connection, and the
-    client lose the answer.
-
-    Attributes:
-        unread_bytes: how many may still come, after an error.
-        lingers: whether the first step is done.
-    """
-
-    error_task_class = _JsonErrorTask
-    unread_bytes = 0
-    lingers = False
-
-    def handle_close(self) -> None:
-        """Close; if need be, for sending only at first."""
-        if self.unread_bytes > 0 and self.connected and not self.lingers:
-            self.lingers, self.will_close = True, False
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_WR)
-                return
-        super().handle_close()
-
-    def readable(self) -> bool:
-        """Whether to read."""
-        return self.lingers or bool(super().readable())
-
-    def handle_read(self) -> None:
-        """Read; while it lingers, in vain. An idle connection is closed as any other."""
-        if not self.lingers:
-            super().handle_read()
-            return
-        # At the end of what is sent, it closes.
-        self.unread_bytes -= len(self.recv(self.adj.recv_bytes))
-        if self.unread_bytes <= 0:
-            self.handle_close()

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfd2l.checksums import DamagedError, check_files
+from tfd2l.checksums import CHECKSUMS_FILE, DamagedError, check_files
 from tfd2l.json_values import RestError, refuse
 from tfd2l.load_check import Session, SessionError
-from tfd2l.saved_model import ExportError, Signature, read_signature_defs, read_signatures
+from tfd2l.saved_model import (
+    ExportError,
+    Signature,
+    has_variables,
+    read_signature_defs,
+    read_signatures,
+)
 from tfd2l.warmup import WARMUP_FILE, read_warmup
 
 __all__ = ["LoadedVersion"]
 
 Array = np.ndarray[Any, Any]
+
+_LOG = logging.getLogger(__name__)
 
 # Statuses of HTTP by TF_Code, as in TensorFlow Serving's http_server.cc; others are 500.
 _STATUSES = {
@@ -52,8 +61,8 @@ class LoadedVersion:
             number: the version's.
 
         Raises:
-            ExportError: it can't be served, is not as it was published, or a request of the warm-up
-                file fails.
+            ExportError: it can't be served, is not as it was published, lacks the files of its
+                variables, or a request of the warm-up file fails.
         """
         self.model, self.number = model or directory.parent.name, number
         try:
@@ -62,6 +71,8 @@ class LoadedVersion:
             raise ExportError(str(error)) from error
         self.signatures = read_signatures(directory)
         self.signature_defs = read_signature_defs(directory)
+        _require_variables(directory)
+        _tell_what_is_missing(directory)
         try:
             self._session = Session(library, str(directory))
         except SessionError as error:
@@ -139,3 +150,23 @@ def _require_inputs(signature_name: str, signature: Signature, inputs: Mapping[s
             f"inputs must be those of signature {signature_name!r}: {sorted(signature.inputs)}; "
             f"got {sorted(inputs)}"
         )
+
+
+def _require_variables(directory: Path) -> None:
+    """Refuse half a copy that the runtime would load, to answer nothing ever after."""
+    index = directory / "variables" / "variables.index"
+    if has_variables(directory) and not index.is_file():
+        raise ExportError(
+            f"a graph with variables needs the file of their values; {index} is missing. Copy the "
+            "whole version under another name, and rename that to the next number."
+        )
+
+
+def _tell_what_is_missing(directory: Path) -> None:
+    """Log which safeguards of `publish` a version comes without; it may."""
+    for file, lost in [
+        (CHECKSUMS_FILE, "so nothing tells whether its files are as they were written"),
+        (WARMUP_FILE, "so it was not tried before it answers, and its first request is slow"),
+    ]:
+        if not (directory / file).exists():
+            _LOG.info("%s comes without %s, %s", directory, file, lost)

@@ -8,33 +8,40 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from google.protobuf import text_encoding
+from tfd2l.deployment.models_config import CONFIG_FILE, quoted, with_real_paths
 
 __all__ = ["PROGRAM", "models_config", "run_model_server"]
 
 PROGRAM = "tensorflow_model_server"
 
 
-def models_config(models: Mapping[str, Path]) -> str:
-    """The text of a ModelServerConfig.
+def models_config(directory: Path, models: Mapping[str, Path]) -> str:
+    """The text of a ModelServerConfig: that of `deploy`, with its pins and labels, if there is one.
 
     Args:
-        models: directories by the models' names.
+        directory: where it is.
+        models: directories by the models' names, to serve the last version of each otherwise.
+
+    Raises:
+        OSError: it can't be read.
     """
+    deployed = directory / CONFIG_FILE
+    if deployed.exists():
+        return with_real_paths(deployed.read_text(encoding="utf-8", errors="replace"), directory)
     entries = [
-        f"  config {{ name: {_quoted(name)} base_path: {_quoted(str(path.absolute()))} "
+        f"  config {{ name: {quoted(name)} base_path: {quoted(str(path.absolute()))} "
         'model_platform: "tensorflow" }\n'
         for name, path in sorted(models.items())
     ]
     return f"model_config_list {{\n{''.join(entries)}}}\n"
 
 
-def run_model_server(program: str, models: Mapping[str, Path], *, port: int, poll_s: float) -> int:
+def run_model_server(program: str, config: str, *, port: int, poll_s: float) -> int:
     """Run the server until it ends, and hand on SIGTERM and SIGINT to it.
 
     Args:
         program: its path.
-        models: directories by the models' names.
+        config: the text of a ModelServerConfig.
         port: of the REST interface.
         poll_s: seconds after which it looks for new versions; it takes whole ones.
 
@@ -45,13 +52,15 @@ def run_model_server(program: str, models: Mapping[str, Path], *, port: int, pol
         OSError: it can't be started.
     """
     with tempfile.TemporaryDirectory(prefix="tfd2l-serve-") as folder:
-        config = Path(folder, "models.config")
-        config.write_text(models_config(models), encoding="utf-8")
+        path = Path(folder, CONFIG_FILE)
+        path.write_text(config, encoding="utf-8")
         status = _run(
             [
                 program,
                 f"--rest_api_port={port}",
-                f"--model_config_file={config}",
+                f"--model_config_file={path}",
+                # Else it does not start with a label, as nothing is loaded yet.
+                "--allow_version_labels_for_unavailable_models=true",
                 f"--file_system_poll_wait_seconds={max(1, round(poll_s))}",
                 # With one, a version that fails holds up the next one until its last retry.
                 "--num_load_threads=2",
@@ -80,7 +89,3 @@ def _run(command: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _quoted(text: str) -> str:
-    return f'"{text_encoding.CEscape(text, as_utf8=True)}"'

@@ -81,7 +81,10 @@ def publish(
     try:
         _make(base)
         _remove_left_overs(base)
-        with LoadCheck(timeout_s) as process, _staging(base) as directory:
+        # The check's files are in the staging too, so that nothing of a killed process stays.
+        with _staging(base) as staging, LoadCheck(timeout_s, staging) as process:
+            directory = staging / "version"
+            directory.mkdir()
             write(directory)
             _complete(directory, base.name, checks, card)
             verify(directory, checks, process=process)
@@ -114,7 +117,7 @@ def published_versions(base: Path | str) -> list[int]:
 
 @contextlib.contextmanager
 def _staging(base: Path) -> Iterator[Path]:
-    """A new directory for a version to be; it is gone afterwards, unless it was renamed."""
+    """A new directory, in which a version comes to be; it is gone afterwards."""
     directory, handle = _locked_directory(base)
     try:
         yield directory

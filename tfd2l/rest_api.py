@@ -1,22 +1,24 @@
 """TensorFlow Serving's REST interface over loaded models: requests in, JSON text out.
 
-Paths, order of checks and statuses are those of its http_rest_api_handler.cc. Version labels are
-for the server's configuration, so here there are none.
+Paths, order of checks and statuses are those of its http_rest_api_handler.cc.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote_to_bytes
+
+import numpy as np
 
 from tfd2l.json_values import parse_object, refuse
 from tfd2l.loaded_version import LoadedVersion
 from tfd2l.rest_answers import classify_answer, predict_answer, regress_answer, to_json
-from tfd2l.rest_examples import examples_of
+from tfd2l.rest_examples import examples_of, let_through
 from tfd2l.rest_json import predict_request, signature_name
 from tfd2l.served_models import ServedModels
 
@@ -24,6 +26,8 @@ __all__ = ["answer", "is_rest_target"]
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_INT64 = 2**63 - 1
+# The max_batch_size of batching_parameters.txt, as python -m tfd2l.deploy writes it.
+_MOST_ROWS = 1024
 _VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(
     rf"/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE
@@ -96,9 +100,7 @@ def _decoded(text: str | None) -> str:
 @contextmanager
 def _version(models: ServedModels, asked: _Target) -> Iterator[LoadedVersion]:
     """The version that is asked for."""
-    if asked.label is not None:
-        refuse(f"Unrecognized servable version label: {asked.label}")
-    with models.version(asked.model, asked.number) as version:
+    with models.version(asked.model, asked.number, asked.label) as version:
         yield version
 
 
@@ -108,12 +110,7 @@ def _predict(models: ServedModels, asked: _Target, body: bytes) -> bytes:
     with _version(models, asked) as version:
         inputs = version.signature(name).inputs
         request = predict_request(document, {key: spec.dtype for key, spec in inputs.items()})
-        for line in request.let_through:
-            _LOG.warning(
-                "let through, as TensorFlow Serving does: %s/%s, signature %s: %s",
-                version.model, version.number, name, line,
-            )  # fmt: skip
-        outputs = version.call("predict", name, request.inputs)
+        outputs = _call(version, "predict", name, request.inputs, request.let_through)
     return predict_answer(outputs, by_rows=request.by_rows)
 
 
@@ -121,7 +118,7 @@ def _classify(models: ServedModels, asked: _Target, body: bytes) -> bytes:
     document = parse_object(body)
     name, examples = signature_name(document), examples_of(document)
     with _version(models, asked) as version:
-        outputs = version.call("classify", name, {"inputs": examples})
+        outputs = _call(version, "classify", name, {"inputs": examples}, let_through(document))
     return classify_answer(outputs, len(examples))
 
 
@@ -129,8 +126,28 @@ def _regress(models: ServedModels, asked: _Target, body: bytes) -> bytes:
     document = parse_object(body)
     name, examples = signature_name(document), examples_of(document)
     with _version(models, asked) as version:
-        outputs = version.call("regress", name, {"inputs": examples})
+        outputs = _call(version, "regress", name, {"inputs": examples}, let_through(document))
     return regress_answer(outputs, len(examples))
+
+
+def _call(
+    version: LoadedVersion,
+    method: str,
+    signature: str,
+    inputs: Mapping[str, np.ndarray[Any, Any]],
+    told: Sequence[str],
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Run a signature, and log what a careful server would have refused."""
+    rows = max((len(array) for array in inputs.values() if array.ndim), default=0)
+    lines = [f"let through, as TensorFlow Serving does: {line}" for line in told]
+    if rows > _MOST_ROWS:
+        lines.append(
+            f"let through, which TensorFlow Serving with batching_parameters.txt would answer with "
+            f"400: {rows} rows, more than {_MOST_ROWS}"
+        )
+    for line in lines:
+        _LOG.warning("%s/%s, signature %s: %s", version.model, version.number, signature, line)
+    return version.call(method, signature, inputs)
 
 
 def _status(models: ServedModels, asked: _Target) -> bytes:

@@ -1,8 +1,8 @@
 """JSON requests as arrays, by the rules of TensorFlow Serving's REST interface.
 
 What its json_tensor.cc takes is taken, what it refuses is refused, and where it changes a value
-silently the value is changed too, and told in `let_through`. The words of the errors are our own.
-NumPy has 64 axes at most, so nothing is nested deeper.
+silently the value is changed too, and told in `let_through`; so is what is not finite. The words of
+the errors are our own. NumPy has 64 axes at most, so nothing is nested deeper.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PredictRequest:
     Attributes:
         by_rows: `instances` were given, so the answer is `predictions`; else `inputs`.
         inputs: arrays of the signature's dtypes by input name; strings as dtype object (bytes).
-        let_through: a line for each thing that was changed or ignored silently.
+        let_through: a line for each thing that was changed, ignored or taken silently.
     """
 
     by_rows: bool
@@ -141,7 +141,7 @@ def _array(name: str, value: Any, dtype: str, let_through: list[str]) -> Array:
     elif dtype in _RANGES:
         array = _integers(column, dtype, let_through)
     elif dtype in _LARGEST_EXACT:
-        array = _floats(column, dtype)
+        array = _floats(column, dtype, let_through)
     else:
         refuse(f"input {name!r} is of dtype {dtype}, for which JSON has no form", 501)
     return array.reshape(column.shape)
@@ -206,8 +206,11 @@ def _integers(column: _Column, dtype: str, let_through: list[str]) -> Array:
     return array
 
 
-def _floats(column: _Column, dtype: str) -> Array:
-    """Numbers as floats of a dtype; integers must be exact, others need only be in range."""
+def _floats(column: _Column, dtype: str, let_through: list[str]) -> Array:
+    """Numbers as floats of a dtype; integers must be exact, others need only be in range.
+
+    What is no number is let through, as the server's JSON parser has words for it.
+    """
     kinds = set(map(type, column.leaves))
     if not kinds <= {int, float}:
         column.require(lambda leaf: type(leaf) in (int, float), dtype)
@@ -218,7 +221,14 @@ def _floats(column: _Column, dtype: str) -> Array:
         wide = np.array(column.leaves, np.float64)
     except OverflowError:
         refuse(f"JSON Parse error: a number of input {column.name!r} is too big for a double")
-    beyond = np.isfinite(wide) & (np.abs(wide) > np.finfo(dtype).max)
+    finite = np.isfinite(wide)
+    if not finite.all():
+        odd = np.flatnonzero(~finite)
+        let_through.append(
+            f"input {column.name!r} has {len(odd)} values that are not finite, the first of them "
+            f"{wide[odd[0]]} at {_place(int(odd[0]), column.shape)}"
+        )
+    beyond = finite & (np.abs(wide) > np.finfo(dtype).max)
     if beyond.any():
         refuse(
             f"Cannot convert JSON value: {wide[beyond][0]} of input {column.name!r} to {dtype} "

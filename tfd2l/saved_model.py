@@ -12,7 +12,14 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-__all__ = ["ExportError", "Signature", "TensorSpec", "read_signature_defs", "read_signatures"]
+__all__ = [
+    "ExportError",
+    "Signature",
+    "TensorSpec",
+    "has_variables",
+    "read_signature_defs",
+    "read_signatures",
+]
 
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 # The random ops whose names lack the word.
@@ -120,6 +127,17 @@ def read_signature_defs(directory: Path) -> dict[str, Any]:
         )
         for name, definition in sorted(meta_graph.signature_def.items())
     }
+
+
+def has_variables(directory: Path) -> bool:
+    """Whether the graph of a SavedModel has variables, so that it needs their files.
+
+    Raises:
+        ExportError: as `read_signature_defs`.
+    """
+    graph = _read_meta_graph(directory / "saved_model.pb").graph_def
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    return any(node.op == "VarHandleOp" for node in nodes)
 
 
 def _read_meta_graph(path: Path) -> Any:

@@ -15,12 +15,22 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tfd2l.deployment.models_config import read_models_config
+from tfd2l.deployment.served import DeployError
 from tfd2l.http_server import Limits, bind, serve_until_signal
 from tfd2l.model_directories import model_directories, versions_in
-from tfd2l.model_server import PROGRAM, run_model_server
+from tfd2l.model_server import PROGRAM, models_config, run_model_server
 from tfd2l.quiet import quiet_start
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+# Of the flags that the stand-in alone knows. The parser leaves out those that were not given, so
+# that it can be told.
+DEFAULTS = {
+    "host": "127.0.0.1",
+    "max_body_mb": Limits.body_bytes >> 20,
+    "threads": Limits.threads,
+    "idle_seconds": Limits.idle_s,
+}
 STAND_IN = "tfd2l development stand-in for TensorFlow Serving"
 DESCRIPTION = f"""
 Serve the models below a directory over the REST interface of TensorFlow Serving: {PROGRAM} is
@@ -43,14 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         models = _models_in(flags.directory)
         program = None if flags.stand_in else shutil.which(PROGRAM)
+        _settle_stand_in(flags, program)
         with _bind(flags.host, flags.port) as bound:
             if program is None:
                 return _run_stand_in(flags, bound)
             port = bound.getsockname()[1]
         where = f"http://127.0.0.1:{port}, and at all addresses of this machine"
-        print(f"serving at {where}: {program}, for {', '.join(models)}", flush=True)
-        return run_model_server(program, models, port=port, poll_s=flags.poll_seconds)
-    except (ServeError, OSError) as error:
+        config = models_config(flags.directory, models)
+        names = read_models_config(config)
+        print(f"serving at {where}: {program}, for {', '.join(names)}", flush=True)
+        return run_model_server(program, config, port=port, poll_s=flags.poll_seconds)
+    except (ServeError, DeployError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
@@ -64,7 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    limits = Limits()
     parser.add_argument(
         "directory", nargs="?", type=Path, default=Path("savedmodels"),
         help="has a directory for each model, with a directory for each version",
@@ -77,20 +89,29 @@ def _parser() -> argparse.ArgumentParser:
         "--stand-in", action="store_true", help=f"the stand-in, even if {PROGRAM} is installed"
     )
     group = parser.add_argument_group("the stand-in alone")
-    group.add_argument("--host", default="127.0.0.1", help="name or address to listen at")
-    group.add_argument(
-        "--max-body-mb", type=_whole(1, 1024), default=limits.body_bytes >> 20,
-        help="longest request, in MiB",
-    )  # fmt: skip
-    group.add_argument(
-        "--threads", type=_whole(1, 256), default=limits.threads,
-        help="requests that run at the same time; others wait",
-    )  # fmt: skip
-    group.add_argument(
-        "--idle-seconds", type=_whole(1, 3600), default=limits.idle_s,
-        help="until a connection is closed on which nothing happens",
-    )  # fmt: skip
+    own: list[tuple[str, Callable[[str], int | str], str]] = [
+        ("host", str, "name or address to listen at"),
+        ("max_body_mb", _whole(1, 1024), "longest request, in MiB"),
+        ("threads", _whole(1, 256), "requests that run at the same time; others wait"),
+        ("idle_seconds", _whole(1, 3600), "until a silent or late client's connection is closed"),
+    ]
+    for name, read, text in own:
+        group.add_argument(
+            f"--{name.replace('_', '-')}", type=read, help=f"{text} (default: {DEFAULTS[name]})",
+            default=argparse.SUPPRESS,
+        )  # fmt: skip
     return parser
+
+
+def _settle_stand_in(flags: argparse.Namespace, program: str | None) -> None:
+    """Refuse the stand-in's flags for the real server, which has none like them; else complete."""
+    given = [f"--{name.replace('_', '-')}" for name in DEFAULTS if name in flags]
+    if program is not None and given:
+        raise ServeError(
+            f"the stand-in alone has {' and '.join(given)}; {program}, which would be started, "
+            "listens at all addresses. Add --stand-in to start that, or leave them out."
+        )
+    vars(flags).update({**DEFAULTS, **vars(flags)})
 
 
 def _models_in(base: Path) -> dict[str, Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import threading
 import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -27,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 _METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"}
 # zlib takes 16 more than the window's bits for a gzip header.
 _GZIP = 16 + zlib.MAX_WBITS
+# Parsed, a body of empty lists takes 33 times its length in memory.
+_LARGE_BYTES = 2**20
 
 
 class StandIn:
@@ -43,6 +47,8 @@ class StandIn:
         self._models = models
         self._page = page
         self._max_body_bytes = max_body_bytes
+        # Held while a large body is parsed and answered, so that memory is bounded by one of them.
+        self._one_large = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request; whatever happens, with a status and a JSON text."""
@@ -70,7 +76,8 @@ class StandIn:
         self._page.refuse_other_sites(request)
         # Before a wrong path is: what was sent is read in any case.
         body = self._body(request)
-        return _json(200, answer(self._models, request.method, target, body))
+        with self._one_large if len(body) > _LARGE_BYTES else contextlib.nullcontext():
+            return _json(200, answer(self._models, request.method, target, body))
 
     def _body(self, request: Request) -> bytes:
         """The body; what can't be unpacked is an empty one, as for the server."""

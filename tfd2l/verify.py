@@ -63,12 +63,17 @@ class LoadCheck:
     It starts with the context, and its library loads while the caller writes the model.
     """
 
-    def __init__(self, timeout_s: float = 120.0) -> None:
-        """Nothing runs yet; a `run` may take `timeout_s` seconds, else its process is ended."""
-        self._timeout_s = timeout_s
+    def __init__(self, timeout_s: float = 120.0, directory: Path | None = None) -> None:
+        """Nothing runs yet.
+
+        Args:
+            timeout_s: seconds that a `run` may take, else its process is ended.
+            directory: where its files are while it runs; by default where temporary ones are.
+        """
+        self._timeout_s, self._directory = timeout_s, directory
 
     def __enter__(self) -> LoadCheck:
-        self._folder = tempfile.TemporaryDirectory(prefix="tfd2l-load-check-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tfd2l-load-check-", dir=self._directory)
         self._log = Path(self._folder.name) / "log"
         # The child is a second user of the machine; it leaves the GPU and its memory alone.
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}

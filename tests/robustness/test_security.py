@@ -397,4 +397,4 @@ def test_a_long_flood_leaves_no_trace(target: Target, capsys: pytest.CaptureFixt
 
 def test_a_port_below_is_not_asked_for_and_the_default_host_is_this_machine() -> None:
     flags = serve._parser().parse_args([])
-    assert (flags.host, flags.port) == ("127.0.0.1", 8501)
+    assert (serve.DEFAULTS["host"], flags.port) == ("127.0.0.1", 8501)

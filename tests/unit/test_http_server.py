@@ -14,39 +14,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from served import DEADLINE_S, Server, running, until
+from http_program import MOST_BYTES, connect, error_of, get, read, serving
+from served import DEADLINE_S, Server, until
 
 from tfd2l.http_server import bind
 
-MOST_BYTES = 100_000
 # What waitress logs.
 QUEUED = "Task queue depth is 1\n"
-PROGRAM = f"""
-import sys, time
-from pathlib import Path
-from tfd2l.http_server import Limits, bind, serve_until_signal
-
-folder = Path(sys.argv[1])
-
-def application(environ, start_response):
-    length = len(environ["wsgi.input"].read())
-    if environ["PATH_INFO"].startswith("/wait"):
-        (folder / environ["PATH_INFO"][1:]).touch()
-        while not (folder / "go on").exists():
-            time.sleep(0.01)
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [str(length).encode()]
-
-bound = bind("127.0.0.1", 0)
-limits = Limits(
-    threads=2, body_bytes={MOST_BYTES}, header_bytes=4000, idle_s=int(sys.argv[2]), connections=500
-)
-url = f"http://127.0.0.1:{{bound.getsockname()[1]}}"
-number = serve_until_signal(
-    application, bound, limits, name="a test", ready=lambda: print(url, flush=True)
-)
-sys.exit(number)
-"""
 
 
 @pytest.fixture
@@ -56,39 +30,15 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[Server]:
-    with running(["-c", PROGRAM, str(folder), "60"], folder / "log") as server:
+    with serving(folder) as server:
         yield server
-
-
-@pytest.fixture
-def impatient(folder: Path) -> Iterator[Server]:
-    """A server that closes connections which are idle for a second."""
-    with running(["-c", PROGRAM, str(folder), "1"], folder / "log") as server:
-        yield server
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), DEADLINE_S)
 
 
 def exchange(server: Server, text: bytes) -> bytes:
     """Send something, and read until the server closes."""
     with connect(server) as connection:
         connection.sendall(text)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def get(server: Server, path: str = "/") -> int:
-    return requests.get(server.url + path, timeout=DEADLINE_S).status_code
-
-
-def error_of(answer: bytes) -> str:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"Content-Type: application/json" in head
-    assert b"Server: a test" in head
-    document = json.loads(body)
-    assert [*document] == ["error"]
-    return str(document["error"])
+        return read(connection)
 
 
 def test_requests_are_answered_and_the_server_names_itself(server: Server) -> None:
@@ -107,7 +57,7 @@ def test_an_overlong_body_is_413_even_for_a_client_that_sends_it_all_first(
             connection.request("POST", "/", b"x" * size)
             response = connection.getresponse()
             assert response.status == 413
-            assert "max_body" in json.loads(response.read())["error"]
+            assert f"at most {MOST_BYTES} bytes" in json.loads(response.read())["error"]
             connection.close()
 
 
@@ -142,7 +92,7 @@ def test_what_is_no_proper_http_gets_a_json_error(
     assert get(server) == 200
 
 
-def test_half_sent_requests_hold_up_nobody_and_are_closed_in_the_end(impatient: Server) -> None:
+def test_half_sent_requests_hold_up_nobody_and_are_closed_in_the_end(folder: Path) -> None:
     parts = [
         b"",
         b"POST / HT",
@@ -150,15 +100,16 @@ def test_half_sent_requests_hold_up_nobody_and_are_closed_in_the_end(impatient: 
         b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ]
-    with ExitStack() as stack:
+    with serving(folder, idle_s=1) as impatient, ExitStack() as stack:
         slow = [stack.enter_context(connect(impatient)) for _ in range(100)]
         for number, connection in enumerate(slow):
             connection.sendall(parts[number % len(parts)])
         for _ in range(20):
             assert get(impatient) == 200
-        for connection in slow:
-            assert connection.recv(1000) == b""
-    assert get(impatient) == 200
+        for number, connection in enumerate(slow):
+            answer = read(connection)
+            assert answer == b"" if number % len(parts) == 0 else b" 408 " in answer[:20]
+        assert get(impatient) == 200
 
 
 def test_more_requests_than_threads_wait_for_each_other(server: Server, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,19 +147,40 @@ def test_a_failing_warm_up_request_refuses_the_version(
         LoadedVersion(library, version)
 
 
-def test_a_half_copy_without_variables_fails_its_self_test(
-    library: ctypes.CDLL, base: Path, tmp_path: Path
+@pytest.mark.parametrize("model", ["clothes", "linear"])
+@pytest.mark.parametrize("missing", ["variables", "variables.index"])
+def test_half_a_copy_without_variables_is_refused_with_a_warm_up_file_and_without(
+    library: ctypes.CDLL, base: Path, tmp_path: Path, model: str, missing: str
 ) -> None:
-    half = shutil.ignore_patterns("variables")
-    shutil.copytree(base / "clothes/1", tmp_path / "1", ignore=half)
-    with pytest.raises(ExportError, match=r"request 0 of .*Could not find variable"):
+    # The runtime loads it, and then answers each request with an error.
+    half = shutil.ignore_patterns(missing)
+    shutil.copytree(base / model / "1", tmp_path / "1", ignore=half)
+    with pytest.raises(ExportError, match=r"1/variables/variables\.index is missing"):
         LoadedVersion(library, tmp_path / "1")
-    # Without one the runtime loads it, and it answers nothing ever after.
-    shutil.copytree(base / "linear/1", tmp_path / "2", ignore=half)
-    version = LoadedVersion(library, tmp_path / "2")
-    with pytest.raises(RestError, match="Could not find variable") as caught:
-        version.call("predict", "serving_default", {"features": np.zeros((1, 2), np.float32)})
-    assert caught.value.status == 400
+
+
+def test_a_graph_without_variables_needs_no_file_of_them(
+    library: ctypes.CDLL, tmp_path: Path
+) -> None:
+    export_identity(tmp_path)
+    shutil.rmtree(tmp_path / "variables")
+    LoadedVersion(library, tmp_path).close()
+
+
+def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_it_is_told(
+    library: ctypes.CDLL, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tfd2l")
+    shutil.copytree(base / "linear/1", tmp_path / "1")
+    shutil.copytree(base / "clothes/1", tmp_path / "2")
+    write_checksums(tmp_path / "2")
+    for name in ("1", "2"):
+        LoadedVersion(library, tmp_path / name).close()
+    # Of the second, which has both, nothing.
+    start = f"{tmp_path / '1'} comes without assets.extra/"
+    assert [record.message.partition(",")[0] for record in caplog.records] == [
+        f"{start}SHA256SUMS", f"{start}tf_serving_warmup_requests",
+    ]  # fmt: skip
 
 
 def test_a_damaged_warm_up_file_refuses_the_version(

@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from served import DEADLINE_S, running, until
 from tensorflow_serving.config import model_server_config_pb2
 
+from tfd2l import deploy, serve
 from tfd2l.model_server import models_config, run_model_server
 
 RECORDER = f"""#!{sys.executable}
@@ -68,7 +69,7 @@ def test_the_configuration_has_absolute_paths_and_any_names(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     odd = 'a "b" \\ ä\n'
-    text = models_config({"mlp": Path("models/mlp"), odd: Path("/models") / odd})
+    text = models_config(tmp_path, {"mlp": Path("models/mlp"), odd: Path("/models") / odd})
     assert parse(text) == {"mlp": f"{tmp_path}/models/mlp", odd: f"/models/{odd}"}
 
 
@@ -83,14 +84,16 @@ def test_its_exit_status_is_handed_on_and_its_configuration_removed(
 ) -> None:
     monkeypatch.setenv("END", end)
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    found = run_model_server(str(program), {"mlp": base / "mlp"}, port=8502, poll_s=0.2)
+    text = models_config(base, {"mlp": base / "mlp"})
+    found = run_model_server(str(program), text, port=8502, poll_s=0.2)
     assert found == status
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
     record = json.loads((tmp_path / "record").read_text())
-    port, config, poll, threads = record["flags"]
+    port, config, labels, poll, threads = record["flags"]
     assert port == "--rest_api_port=8502"
     # Whole seconds are all that it takes.
     assert poll == "--file_system_poll_wait_seconds=1"
+    assert labels == "--allow_version_labels_for_unavailable_models=true"
     assert threads == "--num_load_threads=2"
     assert parse(record["config"]) == {"mlp": str(base / "mlp")}
     assert not Path(config.partition("=")[2]).exists()
@@ -98,7 +101,7 @@ def test_its_exit_status_is_handed_on_and_its_configuration_removed(
 
 def test_a_program_that_can_not_be_started_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        run_model_server(str(tmp_path / "none"), {}, port=1, poll_s=1)
+        run_model_server(str(tmp_path / "none"), "", port=1, poll_s=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -111,7 +114,7 @@ def test_the_command_starts_it_if_it_is_installed_and_hands_on_signals(
         assert "stand-in" not in server.first_line
         until((tmp_path / "record").exists)
         record = json.loads((tmp_path / "record").read_text())
-        port, _, poll, _ = record["flags"]
+        port, _, _, poll, _ = record["flags"]
         assert port == f"--rest_api_port={server.port}"
         assert server.port > 0
         assert poll == "--file_system_poll_wait_seconds=3"
@@ -119,3 +122,46 @@ def test_the_command_starts_it_if_it_is_installed_and_hands_on_signals(
         server.process.send_signal(number)
         assert server.process.wait(DEADLINE_S) == 100 + number
     assert server.log == ""
+
+
+def test_pins_and_labels_of_deploy_hold(
+    program: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("mlp/1", "mlp/2", "softmax/3"):
+        (base / version / "saved_model.pb").touch()
+    for path in (base, *base.rglob("*")):
+        path.chmod(0o755)
+    flags = ["--pin", "mlp=1,2", "--stable", "mlp=1", "--canary", "mlp=2"]
+    assert deploy.main([str(base), *flags]) == 0
+    monkeypatch.setenv("END", "0")
+    assert serve.main([str(base), "--port", "0"]) == 0
+    text = json.loads((tmp_path / "record").read_text())["config"]
+    assert parse(text) == {name: str(base / name) for name in ("mlp", "softmax")}
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    mlp, softmax = config.model_config_list.config
+    assert [*mlp.model_version_policy.specific.versions] == [1, 2]
+    assert {**mlp.version_labels} == {"stable": 1, "canary": 2}
+    assert softmax.model_version_policy.latest.num_versions == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--host", "127.0.0.1"],
+        ["--max-body-mb", "4"],
+        ["--threads", "8"],
+        ["--idle-seconds", "30"],
+        ["--host", "127.0.0.1", "--max-body-mb", "4"],
+    ],
+)
+def test_flags_that_it_does_not_know_are_refused_and_not_dropped(
+    program: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    # The defaults too: it would listen at all addresses, asked for this machine's own.
+    assert serve.main([str(base), "--port", "0", *flags]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"error: the stand-in alone has {' and '.join(flags[::2])}; ")
+    assert str(program) in error
+    assert "--stand-in" in error
+    assert not (tmp_path / "record").exists()

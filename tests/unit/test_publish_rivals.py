@@ -1,7 +1,8 @@
-"""Publishers as processes: at the same time, and killed at any moment."""
+"""Publishers as processes: at the same time, and killed at any moment; and power cuts."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -111,9 +112,11 @@ def test_eight_publishers_at_once_get_eight_versions(
 
 @pytest.mark.slow
 def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
-    tmp_path: Path, exported: tuple[Path, list[Check]]
+    tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = tmp_path / "base"
+    base, temporary = tmp_path / "base", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     process = start(exported[0], base, tmp_path / "mark", hold_s=600)
     wait_for(tmp_path / "mark", process)
     [staging] = names(base)
@@ -121,8 +124,12 @@ def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert published_versions(base) == []
+    # The load check had begun, and its files are in the staging.
+    assert any(name.startswith("tfd2l-load-check-") for name in names(base / staging))
+    assert names(temporary) == []
     assert publish_copy(exported, base) == base / "1"
     assert names(base) == ["1"]
+    assert not [path for path in (base / "1").rglob("*") if "load-check" in path.name]
 
 
 @pytest.mark.long
@@ -144,3 +151,27 @@ def test_publishers_killed_at_any_moment_leave_only_whole_versions(
     last = publish_copy(exported, base)
     assert all(name.isdecimal() for name in names(base))
     assert int(last.name) == len(names(base))
+
+
+def test_all_of_a_version_is_on_disk_before_its_name_and_its_name_before_the_end(
+    tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[object] = []
+    fsync, rename = os.fsync, os.rename
+
+    def record_fsync(handle: int) -> None:
+        events.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    def record_rename(source: Path, target: Path) -> None:
+        events.append(str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "rename", record_rename)
+    version = publish_copy(exported, tmp_path)
+    renamed = events.index(str(version))
+    parts = {path.stat().st_ino for path in (version, *version.rglob("*"))}
+    assert len(parts) > 8
+    assert parts <= {*events[:renamed]}
+    assert tmp_path.stat().st_ino in events[renamed:]

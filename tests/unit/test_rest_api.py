@@ -175,19 +175,6 @@ def test_outputs_that_are_no_rows_are_for_columns_only(models: ServedModels) -> 
     assert refused(models, "POST", "/identity:predict", by_rows).status == 400
 
 
-def test_values_that_wrap_are_answered_and_logged(
-    models: ServedModels, caplog: pytest.LogCaptureFixture
-) -> None:
-    image = np.zeros((28, 28), int)
-    right = post(models, "clothes:predict", {"instances": [image.tolist()]})
-    image[3, 4], image[5, 6] = 256, -256
-    assert post(models, "clothes:predict", {"instances": [image.tolist()]}) == right
-    [record] = caplog.records
-    assert record.levelname == "WARNING"
-    assert "clothes/1" in record.message
-    assert "2 of its values are not: 256 at [0][3][4] was taken as 0" in record.message
-
-
 @pytest.mark.parametrize(
     ("target", "document", "words"),
     [

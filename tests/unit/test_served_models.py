@@ -119,7 +119,7 @@ def test_the_last_version_ends_when_its_last_request_has(
     assert states(models) == {2: "AVAILABLE", 1: "END"}
 
 
-@pytest.mark.parametrize("kind", ["plain file", "empty directory", "half a copy"])
+@pytest.mark.parametrize("kind", ["plain file", "empty directory", "half a copy", "no variables"])
 def test_a_version_that_fails_is_logged_once_and_the_last_one_goes_on(
     store: Path,
     base: Path,
@@ -135,7 +135,8 @@ def test_a_version_that_fails_is_logged_once_and_the_last_one_goes_on(
     elif kind == "empty directory":
         bad.mkdir()
     else:
-        shutil.copytree(store / "2", bad, ignore=shutil.ignore_patterns("variables.data*"))
+        missing = {"half a copy": "variables.data*", "no variables": "variables"}[kind]
+        shutil.copytree(store / "2", bad, ignore=shutil.ignore_patterns(missing))
     for _ in range(3):
         models.poll()
     assert served(models) == 1

@@ -1,22 +1,21 @@
-"""The WSGI application in process: bodies, errors, and thousands of odd requests."""
+"""The WSGI application in process: bodies, errors, and how many run at a time."""
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from served import export_models
-from standins import IMAGES
+from served import DEADLINE_S, export_models
 from werkzeug.test import Client, TestResponse
 
 from tfd2l import stand_in
+from tfd2l.http_server import Limits
 from tfd2l.page_api import PageApi
 from tfd2l.served_models import ServedModels
 from tfd2l.stand_in import StandIn
@@ -135,118 +134,41 @@ def test_a_bug_is_logged_and_answered_with_500(
     assert record.exc_info is not None
 
 
-def mostly(good: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Odd parts, so few that other parts are reached too."""
-    return st.integers(0, 4).flatmap(lambda number: odd if number == 0 else good)
-
-
-MODELS = mostly(
-    st.sampled_from(["linear", "clothes"]), st.sampled_from(["none", "a%2Fb", "%", "%ff", "é", ""])
-)
-NUMBERS = st.sampled_from(["1", "01", "2", "-1", "x", "9" * 18, "9" * 30, ""])
-VERSIONS = mostly(
-    st.sampled_from(["", "/versions/1"]),
-    st.builds("/{}/{}".format, st.sampled_from(["versions", "labels", "version"]), NUMBERS),
-)
-ENDS = mostly(
-    st.sampled_from([":predict", ":classify", ":regress"]),
-    st.sampled_from([":Predict", ":", "/metadata", "", "?a=1", "/", "#x"]),
-)
-PATHS = mostly(
-    st.builds("/v1/models/{}{}{}".format, MODELS, VERSIONS, ENDS),
-    st.sampled_from(["/v1", "/v1/", "/V1/x", "/v1/models", "/v1/models/linear", "//v1/models"]),
-)
-METHODS = mostly(
-    st.just("POST"), st.sampled_from(["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
-)
-LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers(-300, 300)
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from([{"b64": "AAAA"}, {"b64": "?"}, {"b64": None}])
-)
-FEATURES = st.lists(st.floats(width=32) | st.integers(-9, 9), min_size=2, max_size=2)
-# By name, as Hypothesis shows what it drew.
-LARGE: dict[str, Any] = {
-    "one image": IMAGES[0].tolist(),
-    "two images": IMAGES[:2].tolist(),
-    "a row too few": [[0] * 28] * 27,
-    "too light": [[256] * 28] * 28,
-    "bytes": {"b64": base64.b64encode(IMAGES[0].tobytes()).decode()},
-}
-ODD = st.recursive(
-    LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["features", "image", "inputs", "x"]), inner, max_size=2)
-    ),
-    max_leaves=6,
-)
-VALUES = mostly(FEATURES | st.sampled_from([*LARGE]), ODD)
-NAMED = st.dictionaries(st.sampled_from(["features", "image", "inputs"]), VALUES, max_size=2)
-ROWS = mostly(st.lists(VALUES | NAMED, max_size=3), ODD)
-SIGNATURES = mostly(
-    st.sampled_from(["serving_default", "regress", "classify", ""]), st.just("x") | LEAVES
-)
-
-
-def document_of(signature: Any, key: str, value: Any, other: dict[str, Any]) -> dict[str, Any]:
-    return {"signature_name": signature, key: value} | other
-
-
-DOCUMENTS = mostly(
-    st.builds(
-        document_of,
-        SIGNATURES,
-        st.sampled_from(["instances", "inputs", "examples"]),
-        ROWS | NAMED,
-        mostly(st.just({}), st.dictionaries(st.sampled_from(["context", "inputs", "x"]), ROWS)),
-    ),
-    ODD,
-)
-
-
-def encoded(document: Any) -> bytes:
-    """JSON, with images in the place of their names."""
-    text = json.dumps(document)
-    for name, value in LARGE.items():
-        text = text.replace(json.dumps(name), json.dumps(value))
-    return text.encode()
-
-
-TEXTS = mostly(
-    DOCUMENTS.map(encoded),
-    st.binary(max_size=50)
-    | st.text(max_size=50).map(lambda text: text.encode("utf-8", "surrogatepass")),
-)
-
-
-@st.composite
-def bodies(draw: st.DrawFn) -> bytes:
-    """JSON, nearly JSON, or anything."""
-    text: bytes = draw(TEXTS)
-    if text and draw(st.integers(0, 4)) == 0:
-        start = draw(st.integers(0, len(text) - 1))
-        text = text[:start] + draw(st.binary(max_size=3)) + text[start + draw(st.integers(0, 3)) :]
-    return text
-
-
-@pytest.mark.slow
-@hypothesis.settings(max_examples=2000)
-@given(METHODS, PATHS, bodies())
-def test_any_request_is_answered_with_a_status_of_the_server_and_json(
-    client: Client, method: str, path: str, body: bytes
+def test_one_large_body_is_parsed_at_a_time_and_small_ones_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    target = {"REQUEST_URI": path.encode().decode("latin-1"), "PATH_INFO": "/nowhere"}
-    response = client.open("/", method=method, data=body, environ_overrides=target)
-    assert response.status_code in (200, 400, 404)
-    assert response.content_type == "application/json"
-    if method == "HEAD":
-        return
-    if response.status_code == 200:
-        json.loads(response.get_data())
-    else:
-        assert error_of(response)
+    running, seen, lock = set[int](), list[int](), threading.Lock()
+    # Those that wait here are two small ones, while a large one runs: else it breaks.
+    together = threading.Barrier(3)
+
+    def record(models: Any, method: str, target: str, body: bytes) -> bytes:
+        if len(body) <= 2**20:
+            together.wait(DEADLINE_S)
+            return b"{}"
+        with lock:
+            running.add(threading.get_ident())
+            seen.append(len(running))
+        if len(seen) == 1:
+            together.wait(DEADLINE_S)
+        time.sleep(0.02)
+        with lock:
+            running.remove(threading.get_ident())
+        return b"{}"
+
+    monkeypatch.setattr(stand_in, "answer", record)
+    models: Any = None
+    application = StandIn(models, PageApi(models, host="127.0.0.1"), max_body_bytes=2**22)
+
+    def post(length: int) -> int:
+        response = Client(application).post("/v1/models/linear:predict", data=b" " * length)
+        return response.status_code
+
+    with ThreadPoolExecutor(7) as pool:
+        assert [*pool.map(post, [2**20 + 1] * 5 + [2**20, 1])] == [200] * 7
+    assert seen == [1] * 5
+
+
+def test_as_many_images_as_the_server_takes_fit_into_a_request() -> None:
+    # The widest that pixels get, with the spaces that json.dumps puts between.
+    body = json.dumps({"instances": [[[255] * 28] * 28] * 1024})
+    assert len(body) < Limits.body_bytes / 2

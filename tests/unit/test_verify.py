@@ -128,6 +128,12 @@ def rank_assertion_only(model: Any, image: tf.Tensor) -> tf.Tensor:
         return model.logits(preprocess(image))
 
 
+def guard_of_one_axis(model: Any, image: tf.Tensor) -> tf.Tensor:
+    # Takes one image of (1, 56, 28) for two.
+    image = tf.reshape(tf.ensure_shape(image, [None, None, 28]), (-1, 28, 28))
+    return model.logits(preprocess(image))
+
+
 def other_weights(model: Any, image: tf.Tensor) -> tf.Tensor:
     return model.logits(_guarded(image)) + model.b
 
@@ -148,6 +154,10 @@ def unscaled(model: Any, image: tf.Tensor) -> tf.Tensor:
         (other_device, "asks for no device such as '/device:GPU:0'"),
         (no_guard, r"called with {'image': \(28, 28\)}, must refuse the shape"),
         (rank_assertion_only, "must refuse the shape"),
+        (
+            guard_of_one_axis,
+            r"called with {'image': \(1, 56, 28\)}, must refuse the shape; .*'logits': \(2, 6\)",
+        ),
         (other_weights, "must answer as the model does; its logits differ by up to"),
         (unscaled, "must answer as the model does; its logits differ by up to"),
     ],
