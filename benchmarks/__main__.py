@@ -111,11 +111,11 @@ def main() -> None:
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, help="of a run; 100 for W1 and 10 for the others")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     parser.add_argument("--picture", type=Path, help="also draw the ratios, to a .png or .svg")
     options = parser.parse_args()
-    if options.epochs <= WARM_UP_EPOCHS or options.rounds < 1:
+    if (options.epochs or math.inf) <= WARM_UP_EPOCHS or options.rounds < 1:
         parser.error(f"--epochs must be above {WARM_UP_EPOCHS}, and --rounds at least 1")
     present = {name: PEERS[name] for name in options.peers}
     for name, peer in list(present.items()):
@@ -128,10 +128,11 @@ def main() -> None:
         write_images(data)
         for workload in options.workloads:
             runs = defaultdict(list)
+            epochs = options.epochs or WORKLOADS[workload].epochs
             for _ in range(options.rounds):
                 for name, peer in present.items():
                     if workload in peer.workloads:
-                        runs[name].append(measure(peer, workload, options.epochs, data))
+                        runs[name].append(measure(peer, workload, epochs, data))
             rows += report(workload, runs)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
