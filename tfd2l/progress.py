@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -15,16 +16,21 @@ from rich.progress import (
 )
 
 from tfd2l.callback import Callback
+from tfd2l.output import lasting
 from tfd2l.step import Steps
 from tfd2l.trainer import Trainer
 
 
 class ConsoleProgress(Callback):
-    """A progress bar for each epoch on a terminal, and everywhere a table row when it is over."""
+    """A progress bar for each epoch on a terminal, and everywhere a table row when it is over.
+
+    A terminal or pipe that is closed meanwhile ends what is shown, not the training.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         """Show it on `console`, by default the standard output."""
         self.console = console or Console(highlight=False)
+        self.console.file = lasting(cast("TextIO", self.console.file))
         self._columns: list[str] = []
         self._progress: Progress | None = None
         self._task: TaskID | None = None

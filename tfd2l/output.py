@@ -1,0 +1,64 @@
+"""Standard output that may go away, as a closed terminal or the pipe to `head` does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO, cast
+
+__all__ = ["lasting", "lasting_output"]
+
+
+class _Lasting:
+    """A stream that takes everything, and after its first failure to write shows nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._fall_silent()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        # What waits in the stream's buffer is written again and again otherwise, at exit too. A
+        # stream without a file descriptor has its own ways (io.UnsupportedOperation).
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self._stream.fileno())
+            finally:
+                os.close(nowhere)
+
+
+def lasting(stream: TextIO) -> TextIO:
+    """The stream, but that nobody fails who writes to it: work goes on that nobody watches."""
+    return cast("TextIO", _Lasting(stream))
+
+
+@contextlib.contextmanager
+def lasting_output() -> Iterator[None]:
+    """Meanwhile, standard output and standard error may go away, and nobody notices."""
+    before = sys.stdout, sys.stderr
+    # Either is None in a process that was started without it.
+    sys.stdout, sys.stderr = (s if s is None else lasting(s) for s in before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        sys.stdout, sys.stderr = before
