@@ -24,7 +24,7 @@ def quiet_start() -> Iterator[None]:
         os.dup2(chatter.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             chatter.seek(0)
             os.write(terminal, chatter.read())
             raise

@@ -84,6 +84,8 @@ class LoadCheck:
                 stdout=log,
                 stderr=log,
                 env=environment,
+                # Ctrl-C goes to all processes of a terminal; this one is ended by its parent.
+                start_new_session=True,
             )
         return self
 

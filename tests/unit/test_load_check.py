@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from standins import LABELS, Scratch, answers, objects, preprocess
 
 from tfd2l import load_check
 from tfd2l.export import export_classifier
+from tfd2l.interrupt import InterruptedRunError
 from tfd2l.load_check import Session, SessionError, load_library, pack, unpack
 from tfd2l.saved_model import ExportError, read_signatures
 from tfd2l.verify import LoadCheck
@@ -273,3 +275,15 @@ def test_temporary_files_are_gone_afterwards(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     answers(echo, [("float32", {"x": np.ones(1, np.float32)})])
     assert [*tmp_path.iterdir()] == []
+
+
+def test_the_child_gets_no_signal_of_the_terminal_and_ends_with_its_parents_work() -> None:
+    def interrupted_within(process: LoadCheck) -> None:
+        assert os.getsid(process._process.pid) != os.getsid(0)
+        raise InterruptedRunError(signal.SIGINT)
+
+    process = LoadCheck()
+    with pytest.raises(InterruptedRunError), process:
+        interrupted_within(process)
+    # By __exit__, and waited for.
+    assert process._process.returncode == -signal.SIGKILL
