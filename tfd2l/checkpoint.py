@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ def save_checkpoint(
                 "gradient_clip_val=1."
             )
     directory.mkdir(parents=True, exist_ok=True)
-    # Names that sort as the checkpoints follow each other.
-    path = directory / f"epoch-{state['epoch']:05d}.step-{state['step']:07d}"
+    path = directory / checkpoint_name(state["epoch"], state["step"])
     variables = kept_variables(model, optimizer)
     about = {"model": type(model).__name__, "optimizer": _kind(optimizer), "state": state}
     write_weights(path, [variable.numpy() for variable in variables], about)
@@ -115,10 +114,37 @@ def checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("epoch-*.step-*"), reverse=True)
 
 
-def prune(directory: Path, keep: int, best_epoch: int | None = None) -> None:
-    """Delete all checkpoints but the last `keep`, and the one at the end of `best_epoch`."""
+def checkpoint_name(epoch: int, step: int = 0) -> str:
+    """The file of a checkpoint `step` steps after epoch `epoch`; they sort as they follow."""
+    return f"epoch-{epoch:05d}.step-{step:07d}"
+
+
+def epochs_in(checkpoint: Path) -> int:
+    """How many epochs were complete when this checkpoint was written, by its name."""
+    return int(checkpoint.name.partition(".")[0].removeprefix("epoch-"))
+
+
+def fault_of(checkpoint: Path) -> str | None:
+    """Why a run can't go on from this checkpoint; None if it can."""
+    try:
+        values, about = read_weights(checkpoint)
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        # Those of reading don't name the file.
+        return f"{str(checkpoint)!r} can't be read: {error.strerror or error}"
+    history = about["state"]["history"] if about else {}
+    # With a loss of infinity at its end, the next step would have one too.
+    numbers = [np.array(column[-1]) for column in history.values()]
+    if not all(np.isfinite(n).all() for n in [*values, *numbers] if n.dtype.kind == "f"):
+        return f"{str(checkpoint)!r} has numbers that are infinite or NaN"
+    return None
+
+
+def prune(directory: Path, keep: int, spared: Collection[str] = ()) -> None:
+    """Delete all checkpoints but the last `keep`, and those whose names are to be spared."""
     for path in checkpoints(directory)[keep:]:
-        if best_epoch is None or path.name != f"epoch-{best_epoch:05d}.step-0000000":
+        if path.name not in spared:
             path.unlink()
 
 

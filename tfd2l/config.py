@@ -28,6 +28,8 @@ ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "m
 MAX_BYTES = 1_000_000
 # The book's own settings for linear regression, where they differ from the classifiers'.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
+# What a run may be gone on with in place of its own settings.
+CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
 
 
 class ConfigError(ValueError):
@@ -56,6 +58,13 @@ def _size(value: Any) -> tuple[int, int]:
     return (height, width)
 
 
+def _no_empty(value: Any) -> Any:
+    # Path("") is the current directory, which is hardly meant: an unset variable of a shell is.
+    if value == "":
+        raise ValueError("a path is wanted; the current directory is '.'")
+    return value
+
+
 def _no_nul(path: Path) -> Path:
     # The system ends a name there, and Python has an error of its own for it.
     if "\0" in str(path):
@@ -66,7 +75,7 @@ def _no_nul(path: Path) -> Path:
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
 Pixels = Annotated[int, Field(le=4096)]
-FilePath = Annotated[Path, AfterValidator(_no_nul)]
+FilePath = Annotated[Path, BeforeValidator(_no_empty), AfterValidator(_no_nul)]
 
 
 class TrainConfig(BaseSettings):
@@ -105,6 +114,9 @@ class TrainConfig(BaseSettings):
         False, description="the same bits on any number of threads; without XLA, so slower"
     )
     export_dir: FilePath = Field(Path("savedmodels"), description="where exports go")
+    keep_versions: Whole | None = Field(
+        None, ge=1, description="how many versions of the model's exports stay; by default all"
+    )
     run_dir: FilePath | None = Field(
         None, description="the run's directory, new or empty; by default one in runs/"
     )
@@ -112,7 +124,10 @@ class TrainConfig(BaseSettings):
         None, ge=1, description="write checkpoints also after so many steps within an epoch"
     )
     resume: FilePath | None = Field(
-        None, exclude=True, description="go on with the run in this directory; takes no other flag"
+        None,
+        exclude=True,
+        description="go on with the run in this directory, with its own settings but for epochs, "
+        "lr, gradient_clip_val and export_dir, if they are given",
     )
     config: FilePath | None = Field(
         None, exclude=True, description="a TOML file of settings; a flag outweighs it"
@@ -157,11 +172,18 @@ class TrainConfig(BaseSettings):
         for name in ("resize", "data_dir"):
             if name in given and self.is_linear:
                 raise ValueError(f"{name} is for image models; {self.model!r} fits made-up data")
-        if self.resume is not None and (others := self.model_fields_set - {"resume"}):
+        others = self.model_fields_set - {"resume", *CHANGEABLE}
+        if self.resume is not None and others:
             raise ValueError(
-                f"resume takes all settings from the run; drop {', '.join(sorted(others))}"
+                f"resume takes all settings but {', '.join(CHANGEABLE)} from the run; drop "
+                f"{', '.join(sorted(others))}"
             )
         return self
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What a run that is gone on with is to have in place of its own settings."""
+        return self.model_dump(include=self.model_fields_set & {*CHANGEABLE})
 
     @classmethod
     def settings_customise_sources(

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class InterruptedRunError(Exception):
+class InterruptedRunError(BaseException):
     """The run was asked to end.
+
+    Like KeyboardInterrupt it is no Exception, so that code which is prepared for any error of a
+    model doesn't take it for one.
 
     Attributes:
         signal_number: by which signal.
@@ -39,7 +42,7 @@ class StopOnSignal(Callback):
         """Nothing happens yet; `keep` writes a checkpoint."""
         self._keep = keep
         self._received: int | None = None
-        self.at_once = False
+        self._at_once = False
 
     def __enter__(self) -> StopOnSignal:
         self._before: dict[int, Any] = {
@@ -70,7 +73,17 @@ class StopOnSignal(Callback):
         if self._received is not None:
             raise InterruptedRunError(self._received)
 
+    def end_at_once(self) -> None:
+        """From here on there is no step to wait for, and a signal ends the run where it is.
+
+        Raises:
+            InterruptedRunError: one has come since the last epoch's end.
+        """
+        self._at_once = True
+        if self._received is not None:
+            raise InterruptedRunError(self._received)
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.at_once or self._received is not None:
+        if self._at_once or self._received is not None:
             raise InterruptedRunError(number)
         self._received = number

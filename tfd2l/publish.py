@@ -26,7 +26,7 @@ from tfd2l.saved_model import ExportError, Signature, read_signatures
 from tfd2l.verify import Check, LoadCheck, verify
 from tfd2l.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
-__all__ = ["CARD_FILE", "publish", "published_versions"]
+__all__ = ["CARD_FILE", "probe", "publish", "published_versions"]
 
 # Below the version's directory, where the server leaves files of others alone.
 CARD_FILE = Path("assets.extra") / "card.json"
@@ -94,11 +94,26 @@ def publish(
         if keep is not None:
             _remove_old(base, keep)
     except OSError as error:
-        raise ExportError(
-            f"a version must be written below {base}; {error}. Choose a directory on a disk with "
-            "room that you may write to."
-        ) from error
+        raise _refused(base, error) from error
     return version
+
+
+def probe(base: Path | str) -> None:
+    """Raise ExportError unless a version can be written below `base`, which is made if need be."""
+    base = Path(base)
+    try:
+        _make(base)
+        with _staging(base) as directory:
+            (directory / "probe").write_bytes(b"1")
+    except OSError as error:
+        raise _refused(base, error) from error
+
+
+def _refused(base: Path, error: OSError) -> ExportError:
+    return ExportError(
+        f"a version must be written below {base}; {error}. Choose a directory on a disk with "
+        "room that you may write to."
+    )
 
 
 def published_versions(base: Path | str) -> list[int]:

@@ -39,7 +39,8 @@ def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
     except OSError as error:
         raise RunError(
             f"{str(run)!r} is no run to go on with: {name} can't be read "
-            f"({error.strerror}). Name the directory that the run printed."
+            f"({error.strerror}). Name the directory that the run printed; a run that was killed "
+            "before it had written its settings is begun anew, with --run-dir."
         ) from error
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RunError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import math
 import os
 import platform
+import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,16 +18,24 @@ import pandas as pd
 import tensorflow as tf
 
 from tfd2l.callback import Callback
-from tfd2l.checkpoint import checkpoints, prune, save_checkpoint
-from tfd2l.files import remove_drafts, write_whole
+from tfd2l.checkpoint import (
+    checkpoint_name,
+    checkpoints,
+    fault_of,
+    prune,
+    save_checkpoint,
+)
+from tfd2l.events import Events
+from tfd2l.files import is_draft, remove_drafts, write_whole
 from tfd2l.history import History
-from tfd2l.record import RunError, read_record, write_record
+from tfd2l.record import RECORD_FILE, RunError, read_record, write_record
 from tfd2l.step import Steps
 from tfd2l.trainer import Trainer
-from tfd2l.weights import read_weights
 
-KEEP_CHECKPOINTS, CHECKPOINTS = 3, "checkpoints"
-LOCK_FILE, EXPORT_FILE = ".lock", "export.json"
+KEEP_CHECKPOINTS, CHECKPOINTS, TENSORBOARD = 3, "checkpoints", "tensorboard"
+LOCK_FILE, EXPORT_FILE, METRICS_FILE = ".lock", "export.json", "metrics.csv"
+# Before the names of checkpoints that are none any more.
+PASSED_OVER = "passed-over."
 __all__ = ["RunDirectory", "RunError", "new_run_path", "versions"]
 PACKAGES = ("tfd2l", "tensorflow", "keras", "numpy", "pandas")
 
@@ -65,14 +73,17 @@ class RunDirectory(Callback):
             if resume:
                 for directory in (path, path / CHECKPOINTS):
                     remove_drafts(directory)
+                self._refuse_files_for_directories()
             else:
+                # A process that was killed while it wrote its settings has left nothing else.
+                remove_drafts(path, RECORD_FILE)
                 self._refuse_content()
         except OSError as error:
             raise RunError(
                 f"the run's directory {str(path)!r} can't be made or read: {error.strerror}; "
                 "choose another with --run-dir."
             ) from error
-        self._events: Any = None
+        self._events = Events(path / TENSORBOARD)
 
     def write_config(self, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """Write `config.json`: settings, what data, which versions, when."""
@@ -81,52 +92,60 @@ class RunDirectory(Callback):
             "data": data,
             "versions": versions(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            # Of all runs anywhere, by which its exports are known.
+            "id": uuid.uuid4().hex,
         }
         write_record(self.path, self.record)
 
-    def check_data(self, data: Mapping[str, Any]) -> None:
-        """Raise RunError unless the data is what the run began with."""
-        # Through JSON, as the record went.
-        known, now = self.record["data"], json.loads(json.dumps(data))
-        # Where it lies may change, what it is may not.
-        if {**known, "source": None} != {**now, "source": None}:
-            raise RunError(
-                f"the run in {str(self.path)!r} began with other data ({known}) than there is now "
-                f"({now}). Put that data back, or begin a new run."
-            )
+    def change_settings(self, settings: Mapping[str, Any]) -> None:
+        """Train on with other settings; what was finished with the old ones is so no longer."""
+        (self.path / EXPORT_FILE).unlink(missing_ok=True)
+        self.record = {**self.record, "settings": settings}
+        write_record(self.path, self.record)
 
     def last_good_checkpoint(self, say: Callable[[str], object]) -> Path | None:
-        """The latest checkpoint that is whole, None if there never was one.
+        """The latest checkpoint to go on from, None if there never was one.
+
+        Those that are passed over, because they are damaged or their numbers are not finite, are
+        renamed, so that they are in the way of none that follows.
 
         Args:
             say: given a line for each that is passed over.
 
         Raises:
-            RunError: all are damaged.
+            RunError: there are none to go on from, but there were.
         """
-        found = checkpoints(self.path / CHECKPOINTS)
+        found, passed_over = checkpoints(self.path / CHECKPOINTS), list[Path]()
         for path in found:
-            try:
-                read_weights(path)
-            except ValueError as error:
-                say(f"passed over: {error}")
-            except OSError as error:
-                # Those of reading don't name the file.
-                say(f"passed over: {str(path)!r} can't be read: {error.strerror or error}")
-            else:
+            fault = fault_of(path)
+            if fault is None:
+                for other in passed_over:
+                    other.replace(other.with_name(f"{PASSED_OVER}{other.name}"))
                 return path
+            say(f"passed over: {fault}")
+            passed_over.append(path)
         if found:
             raise RunError(
                 f"a run goes on from a checkpoint that is whole; all {len(found)} in "
-                f"{str(found[0].parent)!r} are damaged. Put a copy of one back, or begin a new run."
+                f"{str(found[0].parent)!r} are damaged, or not finite. Put a copy of one back, or "
+                "begin a new run."
+            )
+        if (self.path / METRICS_FILE).exists():
+            raise RunError(
+                f"a run goes on from a checkpoint; {str(self.path / CHECKPOINTS)!r} has none, "
+                f"though {METRICS_FILE} is there, which comes after the first. Put a copy of one "
+                "back, or begin a new run."
             )
         return None
 
     def keep(self, trainer: Trainer) -> None:
         """Write a checkpoint of the fit as it is now."""
         folder = self.path / CHECKPOINTS
-        save_checkpoint(folder, trainer.model, trainer.optim, trainer.state())
-        prune(folder, KEEP_CHECKPOINTS, _best_epoch(trainer.history))
+        latest = save_checkpoint(folder, trainer.model, trainer.optim, trainer.state())
+        spared, best = {latest.name}, _best_epoch(trainer.history)
+        if best is not None:
+            spared.add(checkpoint_name(best))
+        prune(folder, KEEP_CHECKPOINTS, spared)
 
     def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
         """Write a checkpoint, if it is time for one."""
@@ -138,33 +157,42 @@ class RunDirectory(Callback):
         # First what a resumed run starts from, then what it can write again.
         self.keep(trainer)
         self.write_metrics(trainer.history)
-        try:
-            self._write_events(trainer.epoch + 1, row)
-        except tf.errors.OpError as error:
-            raise RunError(
-                f"events for TensorBoard can't be written to {str(self.path / 'tensorboard')!r} "
-                f"({type(error).__name__}); make room, or remove what is in its place."
-            ) from error
+        self.write_events(trainer.history)
 
-    def _write_events(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Add an epoch's row to the events."""
-        if self._events is None:
-            self._events = tf.summary.create_file_writer(str(self.path / "tensorboard"))
-        with self._events.as_default(step=epoch):
-            for name, value in row.items():
-                if name != "epoch":
-                    tf.summary.scalar(name, value)
-        self._events.flush()
+    def write_events(self, history: History) -> None:
+        """Bring TensorBoard's events up to date.
+
+        Raises:
+            RunError: they can't be written.
+        """
+        try:
+            self._events.write(history)
+        except (tf.errors.OpError, OSError) as error:
+            raise RunError(
+                f"events for TensorBoard can't be written to {str(self.path / TENSORBOARD)!r} "
+                f"({type(error).__name__}); make room, or remove what is in its place, and go on "
+                f"with --resume {self.path}"
+            ) from error
 
     def write_metrics(self, history: History) -> None:
         """Write `metrics.csv`."""
         if history:
             table = pd.DataFrame(history).astype({"epoch": int})
-            write_whole(self.path / "metrics.csv", table.to_csv(index=False))
+            write_whole(self.path / METRICS_FILE, table.to_csv(index=False))
 
-    def finish(self, export: Path) -> None:
-        """Note where the export is; a finished run is not gone on with."""
-        write_record(self.path, {"export": str(export)}, EXPORT_FILE)
+    def best_checkpoint(self, history: History) -> Path | None:
+        """That of the epoch with the best validation, None if there is none."""
+        best = _best_epoch(history)
+        path = self.path / CHECKPOINTS / checkpoint_name(best or 0)
+        return path if path.exists() else None
+
+    def finish(self, export: Path, best: Path | None = None) -> None:
+        """Note where the export is, and the best checkpoint; the run is finished."""
+        note = {
+            "export": str(export.absolute()),
+            "best_checkpoint": None if best is None else str(best.relative_to(self.path)),
+        }
+        write_record(self.path, note, EXPORT_FILE)
 
     @property
     def export(self) -> str | None:
@@ -184,8 +212,18 @@ class RunDirectory(Callback):
                 "it, and --resume publishes the export again."
             ) from error
 
+    def _refuse_files_for_directories(self) -> None:
+        for path in (self.path / CHECKPOINTS, self.path / TENSORBOARD):
+            # Noticed when the first epoch is over, otherwise.
+            if path.exists() and not path.is_dir():
+                raise RunError(
+                    f"{str(path)!r} must be a directory, and is a file; remove it, and put a copy "
+                    "of the directory back if there is one."
+                )
+
     def _refuse_content(self) -> None:
-        taken = next((entry for entry in self.path.iterdir() if entry.name != LOCK_FILE), None)
+        entries = (e for e in self.path.iterdir() if not is_draft(e, RECORD_FILE))
+        taken = next((entry for entry in entries if entry.name != LOCK_FILE), None)
         if taken is not None:
             raise RunError(
                 f"the run's directory {str(self.path)!r} is not empty (it has {taken.name!r}), and "
@@ -194,9 +232,9 @@ class RunDirectory(Callback):
             )
 
     def _lock(self) -> None:
-        """Take the directory for this object, as long as it lives."""
+        """Take the directory for this object, until it is closed or dies."""
         lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        weakref.finalize(self, os.close, lock)
+        self.close = weakref.finalize(self, os.close, lock)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -6,28 +6,28 @@ imported, and the data is found, read and verified while it is.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pipelines import fashion_mnist
-from pipelines.idx_files import DataError
 from tfd2l.collector import collector_paused
-from tfd2l.config import ConfigError, TrainConfig, from_settings, parse
 from tfd2l.interrupt import InterruptedRunError, StopOnSignal
+from tfd2l.output import lasting_output
 from tfd2l.quiet import quiet_start
 from tfd2l.record import RECORD_FILE, RunError, read_record
 
 if TYPE_CHECKING:
-    from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
-    from tfd2l.history import History
-    from tfd2l.models.linear import LinearRegression, LinearRegressionScratch
-    from tfd2l.module import Classifier, Module
+    from concurrent.futures import Future
+
+    from pipelines.fashion_mnist import Arrays
+    from tfd2l.conclude import Outcome
+    from tfd2l.config import TrainConfig
+    from tfd2l.data import DataModule
+    from tfd2l.module import Module
     from tfd2l.run import RunDirectory
     from tfd2l.trainer import Trainer
 
@@ -35,17 +35,8 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 # The true parameters of the synthetic data, as in the book's section 3.4.
 TRUE_W, TRUE_B = (2.0, -3.4), 4.2
 NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
-# How far an exported model's probabilities may be from the model's own: rounding in another order.
-TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.02, "mixed_float16": 0.02}
-LoadedSoon = Future[fashion_mnist.Arrays]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished run has to show: a line or two of results, and its export's directory."""
-
-    results: str
-    export: Path
+LoadedSoon: TypeAlias = "Future[Arrays]"
+Changes: TypeAlias = Mapping[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,24 +44,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Gives its exit status: 0, 2 (a wrong setting or file), 130 (Ctrl-C) or 143 (SIGTERM).
     """
+    with lasting_output():
+        try:
+            return configure_and_run(sys.argv[1:] if argv is None else argv)
+        except KeyboardInterrupt:
+            print("interrupted before training began", file=sys.stderr)
+            return EXIT_INTERRUPTED
+
+
+def configure_and_run(argv: Sequence[str]) -> int:
+    """Read flags and settings, and get the data while TensorFlow is imported; then train."""
+    # Half a second is spent in these, in which a Ctrl-C is to find main() at work.
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pipelines import fashion_mnist
+    from tfd2l.config import ConfigError, from_settings, parse
+
     try:
-        config = parse(sys.argv[1:] if argv is None else argv)
-        resume = config.resume
+        config = asked = parse(argv)
+        resume = asked.resume
         if resume is not None:
-            config = from_settings({**read_record(resume)["settings"], "run_dir": resume})
+            settings = read_record(resume)["settings"]
+            config = from_settings({**settings, **asked.changes, "run_dir": resume})
     except (ConfigError, RunError) as error:
         return _complain(error)
     with ThreadPoolExecutor(1) as pool:
         loaded = None
         if not config.is_linear:
             loaded = pool.submit(fashion_mnist.load, config.data_dir, say=print)
-        try:
-            with quiet_start(), collector_paused():
-                prepare_tensorflow(config)
-            return run(config, loaded, resume is not None)
-        except KeyboardInterrupt:
-            print("interrupted before training began", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        with quiet_start(), collector_paused():
+            prepare_tensorflow(config)
+        return run(config, loaded, None if resume is None else asked.changes)
 
 
 def prepare_tensorflow(config: TrainConfig) -> None:
@@ -82,7 +86,7 @@ def prepare_tensorflow(config: TrainConfig) -> None:
     tf.config.list_logical_devices()
     import keras
 
-    for module in ("data", "models.linear", "publish", "report", "run"):
+    for module in ("conclude", "progress", "resume"):
         importlib.import_module(f"tfd2l.{module}")
 
     keras.utils.set_random_seed(config.seed)
@@ -91,56 +95,61 @@ def prepare_tensorflow(config: TrainConfig) -> None:
     keras.config.set_dtype_policy(config.precision)
 
 
-def run(config: TrainConfig, loaded: LoadedSoon | None, resume: bool) -> int:
-    """Train as configured, on data that may still be on its way; gives the exit status."""
+def run(config: TrainConfig, loaded: LoadedSoon | None, changes: Changes | None) -> int:
+    """Train as configured, on data that may still be on its way; gives the exit status.
+
+    Args:
+        config: all settings.
+        loaded: the images, for the models that need them.
+        changes: of a run that is gone on with, what is not as it was; None begins a run.
+    """
+    from pipelines.idx_files import DataError
     from tfd2l.checkpoint import CheckpointError
+    from tfd2l.conclude import UnfitModelError
     from tfd2l.devices import DeviceError
     from tfd2l.errors import DivergedError
-    from tfd2l.progress import ConsoleProgress
     from tfd2l.run import RunDirectory, new_run_path
     from tfd2l.saved_model import ExportError
     from tfd2l.step import CompileError, StepError
 
-    progress, path = ConsoleProgress(), config.run_dir
+    path = config.run_dir
     try:
         data = make_data(config, loaded)
         path = path or new_run_path(Path("runs"), config.model)
-        directory = RunDirectory(path, resume, config.checkpoint_every)
-        if directory.export is not None:
-            print(f"the run in {path} is finished; its export is {directory.export}")
-            return 0
-        outcome = train(config, data, progress, directory, resume)
-        directory.finish(outcome.export)
+        directory = RunDirectory(path, changes is not None, config.checkpoint_every)
+        with contextlib.closing(directory):
+            train(config, data, directory, changes)
     except InterruptedRunError as error:
-        progress.close()
         print(f"{error}; go on with --resume {path}", file=sys.stderr)
         return 128 + error.signal_number
     except (
         CheckpointError, CompileError, DataError, DeviceError, DivergedError, ExportError, RunError,
-        StepError, OSError,
+        StepError, UnfitModelError, OSError,
     ) as error:  # fmt: skip
-        progress.close()
         status = _complain(error)
-        if isinstance(error, OSError | ExportError) and path and (path / RECORD_FILE).exists():
-            print(f"when that is mended, go on with --resume {path}", file=sys.stderr)
+        if path and (path / RECORD_FILE).exists():
+            if isinstance(error, OSError | ExportError):
+                print(f"when that is mended, go on with --resume {path}", file=sys.stderr)
+            elif isinstance(error, DivergedError) and any((path / "checkpoints").glob("epoch-*")):
+                again = f"--resume {path} --lr {config.lr / 10:g}"
+                print(f"from its last checkpoint the run goes on with {again}", file=sys.stderr)
         return status
-    print(f"\n{outcome.results}")
-    print(f"run     {directory.path}")
-    print(f"export  {outcome.export}")
-    print(f"look    tensorboard --logdir {directory.path.parent}")
-    print(f"        saved_model_cli show --all --dir {outcome.export}")
     return 0
 
 
 def train(
-    config: TrainConfig, data: DataModule, progress: Any, directory: RunDirectory, resume: bool
-) -> Outcome:
-    """Fit a model to the data, draw what became of it, and publish its export."""
+    config: TrainConfig, data: DataModule, directory: RunDirectory, changes: Changes | None
+) -> None:
+    """Fit a model to the data, draw what became of it, publish its export, and show all that."""
     import tensorflow as tf
 
+    from tfd2l.conclude import conclude
+    from tfd2l.progress import ConsoleProgress
+    from tfd2l.publish import probe
+    from tfd2l.resume import LearningRate, check_data, take_up
     from tfd2l.trainer import Trainer
 
-    stop = StopOnSignal(directory.keep)
+    stop, progress = StopOnSignal(directory.keep), ConsoleProgress()
     trainer = Trainer(
         config.epochs,
         num_gpus=NUM_GPUS[config.device],
@@ -148,21 +157,38 @@ def train(
         run_eagerly=config.run_eagerly,
         jit_compile=False if config.deterministic else config.jit_compile,
         steps_per_call=config.checkpoint_every,
-        callbacks=[progress, directory, stop],
+        # What keeps an epoch comes before what shows it.
+        callbacks=[directory, stop, progress],
     )
-    about_data, checkpoint = describe(data), None
-    if resume:
-        directory.check_data(about_data)
-        checkpoint = directory.last_good_checkpoint(say=print)
-    else:
-        directory.write_config(settings_of(config), about_data)
+    settings, about_data, checkpoint = settings_of(config), describe(data), None
+    if changes is not None:
+        check_data(directory, about_data)
+        checkpoint, export = take_up(directory, settings, changes, say=print)
+        if export is not None:
+            print(f"the run in {directory.path} is finished; its export is {export}")
+            return
+        trainer.callbacks.append(LearningRate(config.lr))
+    # Not after all the epochs.
+    probe(config.export_dir / config.model)
+    if changes is None:
+        directory.write_config(settings, about_data)
     with tf.device(trainer.device):
         model = make_model(config)
-    with stop:
-        history = trainer.fit(model, data, checkpoint)
-        # From here on there is no step to wait for.
-        stop.at_once = True
-        return finish(config, data, directory, trainer, model, history, about_data)
+    with stop, contextlib.closing(progress):
+        trainer.fit(model, data, checkpoint)
+        stop.end_at_once()
+        show(conclude(config, data, directory, trainer, about_data), directory, trainer)
+
+
+def show(outcome: Outcome, directory: RunDirectory, trainer: Trainer) -> None:
+    """Say how the run ended, and where its parts are."""
+    best = directory.best_checkpoint(trainer.history)
+    print(f"\n{outcome.results}")
+    print(f"run     {directory.path}")
+    print(f"best    {best}")
+    print(f"export  {outcome.export}")
+    print(f"look    tensorboard --logdir {directory.path.parent}")
+    print(f"        saved_model_cli show --all --dir {outcome.export}")
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
@@ -171,31 +197,6 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     paths = {"export_dir": config.export_dir, "data_dir": config.data_dir}
     whole = {name: str(path.absolute()) for name, path in paths.items() if path is not None}
     return {name: value for name, value in {**settings, **whole}.items() if name != "run_dir"}
-
-
-def finish(
-    config: TrainConfig,
-    data: DataModule,
-    directory: RunDirectory,
-    trainer: Trainer,
-    model: Any,
-    history: History,
-    about_data: dict[str, Any],
-) -> Outcome:
-    """Draw what became of the model, and publish its export."""
-    from tfd2l.report import write_curves
-
-    directory.write_metrics(history)
-    write_curves(directory.path, trainer)
-    card = {
-        "model": config.model,
-        "settings": config.model_dump(mode="json"),
-        "data": about_data,
-        "metrics": {name: column[-1] for name, column in history.items()},
-        "run": directory.path.name,
-    }
-    conclude: Callable[..., Outcome] = conclude_regression if config.is_linear else conclude_images
-    return conclude(config, model, data, directory.path, card)
 
 
 def make_data(config: TrainConfig, loaded: LoadedSoon | None) -> DataModule:
@@ -220,10 +221,11 @@ def describe(data: DataModule) -> dict[str, Any]:
 
 def make_model(config: TrainConfig) -> Module:
     """The model that the configuration names, with fresh parameters."""
+    from pipelines.fashion_mnist import LABELS
     from tfd2l.models import linear, mlp, softmax
 
     inputs = config.resize[0] * config.resize[1]
-    outputs, hiddens, lr = len(fashion_mnist.LABELS), config.num_hiddens, config.lr
+    outputs, hiddens, lr = len(LABELS), config.num_hiddens, config.lr
     makers: dict[str, Callable[[], Module]] = {
         "linear-scratch": lambda: linear.LinearRegressionScratch(len(TRUE_W), lr),
         "linear": lambda: linear.LinearRegression(lr),
@@ -233,64 +235,6 @@ def make_model(config: TrainConfig) -> Module:
         "mlp": lambda: mlp.MLP(outputs, hiddens, lr),
     }
     return makers[config.model]()
-
-
-def conclude_images(
-    config: TrainConfig, model: Classifier, data: FashionMNIST, run: Path, card: dict[str, Any]
-) -> Outcome:
-    """Draw what a classifier of images gets wrong, and publish its export."""
-    from pipelines.images import prepare_images
-    from tfd2l.checks import classifier_checks
-    from tfd2l.export import export_classifier
-    from tfd2l.publish import publish
-    from tfd2l.report import predict_logits, write_classifier_report
-
-    labels = fashion_mnist.LABELS
-    images, classes = data.val
-
-    def preprocess(raw: Any) -> Any:
-        return prepare_images(raw, config.resize)
-
-    logits = predict_logits(model.logits, preprocess, images)
-    write_classifier_report(run, images, classes, logits, labels)
-    accuracy = float((logits.argmax(axis=1) == classes).mean())
-    checks = classifier_checks(
-        model, images, labels=labels, preprocess=preprocess, tolerance=TOLERANCE[config.precision]
-    )
-    version = publish(
-        lambda directory: export_classifier(
-            model, directory, labels=labels, preprocess=preprocess, image_shape=images.shape[1:]
-        ),
-        config.export_dir / config.model,
-        checks=checks,
-        card=card,
-    )
-    return Outcome(f"validation accuracy {accuracy:.4f} on {len(images):,} images", version)
-
-
-def conclude_regression(
-    config: TrainConfig,
-    model: LinearRegression | LinearRegressionScratch,
-    data: SyntheticRegressionData,
-    run: Path,
-    card: dict[str, Any],
-) -> Outcome:
-    """Say how far the parameters are from the true ones, and publish the model's export."""
-    import numpy as np
-
-    from tfd2l.checks import regressor_checks
-    from tfd2l.export import export_regressor
-    from tfd2l.publish import publish
-
-    w, b = (parameter.numpy().ravel() for parameter in model.get_w_b())
-    w_error, b_error = np.subtract(TRUE_W, w), np.subtract(TRUE_B, b)
-    version = publish(
-        lambda directory: export_regressor(model, directory, num_inputs=len(TRUE_W)),
-        config.export_dir / config.model,
-        checks=regressor_checks(model, data.X.numpy()[data.num_train :]),
-        card=card,
-    )
-    return Outcome(f"error in estimating w: {w_error}\nerror in estimating b: {b_error}", version)
 
 
 def _complain(error: Exception) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from tfd2l.checkpoint import checkpoints
 from tfd2l.weights import read_weights
@@ -107,13 +108,6 @@ class Trial:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         self.killed[phase] += 1
-        self.forget_empty(name)
-
-    def forget_empty(self, name: str) -> None:
-        """A run that was killed before it had written its settings is begun anew."""
-        run = self.folder / name
-        if run.exists() and not (run / "config.json").exists():
-            self.move_away(run)
 
     def start_anew(self, name: str) -> None:
         """Put a finished run aside, so that the next one begins from nothing."""
@@ -126,7 +120,7 @@ class Trial:
         run.rename(run.with_name(f"{run.name}-{time.monotonic_ns()}"))
 
     def compare(self, name: str, reference: str) -> None:
-        """Metrics, variables and curves are those of the run that nobody killed."""
+        """Metrics, events, variables and curves are those of the run that nobody killed."""
         table, expected = (
             pd.read_csv(self.folder / run / "metrics.csv").drop(columns="seconds")
             for run in (name, reference)
@@ -136,7 +130,18 @@ class Trial:
         for one, same in zip(values, wanted, strict=True):
             np.testing.assert_array_equal(one, same)
         assert about["state"]["board"] == known["state"]["board"]
+        assert self.events(name) == self.events(reference)
         assert (self.folder / name / "export.json").exists()
+
+    def events(self, name: str) -> list[tuple[int, str, float]]:
+        """What TensorBoard would show of the run: epoch, name and value, but for the seconds."""
+        return [
+            (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
+            for path in sorted((self.folder / name / "tensorboard").iterdir())
+            for event in tf.compat.v1.train.summary_iterator(str(path))
+            for value in event.summary.value
+            if value.tag != "seconds"
+        ]
 
     def last_state(self, name: str) -> tuple[list[np.ndarray[Any, Any]], Any]:
         """What the run's last checkpoint holds."""

@@ -11,7 +11,14 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tfd2l.checkpoint import CheckpointError, checkpoints, load_checkpoint, prune, save_checkpoint
+from tfd2l.checkpoint import (
+    CheckpointError,
+    checkpoint_name,
+    checkpoints,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+)
 from tfd2l.errors import DivergedError
 
 
@@ -78,7 +85,7 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, model, None, state(epoch))
     save_checkpoint(tmp_path, model, None, state(6, 10))
     assert checkpoints(tmp_path)[0].name == "epoch-00006.step-0000010"
-    prune(tmp_path, 2, best_epoch=3)
+    prune(tmp_path, 2, {checkpoint_name(3)})
     assert [path.name for path in checkpoints(tmp_path)] == [
         "epoch-00006.step-0000010",
         "epoch-00006.step-0000000",

@@ -42,6 +42,12 @@ def test_a_settings_file_counts_and_a_flag_outweighs_it(tmp_path: Path) -> None:
     assert config.resize == (32, 48)
 
 
+def test_what_a_run_is_gone_on_with_is_what_was_given() -> None:
+    assert parse(["--resume", "run"]).changes == {}
+    config = parse(["--resume", "run", "--epochs", "20", "--export-dir", "elsewhere"])
+    assert config.changes == {"epochs": 20, "export_dir": Path("elsewhere")}
+
+
 def test_the_configuration_is_frozen_and_survives_json() -> None:
     config = parse(["--resize", "32x48", "--run-dir", "somewhere"])
     with pytest.raises(ValidationError, match="frozen"):
@@ -73,6 +79,10 @@ def test_the_configuration_is_frozen_and_survives_json() -> None:
             ["--model", "mlp-scratch", "--precision", "mixed_bfloat16"],
             "policy of Keras layers.*use model 'mlp'",
         ),
+        (["--run-dir", ""], "--run-dir: a path is wanted; the current directory is '.'"),
+        (["--export-dir="], "--export-dir: a path is wanted"),
+        (["--keep-versions", "0"], "--keep-versions: .*greater than or equal to 1.*got '0'"),
+        (["--resume", "a", "--seed", "3"], "resume takes all settings but epochs, .*; drop seed"),
         (["--config", "/no/such/file"], "'/no/such/file' can't be read: .*No such file"),
     ],
 )

@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tfd2l.events import Events
+from tfd2l.history import History
 
-HISTORY = {"epoch": [1.0, 2.0, 3.0], "val_loss": [0.5, 0.25, 0.125], "seconds": [3.0, 2.0, 1.0]}
+HISTORY = History(epoch=[1.0, 2.0, 3.0], val_loss=[0.5, 0.25, 0.125], seconds=[3.0, 2.0, 1.0])
 
 
-def first(rows: int) -> dict[str, list[float]]:
-    return {name: column[:rows] for name, column in HISTORY.items()}
+def first(rows: int) -> History:
+    return History({name: column[:rows] for name, column in HISTORY.items()})
 
 
 def logged(directory: Path) -> list[tuple[int, str, float]]:

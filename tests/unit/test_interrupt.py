@@ -11,6 +11,7 @@ import pytest
 
 import tfd2l as d2l
 from tfd2l.checkpoint import checkpoints, save_checkpoint
+from tfd2l.export import export_regressor
 from tfd2l.interrupt import InterruptedRunError, StopOnSignal
 
 
@@ -64,9 +65,28 @@ def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
         with pytest.raises(InterruptedRunError):
             signal.raise_signal(signal.SIGINT)
     late = StopOnSignal(lambda trainer: None)
-    late.at_once = True
+    late.end_at_once()
     with late, pytest.raises(InterruptedRunError):
         signal.raise_signal(signal.SIGTERM)
+    # One that came after the last epoch, when no step was left to end at.
+    between = StopOnSignal(lambda trainer: None)
+    with between:
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(InterruptedRunError, match="SIGHUP"):
+            between.end_at_once()
+
+
+def test_an_interruption_is_no_error_of_the_model_that_runs(tmp_path: Path) -> None:
+    class Interrupted(d2l.LinearRegressionScratch):
+        def forward(self, X: Any) -> Any:
+            raise InterruptedRunError(signal.SIGINT)
+
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    # Tracing a step is prepared for any error of it, and exporting for any of the forward pass.
+    with pytest.raises(InterruptedRunError):
+        d2l.Trainer(1).fit(Interrupted(2, lr=0.03), data)
+    with pytest.raises(InterruptedRunError):
+        export_regressor(Interrupted(2, lr=0.03), tmp_path, num_inputs=2)
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:

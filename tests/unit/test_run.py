@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 import tfd2l as d2l
-from tfd2l.checkpoint import checkpoints, load_checkpoint
+from tfd2l.checkpoint import checkpoint_name, checkpoints, load_checkpoint
 from tfd2l.history import History
+from tfd2l.resume import check_data
 from tfd2l.run import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
 from tfd2l.weights import write_weights
 
@@ -99,6 +100,53 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     assert len(said) == 1
     assert "passed over" in said[0]
     assert latest.name in said[0]
+    # It is out of the way of those that follow, and still there for whoever wants to look at it.
+    assert checkpoints(before.parent) == [before]
+    assert latest.with_name(f"passed-over.{latest.name}").read_bytes() == content
+
+
+def test_a_checkpoint_with_numbers_that_are_not_finite_is_passed_over(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    folder = run.path / "checkpoints"
+    folder.mkdir()
+    lost = {"state": {"history": {"epoch": [1.0, 2.0], "val_loss": [1.0, math.inf]}}}
+    write_weights(folder / checkpoint_name(4), [], lost)
+    for epoch, value in ((1, 1.0), (2, math.nan), (3, math.inf)):
+        write_weights(
+            folder / checkpoint_name(epoch), [np.array([0, value], np.float32), np.array(3)]
+        )
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == folder / checkpoint_name(1)
+    assert all("has numbers that are infinite or NaN" in line for line in said)
+    assert len(said) == 3
+
+
+def test_a_checkpoint_just_written_stays_whatever_lies_after_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (run.path / "checkpoints").mkdir()
+    # Four that nobody could rename.
+    for epoch in range(5, 9):
+        (run.path / "checkpoints" / checkpoint_name(epoch)).touch()
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    assert (run.path / "checkpoints" / checkpoint_name(1)).exists()
+
+
+def test_what_a_process_left_that_was_killed_with_its_settings_counts_as_empty(
+    tmp_path: Path,
+) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    for name in (".lock", ".config.json.123"):
+        (half / name).touch()
+    with pytest.raises(RunError, match="killed before it had written its settings is begun anew"):
+        RunDirectory(half, resume=True)
+    RunDirectory(half)
+    assert [path.name for path in half.iterdir()] == [".lock"]
+    # Of other programs nothing is removed.
+    (half / ".other.123").touch()
+    with pytest.raises(RunError, match="not empty .it has '.other.123'"):
+        RunDirectory(half)
 
 
 def test_a_checkpoint_that_is_no_file_is_passed_over_by_name(tmp_path: Path) -> None:
@@ -119,7 +167,9 @@ def test_without_a_whole_checkpoint_a_run_is_not_begun_anew_in_silence(tmp_path:
     for epoch in (1, 2):
         (run.path / f"checkpoints/epoch-0000{epoch}.step-0000000").write_bytes(b"damaged")
     said: list[str] = []
-    with pytest.raises(RunError, match=r"checkpoint that is whole; all 2 in '.*' are damaged. Put"):
+    with pytest.raises(
+        RunError, match=r"checkpoint that is whole; all 2 in '.*' are damaged, or not finite. Put"
+    ):
         run.last_good_checkpoint(said.append)
     assert len(said) == 2
 
@@ -129,7 +179,7 @@ def test_the_note_of_the_export_is_right_or_refused(tmp_path: Path) -> None:
     found = [run.export]
     run.finish(Path("savedmodels/mlp/1"))
     found.append(run.export)
-    assert found == [None, "savedmodels/mlp/1"]
+    assert found == [None, str(Path("savedmodels/mlp/1").absolute())]
     note = run.path / "export.json"
     note.write_text(note.read_text().replace("mlp/1", "mlp/2"))
     with pytest.raises(
@@ -143,17 +193,18 @@ def test_events_that_cannot_be_written_are_told_in_a_line(tmp_path: Path) -> Non
     (run.path / "tensorboard").write_text("not a directory")
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     with pytest.raises(
-        RunError, match=r"events for TensorBoard .*tensorboard' .*remove what is in"
+        RunError, match=r"events for TensorBoard .*tensorboard' .*remove what .* with --resume /"
     ):
         d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
 
 
 def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    run.write_config({}, {"name": "FashionMNIST", "sha256": {"a": "1"}, "source": "here"})
-    run.check_data({"name": "FashionMNIST", "sha256": {"a": "1"}, "source": "elsewhere"})
-    with pytest.raises(RunError, match="began with other data"):
-        run.check_data({"name": "FashionMNIST", "sha256": {"a": "2"}, "source": "here"})
+    run.write_config({}, {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "here"})
+    now = {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "elsewhere"}
+    check_data(run, now)
+    with pytest.raises(RunError, match="began with other data than there is now: other b. Put"):
+        check_data(run, {**now, "sha256": {"a": "1", "b": "2"}})
 
 
 def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
@@ -168,3 +219,5 @@ def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
         run.keep(trainer)
     kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]
     assert kept == [7, 6, 5, 2]
+    assert run.best_checkpoint(trainer.history) == run.path / "checkpoints" / checkpoint_name(2)
+    assert run.best_checkpoint(History()) is None

@@ -70,6 +70,7 @@ def test_it_says_what_it_does_line_by_line(finished: Path) -> None:
     # Two epochs of the book's MLP end between 0.79 and 0.84; chance is 0.1.
     assert 0.75 < float(accuracy[1]) < 0.88
     assert lines[2].isprintable()
+    assert "best    first/checkpoints/epoch-0000" in lines[-4]
     assert "saved_model_cli show --all --dir savedmodels/mlp/1" in lines[-1]
 
 
@@ -237,27 +238,85 @@ def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(
             process.kill()
     assert process.returncode == 128 + number
     assert errors == f"interrupted by {number.name}; go on with --resume run\n"
-    assert not (tmp_path / "savedmodels").exists()
+    assert not [*(tmp_path / "savedmodels/mlp").iterdir()]
     ran = run(tmp_path, "--resume", "run")
     assert ran.returncode == 0, ran.stderr
     assert pd.read_csv(tmp_path / "run/metrics.csv")["epoch"].tolist() == [1, 2, 3, 4, 5]
     assert (tmp_path / "savedmodels/mlp/1/saved_model.pb").exists()
-    again = run(tmp_path, "--resume", "run")
-    assert (again.returncode, again.stdout.splitlines()[-1]) == (
-        0,
-        f"the run in run is finished; its export is {tmp_path}/savedmodels/mlp/1",
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_while_publishing_ends_all_processes_and_says_only_so(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("--model", "linear-scratch", "--run-dir", "run"),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # The signal goes to a group, as from a terminal.
+        process_group=0,
+    ) as process:
+        base, deadline_s = tmp_path / "savedmodels/linear-scratch", time.monotonic() + 120
+        # The other one tries the directory, before the first epoch.
+        while (
+            not ((tmp_path / "run/curves.png").exists() and [*base.glob(".staging-*")])
+            and time.monotonic() < deadline_s
+        ):
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (
+        130,
+        "interrupted by SIGINT; go on with --resume run\n",
     )
+    assert not [*base.iterdir()]
 
 
-def test_resume_takes_a_run_and_no_other_flag(tmp_path: Path) -> None:
-    for flags, message in [
-        (("--resume", "none"), "'none' is no run to go on with: config.json can't be read"),
-        (("--resume", "none", "--lr", "1"), "resume takes all settings from the run; drop lr"),
-    ]:
-        ran = run(tmp_path, *flags)
-        assert ran.returncode == 2
-        assert message in ran.stderr
-        assert ran.stderr.count("\n") == 1
+@pytest.mark.slow
+def test_a_run_whose_readers_have_gone_away_comes_to_its_end(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("--model", "linear-scratch"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # As `| head -1` does.
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, "")
+    assert (tmp_path / "savedmodels/linear-scratch/1/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("module", ["pydantic", "tensorflow"])
+def test_ctrl_c_while_the_command_starts_is_told_in_a_line(module: str, tmp_path: Path) -> None:
+    program = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def watch(event, arguments):\n"
+        f"    if event == 'import' and arguments[0] == {module!r}:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "sys.addaudithook(watch)\n"
+        "sys.argv = ['train', '--model', 'linear']\n"
+        "runpy.run_module('tfd2l.train', run_name='__main__')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (130, "interrupted before training began\n")
+    assert not [*tmp_path.iterdir()]
 
 
 def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
