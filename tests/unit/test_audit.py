@@ -73,6 +73,39 @@ def test_an_audit_that_could_not_be_made_says_so_and_fails_nothing(
     assert why in text
 
 
+@pytest.mark.parametrize(("holed", "status"), [("requirements.txt", 1), ("jax.txt", 0)])
+def test_only_the_projects_own_versions_fail_the_audit(
+    audit: ModuleType,
+    holed: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[str] = []
+
+    def run(arguments: list[str], until_s: float) -> tuple[str, str]:
+        asked.append(Path(arguments[-1]).name)
+        return answer(HOLED if asked[-1] == holed else CLEAN), ""
+
+    monkeypatch.setattr(audit, "run", run)
+    assert audit.main() == status
+    assert asked == ["requirements.txt", "d2l-tensorflow.txt", "jax.txt", "torch.txt"]
+    said = capsys.readouterr().out
+    assert said.count("requests 2.30.0: PYSEC-2023-74") == 1
+    assert ("make lock" in said) == bool(status)
+
+
+def test_an_index_that_hangs_ends_the_audit_in_time(
+    audit: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(audit, "TIMEOUT_S", 0.3)
+    # As uv starts pip-audit.
+    program = "import subprocess; subprocess.run(['sleep', '60'])"
+    monkeypatch.setattr(audit, "COMMAND", ("-c", program))
+    assert audit.main() == 0
+    assert capsys.readouterr().out.count("NOT DONE. There was no answer within") == 4
+
+
 def test_the_default_tests_ask_nobody() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     rules = dict(re.findall(r"^([a-z]+):([^#\n]*)", makefile, re.MULTILINE))
