@@ -37,14 +37,13 @@ class LearningRate(Callback):
 
 
 def take_up(
-    directory: RunDirectory, settings: Mapping[str, Any], changes: Mapping[str, Any], say: Say
+    directory: RunDirectory, changes: Mapping[str, Any], say: Say
 ) -> tuple[Path | None, str | None]:
     """Find out where to go on with a run.
 
     Args:
         directory: the run's.
-        settings: all of them, the changes included.
-        changes: those that were asked for.
+        changes: settings that are to be others from here on.
         say: given a line for each thing that a reader of the results should know.
 
     Returns:
@@ -76,8 +75,6 @@ def take_up(
             _, about = read_weights(checkpoint)
             directory.write_metrics(about["state"]["history"])
         return checkpoint, export
-    if changes:
-        directory.change_settings(settings)
     return checkpoint, None
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pipelines.fashion_mnist import Arrays
+    from tfd2l.callback import Callback
     from tfd2l.conclude import Outcome
     from tfd2l.config import TrainConfig
     from tfd2l.data import DataModule
@@ -147,31 +148,24 @@ def train(
     from tfd2l.progress import ConsoleProgress
     from tfd2l.publish import probe
     from tfd2l.resume import LearningRate, check_data, take_up
-    from tfd2l.trainer import Trainer
 
     stop, progress = StopOnSignal(directory.keep), ConsoleProgress()
-    trainer = Trainer(
-        config.epochs,
-        num_gpus=NUM_GPUS[config.device],
-        gradient_clip_val=config.gradient_clip_val,
-        run_eagerly=config.run_eagerly,
-        jit_compile=False if config.deterministic else config.jit_compile,
-        steps_per_call=config.checkpoint_every,
-        # What keeps an epoch comes before what shows it.
-        callbacks=[directory, stop, progress],
-    )
-    settings, about_data, checkpoint = settings_of(config), describe(data), None
+    # What keeps an epoch comes before what shows it.
+    trainer = make_trainer(config, [directory, stop, progress])
+    about_data, checkpoint = describe(data), None
     if changes is not None:
         check_data(directory, about_data)
-        checkpoint, export = take_up(directory, settings, changes, say=print)
+        checkpoint, export = take_up(directory, changes, say=print)
         if export is not None:
             print(f"the run in {directory.path} is finished; its export is {export}")
             return
         trainer.callbacks.append(LearningRate(config.lr))
-    # Not after all the epochs.
+    # Not after all the epochs, and not after the old settings are gone.
     probe(config.export_dir / config.model)
     if changes is None:
-        directory.write_config(settings, about_data)
+        directory.write_config(settings_of(config), about_data)
+    elif changes:
+        directory.change_settings(settings_of(config))
     with tf.device(trainer.device):
         model = make_model(config)
     with stop, contextlib.closing(progress):
@@ -185,7 +179,8 @@ def show(outcome: Outcome, directory: RunDirectory, trainer: Trainer) -> None:
     best = directory.best_checkpoint(trainer.history)
     print(f"\n{outcome.results}")
     print(f"run     {directory.path}")
-    print(f"best    {best}")
+    if best is not None:
+        print(f"best    {best}")
     print(f"export  {outcome.export}")
     print(f"look    tensorboard --logdir {directory.path.parent}")
     print(f"        saved_model_cli show --all --dir {outcome.export}")
@@ -197,6 +192,21 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     paths = {"export_dir": config.export_dir, "data_dir": config.data_dir}
     whole = {name: str(path.absolute()) for name, path in paths.items() if path is not None}
     return {name: value for name, value in {**settings, **whole}.items() if name != "run_dir"}
+
+
+def make_trainer(config: TrainConfig, callbacks: Sequence[Callback]) -> Trainer:
+    """The trainer that the configuration describes."""
+    from tfd2l.trainer import Trainer
+
+    return Trainer(
+        config.epochs,
+        num_gpus=NUM_GPUS[config.device],
+        gradient_clip_val=config.gradient_clip_val,
+        run_eagerly=config.run_eagerly,
+        jit_compile=False if config.deterministic else config.jit_compile,
+        steps_per_call=config.checkpoint_every,
+        callbacks=callbacks,
+    )
 
 
 def make_data(config: TrainConfig, loaded: LoadedSoon | None) -> DataModule:

@@ -58,12 +58,14 @@ def test_the_note_of_a_finished_run_holds_from_everywhere(original: Path) -> Non
 
 def test_a_finished_run_trains_on_with_more_epochs_at_another_rate(run: Path) -> None:
     first = read_record(run)
+    first["settings"]["keep_versions"] = 1
+    write_record(run, first)
     assert train.main(["--resume", "run", "--epochs", "3", "--lr", "0.001"]) == 0
     assert pd.read_csv("run/metrics.csv")["epoch"].tolist() == [1, 2, 3]
     record = read_record(run)
     assert record["settings"] == {**first["settings"], "epochs": 3, "lr": 0.001}
     assert record["id"] == first["id"]
-    assert versions() == ["1", "2"]
+    assert versions() == ["2"]
     assert read_record(run, "export.json")["export"] == str(version(2))
     # The rate is a variable of the optimizer, in the checkpoint too: as it was and as it is.
     latest, before = (read_weights(path)[0] for path in checkpoints(run / "checkpoints")[:2])
@@ -148,6 +150,9 @@ def test_an_export_directory_that_cannot_be_is_refused_before_the_first_epoch(
         assert train.main(flags) == 2
         assert "a version must be written below" in capsys.readouterr().err
     assert not Path("new/config.json").exists()
+    # As it was: finished.
+    assert train.main(["--resume", "run"]) == 0
+    assert read_record(run)["settings"]["epochs"] == 2
     assert len(checkpoints(run / "checkpoints")) == 2
     # What was mistyped can be put right.
     assert train.main(["--resume", "run", "--epochs", "3", "--export-dir", "exports"]) == 0
