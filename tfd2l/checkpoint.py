@@ -133,9 +133,12 @@ def fault_of(checkpoint: Path) -> str | None:
     except OSError as error:
         # Those of reading don't name the file.
         return f"{str(checkpoint)!r} can't be read: {error.strerror or error}"
-    history = about["state"]["history"] if about else {}
-    # With a loss of infinity at its end, the next step would have one too.
-    numbers = [np.array(column[-1]) for column in history.values()]
+    try:
+        # With a loss of infinity at its end, the next step would have one too.
+        numbers = [np.array(column[-1]) for column in about["state"]["history"].values()]
+    except (AttributeError, KeyError, IndexError, TypeError):
+        # Whether it is a checkpoint at all is said when it is loaded.
+        numbers = []
     if not all(np.isfinite(n).all() for n in [*values, *numbers] if n.dtype.kind == "f"):
         return f"{str(checkpoint)!r} has numbers that are infinite or NaN"
     return None

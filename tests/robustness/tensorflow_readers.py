@@ -104,7 +104,7 @@ class ExportNote(Reader):
 
     def read(self, data: bytes) -> None:
         self.written(data)
-        assert self.run.export == "savedmodels/mlp/1"
+        assert self.run.export == str(Path("savedmodels/mlp/1").absolute())
 
 
 class Warmup(Reader):
