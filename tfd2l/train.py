@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -254,6 +255,8 @@ def _complain(error: Exception) -> int:
 
 if __name__ == "__main__":
     status = main()
+    # All is done and said; a Ctrl-C while Python takes itself down has nothing to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nothing of it needs to be looked through once more at exit.
     gc.freeze()
     sys.exit(status)
