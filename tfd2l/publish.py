@@ -145,7 +145,10 @@ def _locked_directory(base: Path) -> tuple[Path, int]:
     """A new directory and the handle that keeps it locked as long as this process lives."""
     while True:
         directory = Path(tempfile.mkdtemp(prefix=_STAGING, dir=base))
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # see below
+            continue
         # Some network file systems have no locks; then nobody takes left-overs for such, either.
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -130,8 +130,8 @@ def kept(slots: Slots) -> Slots:
 def title(holder: Any, name: Any) -> str:
     """What an error calls a slot."""
     if isinstance(holder, list | dict):
-        what = name if name == LENGTH else f"[{name!r}]"
-        return f"{what} of a list or dict that the model keeps"
+        what = "the length" if name == LENGTH else f"[{name!r}]"
+        return f"{what} of a list or dict that it uses"
     if isinstance(holder, OuterNames):
         return f"the variable {name}"
     if isinstance(holder, Trainable):
