@@ -9,6 +9,9 @@ from pathlib import Path
 
 # Before TensorFlow is imported anywhere: its start-up messages are not a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests of several files run beside each other: more threads would wait for one another.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import hypothesis
 import keras

@@ -18,23 +18,16 @@ XLA = ["--model", "mlp-scratch", "--epochs", "6"]
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, LINEAR, longest_s=5.0)
+def test_a_run_that_is_killed_three_times_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    trial, chance = Trial(tmp_path, SHORT, longest_s=4.0), random.Random(4)
     trial.finish("reference")
-    trial.kill("run", 1, random.Random(1))
-    trial.compare("run", "reference")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("phase", ["writing a checkpoint", "publishing"])
-def test_a_kill_within_a_write_loses_nothing(phase: str, tmp_path: Path) -> None:
-    trial = Trial(tmp_path, SHORT, longest_s=5.0)
-    trial.finish("reference")
-    trial.kill_in(phase, "run", random.Random(4))
-    trial.finish("run")
+    trial.kill_in("writing a checkpoint", "run", chance)
+    trial.kill_in("publishing", "run", chance)
+    # At any moment, or it is over by then.
+    trial.kill("run", 1, chance)
     trial.compare("run", "reference")
     only_whole_versions(tmp_path)
-    # What the killed process had begun to write is gone.
+    # What the killed processes had begun to write is gone.
     assert not [path for path in (tmp_path / "run").rglob(".*") if path.name != ".lock"]
 
 

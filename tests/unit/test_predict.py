@@ -356,10 +356,9 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     assert found["images"][0]["classes"] == [NAMES[index] for index in order]
     # Sums in another order.
     np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
-    for flag in ("--model", "--dir"):
-        again = run(tmp_path, files[0], flag, "models/1", "--json")
-        assert again.returncode == 0
-        assert json.loads(again.stdout)["images"] == found["images"][:1]
+    again = run(tmp_path, files[0], "--dir", "models/1", "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["images"] == found["images"][:1]
     (tmp_path / "models/1/saved_model.pb").write_bytes(b"damaged")
     ran = run(tmp_path, files[0], "--dir", "models")
     assert (ran.returncode, ran.stdout) == (2, b"")

@@ -217,7 +217,9 @@ def test_damaged_data_is_refused_by_name_and_nothing_is_trained(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(
     number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -320,8 +322,8 @@ def test_ctrl_c_while_the_command_starts_is_told_in_a_line(module: str, tmp_path
 
 
 def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
-    """The variables of an MLP after two epochs of 1875 steps: enough for XLA to take over."""
-    settings = ["--epochs", "2", "--batch-size", "32", "--seed", "3", "--run-dir", threads]
+    """The variables of an MLP after two epochs of 1072 steps: enough for XLA to take over."""
+    settings = ["--epochs", "2", "--batch-size", "56", "--seed", "3", "--run-dir", threads]
     ran = run(cwd, *settings, *flags, TF_NUM_INTRAOP_THREADS=threads)
     assert ran.returncode == 0, ran.stderr
     return read_weights(max((cwd / threads / "checkpoints").glob("epoch-*")))[0]
