@@ -60,9 +60,8 @@ def plot(
 
     Source: D2L 2.4.2.
     """
-    positions, values = (None, _curves(X)) if Y is None else (_curves(X), _curves(Y))
-    if positions is None:
-        positions = [np.arange(len(curve)) for curve in values]
+    values = _curves(X if Y is None else Y)
+    positions = [np.arange(len(curve)) for curve in values] if Y is None else _curves(X)
     if len(positions) == 1:
         positions = positions * len(values)
     if [len(x) for x in positions] != [len(y) for y in values]:
@@ -81,8 +80,7 @@ def plot(
     if legend:
         axes.legend(legend)
     axes.grid()
-    shown = own and _show_figure(figure_of(axes))
-    return None if shown else axes
+    return None if own and _show_figure(figure_of(axes)) else axes
 
 
 def show_images(
