@@ -92,6 +92,7 @@ class Step:
         self._traced: dict[tuple[Any, ...], TracedStep] = {}
         self._refusal: Exception | None = None
         self._variables, self._lost = variables, ""
+        self._searched: set[tuple[Any, ...]] = set()
         self._renewals = self._eager_runs = 0
 
     @property
@@ -161,10 +162,11 @@ class Step:
     @property
     def lost(self) -> str | None:
         """What of the state that the step changes no checkpoint has, in a sentence."""
-        for traced in self._traced.values():
-            found = lost_state(traced.function, self._variables())
-            if found is not None:
-                return found
+        # Once for each graph: checkpoints may be written many times a second.
+        for key in self._traced.keys() - self._searched:
+            self._searched.add(key)
+            function = self._traced[key].function
+            self._lost = self._lost or lost_state(function, self._variables()) or ""
         return self._lost or None
 
     def _run_eagerly(self, batch: Batch) -> Named:
