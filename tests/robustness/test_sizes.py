@@ -281,7 +281,7 @@ def test_batches_of_different_length_are_traced_for_each(mode: str) -> None:
     assert np.isfinite(fit(MODELS["concise"](), mode, loader, loader)["train_loss"]).all()
 
 
-@pytest.mark.parametrize("mode", ["compiled", "eager"])
+@pytest.mark.parametrize("mode", ["compiled", pytest.param("eager", marks=pytest.mark.long)])
 def test_a_step_that_needs_more_memory_than_there_is_ends_in_a_line(mode: str) -> None:
     class Greedy(d2l.LinearRegressionScratch):
         def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

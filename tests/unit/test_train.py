@@ -135,7 +135,9 @@ def test_the_export_answers_raw_images_with_labels(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["linear-scratch", "linear"])
+@pytest.mark.parametrize(
+    "model", ["linear-scratch", pytest.param("linear", marks=pytest.mark.long)]
+)
 def test_the_linear_models_print_how_far_they_are_from_the_truth(
     tmp_path: Path, model: str
 ) -> None:
