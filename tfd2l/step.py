@@ -138,6 +138,7 @@ class Step:
         if changed is None:
             return False
         self._traced.clear()
+        self._searched.clear()
         self._renewals += 1
         if self._renewals == MANY_RENEWALS:
             warnings.warn(
