@@ -27,7 +27,8 @@ def install(name: str) -> None:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     subprocess.run([uv, "venv", "--clear", "--python", python, FOLDER / name], check=True)
     packages = ["--require-hashes", "--no-deps", "-r", str(LISTS / f"{name}.txt")]
-    install = [str(uv), "pip", "install", "--python", python_of(name)]
+    # As pip does and uv doesn't: or a peer's first imports would compile PyTorch's sources.
+    install = [str(uv), "pip", "install", "--compile-bytecode", "--python", python_of(name)]
     subprocess.run([*install, *packages], check=True)
 
 
