@@ -107,6 +107,9 @@ class IndexedPass:
         spec = self._specs[data.batch_size if done < data.num_full else data.tail_size]
         with explained(self._step.name, f"{where} of epoch {epoch + 1}", spec):
             looped, tail = self._loop(xla)(order, *bounds)
+            if finished and self._tail_apart(xla):
+                end = tf.constant(data.num_full)
+                _, tail = self._loop(False)(order, end, end, tf.constant(True))
             values = looped.numpy()[done:stop]
         self._rates[xla].note(stop - done, time.monotonic() - started_s)
         return self._steps(values, tail if finished else None)
@@ -116,6 +119,13 @@ class IndexedPass:
         if self._in_order is not None:
             return self._in_order
         return self._shuffled(tf.constant(epoch, tf.int64))
+
+    def _tail_apart(self, xla: bool) -> bool:
+        """Whether the step on the smaller last batch stays TensorFlow's own beside XLA's loop.
+
+        Unasked it does: XLA would compile the step once more for that size, for one step a pass.
+        """
+        return xla and not self._step.jit_compile and self._data.tail_size > 0
 
     def _suits_xla(self) -> bool:
         """Whether this runs on the CPU, where that was measured, and XLA gives the same there."""
@@ -149,7 +159,8 @@ class IndexedPass:
         if xla in self._loops:
             return self._loops[xla]
         data, size = self._data, self._data.batch_size
-        full, rest = self._traced.get(size), self._traced.get(data.tail_size)
+        full = self._traced.get(size)
+        rest = None if self._tail_apart(xla) else self._traced.get(data.tail_size)
 
         def loop(
             order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, with_tail: tf.Tensor
