@@ -15,17 +15,13 @@ from typing import Any
 import tensorflow as tf
 
 from pipelines.bounds import MOST, whole_number
+from pipelines.graph_code import as_is
 
 Batch = tuple[tf.Tensor, ...]
 
 
 def _as_they_are(*arrays: tf.Tensor) -> Batch:
     return arrays
-
-
-def _as_is(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, not to be rewritten by AutoGraph, which takes a third of a second for these."""
-    return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +92,11 @@ class IndexedBatches:
         # One number an iteration, derived from the seed, stands in for the number of the pass.
         passes = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
         indices = passes.flat_map(
-            _as_is(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
+            as_is(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
         )
         batches = (
             indices.batch(self.batch_size)
-            .map(_as_is(self.fetch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .map(as_is(self.fetch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .apply(tf.data.experimental.assert_cardinality(self.num_batches))
             .prefetch(tf.data.AUTOTUNE)
         )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines.bounds import shown
+from pipelines.graph_code import as_is
 
 # 4096 x 4096 float32 is 64 MiB an image; more is a slip of the keyboard, not a wish.
 MAX_SIDE = 4096
@@ -33,6 +34,7 @@ def check_size(size: Any) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
+@as_is
 def to_float(images: tf.Tensor) -> tf.Tensor:
     """Scale uint8 in 0..255 to float32 in [0, 1]; any shape.
 
@@ -53,6 +55,7 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     return tf.quantization.dequantize(tf.bitcast(images, tf.quint8), 0.0, 1.0, mode="MIN_COMBINED")
 
 
+@as_is
 def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Resize a batch bilinearly, with antialiasing where it shrinks.
 
@@ -87,6 +90,7 @@ def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return images
 
 
+@as_is
 def prepare_images(images: tf.Tensor, size: tuple[int, int] | None) -> tf.Tensor:
     """What a model is given: scaled, resized if asked, with a channel.
 

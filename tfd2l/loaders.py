@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from pipelines.graph_code import as_is
+
 Batch = tuple[Any, ...]
 
 
@@ -82,6 +84,7 @@ def as_batch(batch: Any) -> Batch:
     )
 
 
+@as_is
 def batch_size_of(batch: Batch) -> int:
     """Examples in a batch: the first axis of its targets."""
     shape = tf.nest.flatten(batch[-1])[0].shape

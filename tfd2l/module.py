@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.bounds import whole_number
+from pipelines.graph_code import as_is
 from tfd2l import functional
 from tfd2l.board import ProgressBoard
 from tfd2l.hyperparameters import HyperParameters
@@ -73,6 +74,7 @@ class Module(nn_Module, HyperParameters):
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=False)
 
+    @as_is
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a value to the curve `train_<key>` or `val_<key>`, compiled or not.
 
@@ -113,6 +115,7 @@ class Classifier(Module):
     Source: D2L 4.3.
     """
 
+    @as_is
     def loss(self, Y_hat: Any, Y: Any, averaged: bool = True) -> tf.Tensor:
         """Cross-entropy of logits against class ids, in nats.
 
@@ -137,6 +140,7 @@ class Classifier(Module):
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
+    @as_is
     def accuracy(self, Y_hat: Any, Y: Any, averaged: bool = True) -> tf.Tensor:
         """Share of examples whose highest score is at the true class.
 

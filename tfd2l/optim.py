@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.bounds import positive_number
+from pipelines.graph_code import as_is
 from tfd2l.hyperparameters import HyperParameters
 
 
@@ -37,6 +38,7 @@ class SGD(HyperParameters):
             )
         self.save_hyperparameters()
 
+    @as_is
     def apply_gradients(
         self, grads_and_vars: Iterable[tuple[tf.Tensor | None, tf.Variable]]
     ) -> None:
@@ -61,6 +63,7 @@ def learning_rate(lr: Any) -> Any:
     return lr if isinstance(lr, tf.Variable | keras.Variable) else value
 
 
+@as_is
 def clip_by_global_norm(
     gradients: Sequence[tf.Tensor | None], max_norm: float
 ) -> list[tf.Tensor | None]:
@@ -108,6 +111,7 @@ def with_loss_scale(optimizer: Any, gradient_clip_val: float = 0) -> Any:
     return optimizer
 
 
+@as_is
 def scaled_loss(optimizer: Any, loss: tf.Tensor) -> tf.Tensor:
     """The loss to differentiate: scaled if the optimizer scales its gradients back."""
     if isinstance(optimizer, keras.optimizers.Optimizer):

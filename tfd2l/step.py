@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines.graph_code import as_is
 from tfd2l.errors import first_line, reason
 from tfd2l.loaders import Batch, batch_size_of
 from tfd2l.lost_state import lost_state
@@ -247,6 +248,7 @@ def check_has(role: str, given: Any, *methods: str) -> None:
         )
 
 
+@as_is
 def check_loss(loss: Any, name: str) -> None:
     """Raise ValueError unless the loss that the model `name` returned is one number.
 
@@ -263,6 +265,7 @@ def check_loss(loss: Any, name: str) -> None:
         )
 
 
+@as_is
 def check_gradients(gradients: Sequence[Any], name: str) -> None:
     """Raise ValueError if the loss depends on none of the variables of the model `name`."""
     if all(gradient is None for gradient in gradients):
@@ -273,5 +276,6 @@ def check_gradients(gradients: Sequence[Any], name: str) -> None:
         )
 
 
+@as_is
 def _mean(value: Any) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(value, tf.float32))

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.bounds import real_number, whole_number
+from pipelines.graph_code import as_is
 from tfd2l.callback import Callback
 from tfd2l.checkpoint import kept_variables
 from tfd2l.devices import check_placement, choose_device
@@ -168,6 +169,7 @@ class Trainer(HyperParameters):
         model.board.xlim = [0, self.max_epochs]
         self.model = model
 
+    @as_is
     def prepare_batch(self, batch: Batch) -> Batch:
         """What the model's steps get in place of `batch`; here, the batch itself."""
         return batch
@@ -189,6 +191,7 @@ class Trainer(HyperParameters):
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
         return clip_by_global_norm(grads, grad_clip_val)
 
+    @as_is
     def record(self, label: str, value: Any, train: bool) -> None:
         """Take a value that a step plots: at once when eager, as an output of a traced step."""
         if tf.executing_eagerly():
