@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,17 @@ import tensorflow as tf
 
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.checks import classifier_checks, regressor_checks
+from tfd2l.checks import classifier_checks, logits_of, regressor_checks
 from tfd2l.checksums import DamagedError, check_files
 from tfd2l.config import TrainConfig
-from tfd2l.data import DataModule, FashionMNIST, SyntheticRegressionData
+from tfd2l.data import FashionMNIST, SyntheticRegressionData
 from tfd2l.export import export_classifier, export_regressor
 from tfd2l.history import History
 from tfd2l.models.linear import LinearRegression, LinearRegressionScratch
 from tfd2l.module import Classifier
 from tfd2l.nn import tf_variable
 from tfd2l.publish import CARD_FILE, publish, published_versions
-from tfd2l.report import predict_logits, write_classifier_report, write_curves
+from tfd2l.report import write_classifier_report, write_curves
 from tfd2l.run import RunDirectory
 from tfd2l.trainer import Trainer
 from tfd2l.verify import Check
@@ -53,7 +54,7 @@ class Outcome:
 
 def conclude(
     config: TrainConfig,
-    data: DataModule,
+    data: FashionMNIST | SyntheticRegressionData,
     directory: RunDirectory,
     trainer: Trainer,
     about_data: Mapping[str, Any],
@@ -69,7 +70,6 @@ def conclude(
     directory.write_metrics(history)
     directory.write_events(history)
     check_fit(model, history)
-    write_curves(directory.path, trainer)
     card = {
         "model": config.model,
         "settings": config.model_dump(mode="json"),
@@ -78,8 +78,14 @@ def conclude(
         "run": directory.path.name,
         "run_id": directory.record.get("id"),
     }
-    conclude_it: Callable[..., Outcome] = _regression if config.is_linear else _images
-    outcome = conclude_it(config, model, data, directory.path, card)
+    # Pictures are drawn while the export is written and its load check, another process, runs.
+    with ThreadPoolExecutor(1) as pool:
+        curves = pool.submit(write_curves, directory.path, trainer)
+        if isinstance(data, SyntheticRegressionData):
+            outcome = _regression(config, model, data, card)
+        else:
+            outcome = _images(config, model, data, card, directory.path, pool)
+        curves.result()
     directory.finish(outcome.export, directory.best_checkpoint(history))
     return outcome
 
@@ -106,20 +112,30 @@ def check_fit(model: Any, history: History) -> None:
 
 
 def _images(
-    config: TrainConfig, model: Classifier, data: FashionMNIST, run: Path, card: dict[str, Any]
+    config: TrainConfig,
+    model: Classifier,
+    data: FashionMNIST,
+    card: dict[str, Any],
+    run: Path,
+    pool: Executor,
 ) -> Outcome:
-    """Draw what a classifier of images gets wrong, and publish its export."""
+    """Draw what a classifier of images gets wrong, in the pool, and publish its export."""
     labels = fashion_mnist.LABELS
     images, classes = data.val
 
     def preprocess(raw: Any) -> Any:
         return prepare_images(raw, config.resize)
 
-    logits = predict_logits(model.logits, preprocess, images)
-    write_classifier_report(run, images, classes, logits, labels)
+    logits = logits_of(model, images, preprocess)
+    report = pool.submit(write_classifier_report, run, images, classes, logits, labels)
     accuracy = float((logits.argmax(axis=1) == classes).mean())
     checks = classifier_checks(
-        model, images, labels=labels, preprocess=preprocess, tolerance=TOLERANCE[config.precision]
+        model,
+        images,
+        labels=labels,
+        preprocess=preprocess,
+        tolerance=TOLERANCE[config.precision],
+        logits=logits,
     )
     version = _published(
         lambda directory: export_classifier(
@@ -129,6 +145,7 @@ def _images(
         checks,
         card,
     )
+    report.result()
     return Outcome(f"validation accuracy {accuracy:.4f} on {len(images):,} images", version)
 
 
@@ -136,7 +153,6 @@ def _regression(
     config: TrainConfig,
     model: LinearRegression | LinearRegressionScratch,
     data: SyntheticRegressionData,
-    run: Path,
     card: dict[str, Any],
 ) -> Outcome:
     """Say how far the parameters are from the true ones, and publish the model's export."""

@@ -72,11 +72,16 @@ def export_classifier(
     # Also makes the variables of Keras layers that no input has reached yet.
     _check(type(model).__name__, labels, model.logits(preprocess(sample)))
     names = tf.constant([*labels])
+    image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
+
+    # The reader's code is traced once, and both signatures call it.
+    @tf.function(input_signature=[image])  # type: ignore[untyped-decorator]  # no types
+    def logits_of(image: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model.logits(preprocess(image)), tf.float32)
 
     def predict(image: tf.Tensor) -> Outputs:
         # The server enforces no declared shape; without this op a wrong one gets an answer.
-        image = tf.ensure_shape(image, [None, height, width])
-        logits = tf.cast(model.logits(preprocess(image)), tf.float32)
+        logits = logits_of(tf.ensure_shape(image, [None, height, width]))
         class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
         return {
             "logits": logits,
@@ -95,7 +100,6 @@ def export_classifier(
         scores, order = tf.math.top_k(answers["probabilities"], k=len(labels))
         return {"classes": tf.gather(names, order), "scores": scores}
 
-    image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
     endpoints = {"serving_default": (predict, image), "classify": (classify, EXAMPLES)}
     _write(model, Path(directory), endpoints)
 
@@ -127,17 +131,22 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
             f"gives {tuple(shape)} for n = 1. Export several targets as several models."
         )
 
+    features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
+
+    # The reader's code is traced once, and both signatures call it.
+    @tf.function(input_signature=[features])  # type: ignore[untyped-decorator]  # no types
+    def prediction_of(X: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.reshape(model(X), [-1]), tf.float32)
+
     def predict(features: tf.Tensor) -> Outputs:
         # The server enforces no declared shape; without this op a wrong one gets an answer.
-        X = tf.ensure_shape(features, [None, num_inputs])
-        return {"prediction": tf.cast(tf.reshape(model(X), [-1]), tf.float32)}
+        return {"prediction": prediction_of(tf.ensure_shape(features, [None, num_inputs]))}
 
     def regress(inputs: tf.Tensor) -> Outputs:
         feature = {"features": tf.io.FixedLenFeature([num_inputs], tf.float32)}
         examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
         return {"outputs": predict(examples["features"])["prediction"]}
 
-    features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
     endpoints = {"serving_default": (predict, features), "regress": (regress, EXAMPLES)}
     _write(model, Path(directory), endpoints)
 
@@ -184,7 +193,7 @@ def _write(
 ) -> None:
     """Trace each endpoint for its input and save them all as signatures."""
     functions = {
-        name: tf.function(function, input_signature=[spec])
+        name: tf.function(function, input_signature=[spec], autograph=False)
         for name, (function, spec) in endpoints.items()
     }
     try:

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from tfd2l.plotting import confusion_figure, mosaic_figure, save_figure
 from tfd2l.trainer import Trainer
 
-# As many images as a forward pass takes at once: large enough to be fast, small enough for memory.
-EVALUATION_BATCH = 1000
 MISCLASSIFIED_SHOWN = 48
-
-
-def predict_logits(
-    logits: Callable[[tf.Tensor], tf.Tensor],
-    preprocess: Callable[[tf.Tensor], tf.Tensor],
-    images: npt.NDArray[np.uint8],
-) -> npt.NDArray[np.float32]:
-    """Logits of raw images.
-
-    Args:
-        logits: (k, H, W, 1) float32 -> (k, q) float.
-        preprocess: (k, h, w) uint8 -> (k, H, W, 1) float32.
-        images: (n, h, w) uint8.
-
-    Returns:
-        (n, q) float32.
-    """
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # no types
-    def predict(batch: tf.Tensor) -> tf.Tensor:
-        return tf.cast(logits(preprocess(batch)), tf.float32)
-
-    starts = range(0, len(images), EVALUATION_BATCH)
-    parts = [predict(tf.constant(images[i : i + EVALUATION_BATCH])).numpy() for i in starts]
-    return np.concatenate(parts)
 
 
 def confusion_matrix(

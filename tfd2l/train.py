@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tfd2l.callback import Callback
     from tfd2l.conclude import Outcome
     from tfd2l.config import TrainConfig
-    from tfd2l.data import DataModule
+    from tfd2l.data import FashionMNIST, SyntheticRegressionData
     from tfd2l.module import Module
     from tfd2l.run import RunDirectory
     from tfd2l.trainer import Trainer
@@ -38,6 +38,7 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 TRUE_W, TRUE_B = (2.0, -3.4), 4.2
 NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
 LoadedSoon: TypeAlias = "Future[Arrays]"
+Data: TypeAlias = "FashionMNIST | SyntheticRegressionData"
 Changes: TypeAlias = Mapping[str, Any]
 
 
@@ -140,7 +141,7 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, changes: Changes | None)
 
 
 def train(
-    config: TrainConfig, data: DataModule, directory: RunDirectory, changes: Changes | None
+    config: TrainConfig, data: Data, directory: RunDirectory, changes: Changes | None
 ) -> None:
     """Fit a model to the data, draw what became of it, publish its export, and show all that."""
     import tensorflow as tf
@@ -210,7 +211,7 @@ def make_trainer(config: TrainConfig, callbacks: Sequence[Callback]) -> Trainer:
     )
 
 
-def make_data(config: TrainConfig, loaded: LoadedSoon | None) -> DataModule:
+def make_data(config: TrainConfig, loaded: LoadedSoon | None) -> Data:
     """The data module that the model trains on; says where its data came from."""
     from tfd2l.data import FashionMNIST, SyntheticRegressionData
 
@@ -224,7 +225,7 @@ def make_data(config: TrainConfig, loaded: LoadedSoon | None) -> DataModule:
     return FashionMNIST(config.batch_size, config.resize, seed=config.seed, arrays=arrays)
 
 
-def describe(data: DataModule) -> dict[str, Any]:
+def describe(data: Data) -> dict[str, Any]:
     """What is kept with a run and its export about the data."""
     about = {"name": type(data).__name__, "seed": data.seed}
     return about | {key: getattr(data, key) for key in ("source", "sha256") if hasattr(data, key)}

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from standins import IMAGES, LABELS, Linear, Scratch, answers, preprocess
 
-from tfd2l.checks import classifier_checks, regressor_checks
+from tfd2l.checks import MOST_ROWS, classifier_checks, logits_of, regressor_checks
 from tfd2l.export import ExportError, export_classifier
 
 
@@ -36,6 +36,27 @@ class Fixed(Scratch):
 
     def logits(self, X: tf.Tensor) -> tf.Tensor:
         return tf.repeat(self.fixed, len(X), 0)
+
+
+class Brightness(Scratch):
+    """Gives an image's first pixel and its negative."""
+
+    def __init__(self) -> None:
+        """No parameters."""
+
+    def logits(self, X: tf.Tensor) -> tf.Tensor:
+        return tf.concat([X[:, 0, 0, :], -X[:, 0, 0, :]], axis=1)
+
+
+def test_logits_are_those_of_all_images_in_their_order() -> None:
+    images = np.arange(MOST_ROWS + 7).astype(np.uint8)[:, None, None]
+
+    def unscaled(raw: tf.Tensor) -> tf.Tensor:
+        return tf.cast(raw, tf.float32)[..., None]
+
+    expected = images[:, 0, 0].astype(np.float32)
+    found = logits_of(Brightness(), images, unscaled)
+    np.testing.assert_array_equal(found, np.c_[expected, -expected])
 
 
 # A lead of 1e-5 is rounding at the tolerance of 1e-4; one of 1e-3 is not.

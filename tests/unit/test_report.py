@@ -5,37 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 import tfd2l as d2l
-from tfd2l.report import (
-    EVALUATION_BATCH,
-    confusion_matrix,
-    predict_logits,
-    write_classifier_report,
-    write_curves,
-)
+from tfd2l.report import confusion_matrix, write_classifier_report, write_curves
 
 
 def test_the_confusion_matrix_counts_true_against_predicted() -> None:
     matrix = confusion_matrix(np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 2, 2]), 3)
     np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [0, 0, 2]])
-
-
-def test_logits_are_predicted_for_all_images_in_their_order() -> None:
-    n = EVALUATION_BATCH + 7
-    images = np.arange(n, dtype=np.int64).astype(np.uint8)[:, None, None]
-
-    def preprocess(raw: tf.Tensor) -> tf.Tensor:
-        return tf.cast(raw, tf.float32)[..., None]
-
-    def logits(X: tf.Tensor) -> tf.Tensor:
-        return tf.concat([X[:, 0, 0, :], -X[:, 0, 0, :]], axis=1)
-
-    expected = images[:, 0, 0].astype(np.float32)
-    answers = predict_logits(logits, preprocess, images)
-    np.testing.assert_array_equal(answers, np.c_[expected, -expected])
 
 
 def test_pictures_are_drawn_also_when_nothing_is_wrong(tmp_path: Path) -> None:
