@@ -10,11 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import statistics
-import subprocess
 import tempfile
-import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +20,8 @@ from typing import Any
 from benchmarks.environments import python_of
 from benchmarks.peers.common import WORKLOADS, Data, write_data
 from benchmarks.picture import draw
+from benchmarks.processes import ROOT, last_json, timed
 
-ROOT = Path(__file__).parents[1]
 WARM_UP_EPOCHS = 3
 # Peers that end further apart than this did not do the same work; the book's models swing by 0.02
 # from epoch to epoch, so the best epoch of a run is compared.
@@ -66,15 +63,8 @@ def measure(peer: Peer, workload: str, epochs: int, data: Path) -> dict[str, Any
     """One run of a peer, in a fresh process; `job_s` is the whole of it."""
     python = python_of(peer.environment)
     command = [python, "-m", f"benchmarks.peers.{peer.module}", workload, str(epochs), str(data)]
-    started_s = time.perf_counter()
-    process = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **peer.variables}
-    )
-    if process.returncode != 0:
-        last = process.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise SystemExit(f"{peer.module} on {workload} failed: {last[0]}")
-    row: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return row | {"job_s": time.perf_counter() - started_s}
+    seconds, printed = timed(command, ROOT, **peer.variables)
+    return {**last_json(printed), "job_s": seconds}
 
 
 def report(workload: str, runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

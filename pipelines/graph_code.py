@@ -16,7 +16,7 @@ def as_is(function: Function) -> Function:
     """Keep AutoGraph from rewriting a function where a graph is traced of it.
 
     AutoGraph takes a twentieth of a second for a function, whether it finds anything to rewrite or
-    not. So this is for functions that branch and loop on Python values only, and call no code of a
-    reader's: what they call is not rewritten either.
+    not. So this is for functions that branch and loop on Python values only, and run no code of a
+    reader's, in a generator that they are given neither: what they call is not rewritten.
     """
     return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]

@@ -38,7 +38,6 @@ class SGD(HyperParameters):
             )
         self.save_hyperparameters()
 
-    @as_is
     def apply_gradients(
         self, grads_and_vars: Iterable[tuple[tf.Tensor | None, tf.Variable]]
     ) -> None:

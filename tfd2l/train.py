@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +83,10 @@ def configure_and_run(argv: Sequence[str]) -> int:
 
 def prepare_tensorflow(config: TrainConfig) -> None:
     """Import TensorFlow and everything on top of it, choose the devices and set the seeds."""
+    if config.deterministic:
+        # Where a CPU has no AVX-512 TensorFlow would take Eigen's matrix products, whose sums
+        # depend on the number of threads; oneDNN's don't.
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
     import tensorflow as tf
 
     if config.device == "cpu":

@@ -119,7 +119,7 @@ def test_a_matrix_times_a_vector_is_5_and_14() -> None:
 
 
 def test_the_matrix_product_refuses_a_vector() -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError, match="ndims must be >= 2"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="ndims"):
         matrix() @ tf.range(3.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ class RaiseSignal(d2l.Callback):
     def on_train_steps(self, trainer: d2l.Trainer, call: Any) -> None:
         if trainer.train_batch_idx == self.step:
             signal.raise_signal(self.number)
+
+
+@pytest.fixture(autouse=True)
+def _sighup_not_ignored() -> Iterator[None]:
+    """Under `nohup` SIGHUP is ignored, here as by the command."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
