@@ -195,6 +195,30 @@ def test_state_that_no_checkpoint_has_is_told_when_a_fit_goes_on(
         whole_and_resumed(model, InMemory, tmp_path)
 
 
+class DrawsLater(d2l.LinearRegressionScratch):
+    """Its graph is traced anew, and draws, once `noise` has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 0.03)
+        self.noise = 0.0
+
+    def forward(self, X: Any) -> Any:
+        return super().forward(X + tf.random.normal(tf.shape(X)) * self.noise if self.noise else X)
+
+
+def test_a_graph_traced_anew_is_looked_through_anew(tmp_path: Path) -> None:
+    class Louder(Saves):
+        def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+            super().on_epoch_end(trainer, row)
+            trainer.model.noise = 0.1
+
+    # The first checkpoint has the first graph looked through; the batches stay of the same kind.
+    saves = [Louder(tmp_path, epochs=1), Saves(tmp_path, epochs=2)]
+    d2l.Trainer(2, callbacks=saves).fit(DrawsLater(), InMemory())
+    with pytest.warns(UserWarning, match=r"may end otherwise.*draws by tf\.random"):
+        d2l.Trainer(3).fit(DrawsLater(), InMemory(), checkpoints(tmp_path)[0])
+
+
 def test_nothing_is_told_where_nothing_is_lost(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
