@@ -272,7 +272,9 @@ def test_what_the_data_says_nothing_about_only_decays(lambd: float) -> None:
     np.testing.assert_allclose(silent @ model.w.numpy(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 3, 4))]
+)
 def test_decay_makes_weights_smaller_and_predictions_better(seed: int) -> None:
     keras.utils.set_random_seed(seed)
     data = section_data(seed)
@@ -287,7 +289,7 @@ def test_decay_makes_weights_smaller_and_predictions_better(seed: int) -> None:
     assert validation_error(plain, data) > 1.2 * validation_error(decayed, data)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
 def test_from_weights_of_zero_decay_gains_next_to_nothing(seed: int) -> None:
     data = section_data(seed)
     plain, decayed = (

@@ -199,14 +199,14 @@ def test_validation_within_a_fit_is_that_of_the_whole_network(
     assert history["val_acc"] == pytest.approx([float(model.accuracy(model(X), y))])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "p", "train_loss"),
     # Measured over seeds 0 to 4: 0.419 to 0.424 and 0.321 to 0.325; accuracies from 0.832 to 0.859
     # and from 0.840 to 0.869.
     [
         (d2l.DropoutMLPScratch, 0.5, 0.421),
-        pytest.param(d2l.DropoutMLP, 0.0, 0.323, marks=pytest.mark.long),
+        (d2l.DropoutMLP, 0.0, 0.323),
     ],
     ids=["scratch", "concise, nothing dropped"],
 )

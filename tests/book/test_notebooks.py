@@ -93,7 +93,10 @@ def runs(
         folder, notebook, error = clone / "notebooks", read(stem), None
         folder.mkdir()
         resources = {"metadata": {"path": str(folder)}}
-        client = NotebookClient(notebook, kernel_name="python3", resources=resources)
+        # Killed at its end: what TensorFlow tidies away at an orderly one takes a second.
+        client = NotebookClient(
+            notebook, kernel_name="python3", resources=resources, shutdown_kernel="immediate"
+        )
         async with turns:
             try:
                 await asyncio.wait_for(client.async_execute(), NOTEBOOK_TIMEOUT_S)

@@ -92,7 +92,7 @@ def test_one_class_only_is_learnt(model: d2l.Classifier) -> None:
     assert d2l.Trainer(20).fit(model, Data(data, data))["val_acc"][-1] == 1.0
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("dtype", [np.uint8, pytest.param(np.int64, marks=pytest.mark.long)])
 def test_class_ids_of_other_integers_give_the_same(dtype: type, mode: str) -> None:
     losses = []
     kinds: list[Array] = [labels(10), labels(10).astype(dtype)]
@@ -248,7 +248,9 @@ def with_nan(at: int) -> Array:
     return X
 
 
-@pytest.mark.parametrize(("at", "step"), [(0, 1), (5, 2), (9, 3)])
+@pytest.mark.parametrize(
+    ("at", "step"), [pytest.param(0, 1, marks=pytest.mark.long), (5, 2), (9, 3)]
+)
 def test_a_loss_that_is_none_is_told_with_its_step(
     mode: str, load: Callable[..., Any], at: int, step: int
 ) -> None:

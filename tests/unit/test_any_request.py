@@ -175,7 +175,7 @@ def status_of(client: Client, method: str, path: str, body: bytes) -> int:
 
 
 @pytest.mark.slow
-@hypothesis.settings(max_examples=2000)
+@hypothesis.settings(max_examples=1000)
 @given(st.tuples(METHODS, PATHS, bodies()) | nearly_right())
 def test_any_request_is_answered_with_json_and_the_status_that_the_rules_give_it(
     client: Client, request_: tuple[str, str, bytes]

@@ -185,7 +185,7 @@ def test_each_image_has_its_bars() -> None:
     figure.canvas.draw()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_picture_of_very_many_shows_the_first(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:

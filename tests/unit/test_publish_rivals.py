@@ -95,15 +95,15 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-def test_eight_publishers_at_once_get_eight_versions(
+def test_publishers_at_once_get_a_version_each(
     tmp_path: Path, exported: tuple[Path, list[Check]]
 ) -> None:
     base = tmp_path / "base"
     # Held, so that all are at it before the first has its number.
-    process = start(exported[0], base, tmp_path / "mark", count=8, hold_s=1)
+    process = start(exported[0], base, tmp_path / "mark", count=4, hold_s=1)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    numbers = [*range(1, 9)]
+    numbers = [1, 2, 3, 4]
     assert sorted(int(line) for line in out.split()) == numbers
     assert names(base) == [str(number) for number in numbers]
     for number in numbers:

@@ -156,11 +156,13 @@ def test_the_linear_models_print_how_far_they_are_from_the_truth(
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--model", "softmax", "--jit-compile", "--resize", "14x20"],
-        ["--model", "mlp-scratch", "--resize", "32", "--gradient-clip-val", "1"],
-        ["--model", "mlp", "--precision", "mixed_bfloat16", "--device", "cpu"],
+        ["--model", "softmax-scratch", "--jit-compile", "--resize", "14x20"],
+        [
+            *("--model", "mlp", "--precision", "mixed_bfloat16", "--device", "cpu"),
+            *("--resize", "32", "--gradient-clip-val", "1"),
+        ],
     ],
-    ids=["xla, smaller", "scratch, larger, clipped", "mixed precision"],
+    ids=["scratch, xla, smaller", "mixed precision, larger, clipped"],
 )
 def test_other_settings_train_and_export_as_well(tmp_path: Path, flags: list[str]) -> None:
     ran = run(tmp_path, "--epochs", "1", *flags)
