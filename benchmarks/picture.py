@@ -23,7 +23,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         names = [row["peer"] for row in mine]
         bars = panel.barh(names, times, color=[f"C{peers.index(name) % 10}" for name in names])
         labels = [
-            f"{1e3 * statistics.median(row['seconds']):.3g} ms" + (" (void)" * row["void"])
+            _milliseconds(statistics.median(row["seconds"])) + " (void)" * row["void"]
             for row in mine
         ]
         panel.bar_label(bars, labels, padding=3, fontsize="small")
@@ -34,3 +34,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         panel.margins(x=0.2)
     panels[-1].set_xlabel(f"time of an epoch, as a multiple of {peers[0]}'s")
     save_figure(figure, path)
+
+
+def _milliseconds(seconds: float) -> str:
+    """With three digits below a thousand, and all above."""
+    return f"{1e3 * seconds:.0f} ms" if seconds >= 0.1 else f"{1e3 * seconds:.3g} ms"
