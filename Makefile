@@ -33,7 +33,7 @@ lint: setup  ## style and types
 	@$(RUN) -m mypy
 
 quick: setup  ## the fast part of the unit tests, for the inner loop
-	@$(RUN) -m pytest -q tests/unit -m "not long and not slow"
+	@$(RUN) -m pytest -q -n 2 --dist loadfile tests/unit -m "not long and not slow"
 
 long: setup  ## the tests that take minutes
 	@$(RUN) -m pytest -m long
