@@ -219,7 +219,7 @@ def _debians_pip() -> Path:
         SetupError: it can't be had that way.
     """
     sys.path.insert(0, str(ROOT))
-    from pipelines.debian import DebianPackageError, unpack_package
+    from pipelines.basics.debian import DebianPackageError, unpack_package
 
     installed = sorted(Path("/", WHEELS).glob("pip-*.whl"))
     if not installed:

@@ -26,9 +26,9 @@ import tfd2l as d2l
 from benchmarks.processes import table
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.export import export_classifier
-from tfd2l.load_check import Session, load_library
-from tfd2l.saved_model import read_signatures
+from tfd2l.export.c_api import Session, load_library
+from tfd2l.export.saved_model import read_signatures
+from tfd2l.export.signatures import export_classifier
 
 
 def median_ms(call: Callable[[], Any], calls: int) -> float:

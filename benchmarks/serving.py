@@ -33,9 +33,9 @@ import tfd2l as d2l
 from benchmarks.processes import ROOT
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.checks import classifier_checks
-from tfd2l.export import export_classifier
-from tfd2l.publish import publish, published_versions
+from tfd2l.export.expected import classifier_checks
+from tfd2l.export.publish import publish, published_versions
+from tfd2l.export.signatures import export_classifier
 
 
 def publish_first(base: Path) -> None:

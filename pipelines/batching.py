@@ -14,8 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines.bounds import MOST, whole_number
-from pipelines.graph_code import as_is
+from pipelines.basics.autograph import as_is
+from pipelines.basics.numbers import MOST, whole_number
 
 Batch = tuple[tf.Tensor, ...]
 

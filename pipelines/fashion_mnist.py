@@ -16,7 +16,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from pipelines import tfds
-from pipelines.debian import DebianPackageError, unpack_package
+from pipelines.basics.debian import DebianPackageError, unpack_package
 from pipelines.idx import UInt8Array, parse_idx
 from pipelines.idx_files import FILES, AbsentError, DataError, read_directory, write_directory
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.bounds import whole_number
+from pipelines.basics.numbers import whole_number
 from pipelines.csv_files import TableError, read_table, shown
 from pipelines.tables import Statistics, fit, prepare
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines.bounds import shown
-from pipelines.graph_code import as_is
+from pipelines.basics.autograph import as_is
+from pipelines.basics.numbers import shown
 
 # 4096 x 4096 float32 is 64 MiB an image; more is a slip of the keyboard, not a wish.
 MAX_SIDE = 4096

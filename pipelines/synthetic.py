@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.bounds import LARGEST, real_number, shown, whole_number
+from pipelines.basics.numbers import LARGEST, real_number, shown, whole_number
 
 Floats = npt.NDArray[np.float32]
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.basics.processes import ProgramError, run
 from pipelines.idx import UInt8Array, to_idx
 from pipelines.idx_files import FILES, AbsentError, DataError
-from pipelines.processes import ProgramError, run
 
 # Where TFDS, like the authors' own page, gets the files; Debian's are the same ones.
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"

@@ -1,4 +1,5 @@
-from .aliases import (
+from .book import distributions
+from .book.aliases import (
     abs,
     arange,
     argmax,
@@ -38,12 +39,11 @@ from .aliases import (
     zeros,
     zeros_like,
 )
-from .board import ProgressBoard
-from .callback import Callback
-from .data import DataModule, FashionMNIST, SyntheticRegressionData
-from .devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
-from .downloads import DATA_URL, download
-from .functional import (
+from .book.board import ProgressBoard
+from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
+from .book.downloads import DATA_URL, download
+from .book.functional import (
     accuracy,
     corr2d,
     cross_entropy,
@@ -55,23 +55,30 @@ from .functional import (
     softmax,
     squared_loss,
 )
-from .house_prices import KaggleHouse
-from .hyperparameters import HyperParameters, add_to_class
-from .models.linear import (
+from .book.hyperparameters import HyperParameters, add_to_class
+from .book.kaggle_house import KaggleHouse
+from .book.models.linear import (
     LinearRegression,
     LinearRegressionScratch,
     WeightDecay,
     WeightDecayScratch,
 )
-from .models.mlp import MLP, DropoutMLP, DropoutMLPScratch, MLPScratch
-from .models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
-from .module import Classifier, Module
-from .nn import nn_Module
-from .optim import SGD
-from .plotting import plot, show_images
-from .pyplot import plt, set_axes, set_figsize, use_svg_display
-from .timing import Timer
-from .trainer import Trainer
+from .book.models.mlp import MLP, DropoutMLP, DropoutMLPScratch, MLPScratch
+from .book.models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
+from .book.module import Classifier, Module
+from .book.nn_module import nn_Module
+from .book.optim import SGD
+from .book.plotting import plot, show_images
+from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
+from .book.timer import Timer
+from .book.trainer import Trainer
+from .common.startup import quiet_start
+from .engine.callback import Callback
+from .export.publish import publish
+from .predict.grpc_client import GrpcClient
+from .predict.images import read_image_file
+from .predict.local import LocalModel
+from .predict.rest_client import Client
 
 __all__ = [
     "DATA_URL",
@@ -79,14 +86,17 @@ __all__ = [
     "SGD",
     "Callback",
     "Classifier",
+    "Client",
     "DataModule",
     "DropoutMLP",
     "DropoutMLPScratch",
     "FashionMNIST",
+    "GrpcClient",
     "HyperParameters",
     "KaggleHouse",
     "LinearRegression",
     "LinearRegressionScratch",
+    "LocalModel",
     "MLPScratch",
     "Module",
     "ProgressBoard",
@@ -111,6 +121,7 @@ __all__ = [
     "cpu",
     "cross_entropy",
     "cross_entropy_from_logits",
+    "distributions",
     "download",
     "dropout_layer",
     "entropy",
@@ -135,7 +146,10 @@ __all__ = [
     "ones_like",
     "plot",
     "plt",
+    "publish",
+    "quiet_start",
     "rand",
+    "read_image_file",
     "reduce_mean",
     "reduce_sum",
     "relu",

@@ -15,7 +15,7 @@ import tensorflow as tf
 from matplotlib import pyplot
 
 import tfd2l as d2l
-from tfd2l import distributions as tfd
+from tfd2l.book import distributions as tfd
 
 FAIR = tf.ones(2) / 2
 # Ill and healthy; the probabilities of a positive first and second test for either.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
-from tfd2l import data as data_file
+from tfd2l.book import data as data_file
 
 
 def softmax(X: Any) -> Any:

@@ -9,15 +9,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from zoo import LR, ZOO, Array
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.checkpoint import checkpoints, save_checkpoint
-from tfd2l.checks import classifier_checks
-from tfd2l.export import export_classifier
-from tfd2l.publish import publish
+from tests.support.zoo import LR, ZOO, Array
+from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
+from tfd2l.export.expected import classifier_checks
+from tfd2l.export.publish import publish
+from tfd2l.export.signatures import export_classifier
 
 LABELS = fashion_mnist.LABELS
 each = pytest.mark.parametrize("name", ZOO)

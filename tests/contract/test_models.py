@@ -16,10 +16,10 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
-from tfd2l.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
-from tfd2l.checks import regressor_checks
-from tfd2l.export import export_regressor
-from tfd2l.publish import publish
+from tfd2l.engine.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
+from tfd2l.export.expected import regressor_checks
+from tfd2l.export.publish import publish
+from tfd2l.export.signatures import export_regressor
 
 Make = Callable[[], d2l.Module]
 CLASSIFIERS: dict[str, Make] = {

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import tfd2l as d2l
-from tfd2l.history import History
-from tfd2l.record import RunError
-from tfd2l.run import RunDirectory, new_run_path
+from tfd2l.engine.history import History
+from tfd2l.train.records import RunError
+from tfd2l.train.run_directory import RunDirectory, new_run_path
 
 YEAR_S = 365 * 24 * 3600.0
 

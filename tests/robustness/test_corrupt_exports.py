@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import requests
 import tensorflow as tf
-from damages import DAMAGES, Damage, flipped, one_line
 from PIL import Image
 
-from tfd2l import predict
-from tfd2l.checks import classifier_checks
-from tfd2l.checksums import CHECKSUMS_FILE
-from tfd2l.export import export_classifier
-from tfd2l.publish import CARD_FILE, publish
-from tfd2l.saved_model import ExportError
-from tfd2l.served_models import ServedModels
-from tfd2l.verify import Check, verify
-from tfd2l.warmup import WARMUP_FILE
+from tests.support.damages import DAMAGES, Damage, flipped, one_line
+from tfd2l.export.checksums import CHECKSUMS_FILE
+from tfd2l.export.expected import classifier_checks
+from tfd2l.export.publish import CARD_FILE, publish
+from tfd2l.export.saved_model import ExportError
+from tfd2l.export.signatures import export_classifier
+from tfd2l.export.verify import Check, verify
+from tfd2l.export.warmup import WARMUP_FILE
+from tfd2l.predict import command as predict
+from tfd2l.serve.models import ServedModels
 
 ROOT = Path(__file__).parents[2]
 LABELS = ["boot", "bag", "coat"]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from damages import DAMAGES, Damage, one_line, unreadable
 
 from pipelines import fashion_mnist, house_prices
 from pipelines.csv_files import TableError
 from pipelines.idx_files import FILES, DataError
-from tfd2l import train
-from tfd2l.checkpoint import checkpoints
-from tfd2l.weights import read_weights
+from tests.support.damages import DAMAGES, Damage, one_line, unreadable
+from tfd2l.common.arrays import read_weights
+from tfd2l.engine.checkpoint import checkpoints
+from tfd2l.train import command as train
 
 # Runs: linear regression is trained in a moment.
 RUN = ["--model", "linear-scratch", "--epochs", "4", "--run-dir", "run"]

@@ -11,13 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fuzz
 import pytest
-import readers
-import tensorflow_readers
-import text_readers
-from fuzz import Tally
-from readers import Reader
+
+from tests.support import fuzz, readers, tensorflow_readers, text_readers
+from tests.support.fuzz import Tally
+from tests.support.readers import Reader
 
 READERS = [*readers.READERS, *text_readers.READERS, *tensorflow_readers.READERS]
 # Shares of the long run by what they found and how long they take; the rest have 2,000 each.

@@ -6,10 +6,10 @@ import random
 from pathlib import Path
 
 import pytest
-from kills import PHASES, Trial
 
-from tfd2l.checksums import check_files
-from tfd2l.publish import published_versions
+from tests.support.kills import PHASES, Trial
+from tfd2l.export.checksums import check_files
+from tfd2l.export.publish import published_versions
 
 SHORT = ["--model", "linear-scratch", "--epochs", "20", "--checkpoint-every", "10"]
 LINEAR = ["--model", "linear-scratch", "--epochs", "300", "--checkpoint-every", "10"]

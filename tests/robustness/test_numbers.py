@@ -18,8 +18,8 @@ import tfd2l as d2l
 from pipelines import house_prices
 from pipelines.batching import batched
 from pipelines.fashion_mnist import Arrays
-from tfd2l.board import ProgressBoard
-from tfd2l.module import Module
+from tfd2l.book.board import ProgressBoard
+from tfd2l.book.module import Module
 
 HUGE = [2**31, 10**400, 1e300]
 NO_NUMBER = [None, "7", True, math.nan, math.inf, -math.inf, [1, 2], -1]

@@ -18,16 +18,16 @@ from typing import Any
 
 import pytest
 import requests
-from floods import GoodClient, Target, flood, half_sent
 
-from pipelines.debian import DebianPackageError, unpack_package
-from tfd2l import serve
-from tfd2l.config import ConfigError, from_settings
-from tfd2l.downloads import DownloadError, download
-from tfd2l.record import read_record, write_record
+from pipelines.basics.debian import DebianPackageError, unpack_package
+from tests.support.floods import GoodClient, Target, flood, half_sent
+from tfd2l.book.downloads import DownloadError, download
+from tfd2l.serve import command as serve
+from tfd2l.train.config import ConfigError, from_settings
+from tfd2l.train.records import read_record, write_record
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from served import Server, export_models, running
+from tests.support.served import Server, export_models, running
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(

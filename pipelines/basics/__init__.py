@@ -1,0 +1,1 @@
+"""What pipelines and library both stand on: checked numbers, files, processes, AutoGraph."""

@@ -1,0 +1,83 @@
+"""Where training runs, as far as a machine without a GPU can tell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from tfd2l.book.devices import (
+    DeviceError,
+    check_placement,
+    choose_device,
+    cpu,
+    gpu,
+    try_all_gpus,
+    try_gpu,
+)
+
+ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")), reason="these cases are of a machine without one"
+)
+
+
+def test_without_a_gpu_the_cpu_is_chosen_whether_asked_for_or_not() -> None:
+    assert choose_device(None) == choose_device(0) == "/CPU:0"
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "message"),
+    [(1, "sees none"), (2, "got 2"), (-1, "got -1"), (True, "got True"), ("1", "got '1'")],
+)
+def test_what_cannot_be_had_is_refused(num_gpus: object, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        choose_device(num_gpus)  # type: ignore[arg-type]  # wrong types are among the cases
+
+
+def test_variables_on_another_kind_of_device_are_refused_by_name() -> None:
+    variable = tf.Variable(1.0, name="scale")
+    check_placement([variable], "/CPU:0")
+    with pytest.raises(DeviceError, match=r"runs on GPU, but the variable 'scale:0' lies on CPU"):
+        check_placement([variable], "/GPU:0")
+
+
+def test_what_is_made_on_the_cpu_lies_there() -> None:
+    with cpu():
+        assert "CPU:0" in tf.ones(2).device
+
+
+def test_without_a_gpu_trying_takes_the_cpu_and_asking_is_refused() -> None:
+    with try_gpu(10):
+        assert "CPU:0" in tf.ones(2).device
+    (only,) = try_all_gpus()
+    with only:
+        assert "CPU:0" in tf.ones(2).device
+    with pytest.raises(DeviceError, match=r"GPU number 0 was asked for.* sees 0; try_gpu\(0\)"):
+        gpu()
+
+
+def test_gpus_are_chosen_by_their_number() -> None:
+    program = """
+import tensorflow as tf
+from tfd2l.book import devices
+
+# Two logical devices stand in for GPUs: what is tested is which one is named.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+cpus = tf.config.list_logical_devices("CPU")
+tf.config.list_logical_devices = lambda kind: cpus if kind == "GPU" else []
+named = []
+tf.device = lambda name: named.append(name) or name
+devices.try_gpu(1), devices.try_gpu(2), devices.gpu(0), devices.try_all_gpus()
+print(named)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert process.stdout == "['/GPU:1', '/CPU:0', '/GPU:0', '/GPU:0', '/GPU:1']\n"

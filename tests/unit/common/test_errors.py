@@ -1,0 +1,57 @@
+"""Errors in a line."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from tfd2l.common.errors import first_line, one_line, reason, shown
+
+
+def test_the_trace_that_autograph_adds_is_left_out() -> None:
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def wrong(X: tf.Tensor) -> tf.Tensor:
+        if tf.reduce_sum(X) > 0:
+            raise KeyError("the key")
+        return tf.reshape(X, (X.shape[0], -1))
+
+    with pytest.raises(Exception, match="the key") as caught:
+        wrong.get_concrete_function(tf.TensorSpec((None,)))
+    assert first_line(caught.value) == "KeyError: 'the key'"
+
+
+def test_an_error_without_words_has_a_line_too() -> None:
+    assert first_line(ValueError()) == "ValueError: no reason given"
+    assert first_line(ValueError("one\ntwo")) == "ValueError: one"
+
+
+def test_foreign_text_becomes_a_line_with_escapes_and_an_end() -> None:
+    assert one_line("a\nb\x1b[2J\u202ec\udcff é") == r"a\nb\x1b[2J\u202ec\udcff é"
+    assert one_line("x" * 1000, 10) == "xxxxxxxxxx..."
+    assert one_line("x" * 10, 10) == "x" * 10
+
+
+def test_a_value_is_shown_in_short_however_deep_it_is() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert shown(nested) == "[[[[[[[...]]]]]]]"
+    assert shown("ab\n") == r"'ab\n'"
+    assert len(shown("x" * 100_000)) <= 100
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_reason_is_told_without_stack_and_names_of_nodes(jit_compile: bool) -> None:
+    unknown = tf.TensorSpec((None,))
+
+    @tf.function(input_signature=[unknown], jit_compile=jit_compile)  # type: ignore[untyped-decorator]
+    def wrong(X: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(X, (2, tf.shape(X)[0]))
+
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        wrong(tf.ones(3))
+    assert "reshape" in reason(caught.value)
+    assert "\n" not in reason(caught.value)
+    assert "{{" not in reason(caught.value)
+    assert reason(ValueError("Exception encountered when calling f.\n\n\x1b[1mwhy\x1b[0m")) == "why"
+    assert reason(ValueError()) == "no reason given"

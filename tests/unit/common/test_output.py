@@ -1,0 +1,71 @@
+"""Output that goes away: a closed terminal, a closed pipe."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+
+import pytest
+from rich.console import Console
+
+import tfd2l as d2l
+from tfd2l.common.output import lasting, lasting_output
+from tfd2l.train.progress import ConsoleProgress
+
+
+class Gone(io.StringIO):
+    """A terminal that is not there any more, as the system words it."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def test_what_is_written_to_a_closed_pipe_is_lost_and_nothing_else() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", buffering=1) as file:
+        stream = lasting(file)
+        assert stream.write("shown\n") == 6
+        assert os.read(reader, 100) == b"shown\n"
+        os.close(reader)
+        for _ in range(2):
+            assert stream.write("lost\n") == 5
+            stream.flush()
+        # The end of the block writes what the file still holds, which fails no more, either.
+
+
+def test_both_outputs_last_for_a_while_and_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Gone()
+    monkeypatch.setattr(sys, "stdout", gone)
+    # As in a process that was started with 2>&-.
+    monkeypatch.setattr(sys, "stderr", None)
+    with lasting_output():
+        print("lost")
+        assert sys.stderr is None
+    assert sys.stdout is gone
+    with pytest.raises(OSError, match="Input/output"):
+        print("noticed")
+
+
+def test_a_terminal_that_is_closed_ends_the_bar_and_not_the_training() -> None:
+    master, slave = os.openpty()
+    with os.fdopen(slave, "w") as file:
+        progress = ConsoleProgress(Console(file=file, force_terminal=True))
+        data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=8)
+
+        class Close(d2l.Callback):
+            def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+                if trainer.epoch == 0:
+                    os.close(master)
+
+            def on_epoch_begin(self, trainer: d2l.Trainer) -> None:
+                if trainer.epoch == 1:
+                    # The bar draws itself ten times a second, in a thread whose errors fail tests.
+                    time.sleep(0.2)
+
+        history = d2l.Trainer(3, callbacks=[Close(), progress]).fit(
+            d2l.LinearRegressionScratch(2, lr=0.03), data
+        )
+        progress.close()
+    assert history["epoch"] == [1, 2, 3]

@@ -1,0 +1,78 @@
+"""`models.config` read back, against the texts that `deploy` writes and the server's own protos."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from tfd2l.deploy.models import DeployError, ServedModel
+from tfd2l.deploy.models_config import read_models_config, with_real_paths
+from tfd2l.deploy.rendering import Settings, configuration
+
+MODELS = [
+    ServedModel("mlp", (3, 2**63 - 1), labels={"stable": 3, "canary": 2**63 - 1}),
+    ServedModel("softmax.v2", keep=2),
+    ServedModel("linear"),
+]
+TEXT = configuration(MODELS, Settings())["models.config"]
+
+
+def test_what_deploy_writes_is_read_back() -> None:
+    assert read_models_config(TEXT) == {model.name: model for model in MODELS}
+
+
+def test_what_the_servers_own_writer_makes_of_it_is_read_too() -> None:
+    config = text_format.Parse(TEXT, model_server_config_pb2.ModelServerConfig())
+    # A field that is not asked for here.
+    config.model_config_list.config[0].logging_config.sampling_config.sampling_rate = 0.5
+    for short in (False, True):
+        text = text_format.MessageToString(
+            config, as_one_line=short, use_short_repeated_primitives=short
+        )
+        assert read_models_config(text) == {model.name: model for model in MODELS}
+
+
+@pytest.mark.parametrize(
+    ("policy", "keep"),
+    [
+        ("", 1),
+        ("model_version_policy { latest {} }", 1),
+        ("model_version_policy { latest { num_versions: 3 } }  # three", 3),
+        ("model_version_policy: { all: {} }", sys.maxsize),
+    ],
+)
+def test_other_policies_are_the_last_so_many(policy: str, keep: int) -> None:
+    text = f"model_config_list {{ config {{ name: 'mlp' {policy}\n }} }}"
+    assert read_models_config(text) == {"mlp": ServedModel("mlp", keep=keep)}
+
+
+def test_an_empty_file_has_no_models() -> None:
+    assert read_models_config("") == {}
+
+
+@pytest.mark.parametrize("text", ["model_config_list {", "no proto", "{}", "\ufffd"])
+def test_what_is_no_configuration_is_refused_with_the_place(text: str) -> None:
+    with pytest.raises(DeployError, match=r"ModelServerConfig .*column 1:\d+.*deploy --force"):
+        read_models_config(text)
+
+
+def test_the_containers_paths_become_those_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = "config { base_path: \"/elsewhere/mlp\" base_path : '/models/a' }"
+    moved = with_real_paths(TEXT + other, Path('a "b"'))
+    found = text_format.Parse(
+        moved.removesuffix(moved[moved.rindex("config {") :]),
+        model_server_config_pb2.ModelServerConfig(),
+    )
+    assert [model.base_path for model in found.model_config_list.config] == [
+        f'{tmp_path}/a "b"/{model.name}' for model in MODELS
+    ]
+    # Nothing else changes, and what is elsewhere stays there.
+    assert moved.endswith(f'base_path: "/elsewhere/mlp" base_path: "{tmp_path}/a \\"b\\"/a" }}')
+    assert read_models_config(moved[: moved.rindex("config {")]) == read_models_config(TEXT)

@@ -1,0 +1,102 @@
+"""Checkpoints: what they hold, damage, and which are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfd2l as d2l
+from tfd2l.common.errors import DivergedError
+from tfd2l.engine.checkpoint import (
+    CheckpointError,
+    checkpoint_name,
+    checkpoints,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+)
+
+
+class Drawing(d2l.Module):
+    """Has a variable of each kind, and a random generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = tf.Variable([1.0, 2.0])
+        self.count = tf.Variable(3, dtype=tf.int64, trainable=False)
+        self.net = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+
+
+def state(epoch: int, step: int = 0) -> dict[str, Any]:
+    return {"epoch": epoch, "step": step}
+
+
+def built() -> Drawing:
+    model = Drawing()
+    model(tf.ones((1, 4)))
+    return model
+
+
+def test_variables_of_each_kind_and_the_optimizers_come_back(tmp_path: Path) -> None:
+    model, other = built(), built()
+    optimizers = [keras.optimizers.Adam(0.1) for _ in range(2)]
+    for optimizer, one in zip(optimizers, (model, other), strict=True):
+        optimizer.build(one.trainable_variables)
+    gradients = [tf.ones(v.shape) for v in model.trainable_variables]
+    optimizers[0].apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    path = save_checkpoint(tmp_path, model, optimizers[0], state(2, 5))
+    assert path.name == "epoch-00002.step-0000005"
+    assert load_checkpoint(path, other, optimizers[1]) == state(2, 5)
+    for one, same in zip(model.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(same, one)
+    assert [int(o.iterations) for o in optimizers] == [1, 1]
+    # The generators go on alike: both drop the same numbers.
+    X = tf.ones((5, 4))
+    np.testing.assert_array_equal(model(X, training=True), other(X, training=True))
+
+
+def test_a_checkpoint_of_another_model_changes_nothing(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, built(), None, state(1))
+    other = d2l.MLPScratch(4, 3, 2, lr=0.1)
+    before = other.get_weights()
+    with pytest.raises(CheckpointError, match=r"is of a Drawing with other variables: number 0"):
+        load_checkpoint(path, other)
+    for one, same in zip(before, other.get_weights(), strict=True):
+        np.testing.assert_array_equal(same, one)
+
+
+def test_damage_is_refused_by_name(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, built(), None, state(1))
+    content = bytearray(path.read_bytes())
+    content[-200] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"epoch-00001\.step-0000000' is damaged"):
+        load_checkpoint(path, built())
+
+
+def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
+    model = built()
+    for epoch in range(1, 7):
+        save_checkpoint(tmp_path, model, None, state(epoch))
+    save_checkpoint(tmp_path, model, None, state(6, 10))
+    assert checkpoints(tmp_path)[0].name == "epoch-00006.step-0000010"
+    prune(tmp_path, 2, {checkpoint_name(3)})
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        "epoch-00006.step-0000010",
+        "epoch-00006.step-0000000",
+        "epoch-00003.step-0000000",
+    ]
+
+
+def test_a_loss_that_is_no_number_stops_the_fit_and_names_the_step() -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=96, num_val=32)
+    # Each step multiplies the distance by about 1 - 1000, until float32 ends.
+    model = d2l.LinearRegressionScratch(2, lr=1000.0)
+    pattern = r"the training loss became (inf|nan) at step \d+ of epoch \d+; try a smaller"
+    with pytest.raises(DivergedError, match=pattern):
+        d2l.Trainer(100).fit(model, data)

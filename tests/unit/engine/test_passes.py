@@ -1,0 +1,80 @@
+"""Steps in compiled loops: how they divide into calls changes nothing."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+import tensorflow as tf
+
+import tfd2l as d2l
+from pipelines.batching import batched
+from tfd2l.engine import passes as loops
+
+NUM_BATCHES, TAIL_SIZE = 8, 1
+
+
+class Draws(d2l.Module):
+    """Plots the random number that each training step draws."""
+
+    def __init__(self) -> None:
+        super().__init__(plot_train_per_epoch=NUM_BATCHES)
+        self.w = tf.Variable(0.0)
+
+    def training_step(self, batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        self.plot("drawn", tf.random.uniform(()), train=True)
+        return self.w * tf.reduce_mean(batch[0])
+
+    def configure_optimizers(self) -> d2l.SGD:
+        return d2l.SGD(0.1)
+
+
+class Loader(d2l.DataModule):
+    """Seven batches of four and one of one; nothing to validate on."""
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
+        X = tf.ones((4 * (NUM_BATCHES - 1) + TAIL_SIZE, 2))
+        return batched((X, X), 4, shuffle=True) if train else None
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, steps_in_a_call: int) -> list[float]:
+    """The numbers of three epochs' steps, run so many at a time."""
+    monkeypatch.setattr(loops._Rate, "steps_in_a_call", lambda self: steps_in_a_call)
+    keras.utils.set_random_seed(0)
+    model = Draws()
+    d2l.Trainer(max_epochs=3, run_eagerly=False).fit(model, Loader())
+    return [point.y for point in model.board.data["train_drawn"]]
+
+
+def test_random_numbers_do_not_depend_on_how_many_steps_a_call_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A faster machine takes more steps in a call; one seed gives one result all the same.
+    singly = drawn(monkeypatch, 1)
+    assert drawn(monkeypatch, 3) == singly
+    assert drawn(monkeypatch, 100) == singly
+    # And no number of the steps on full batches comes twice.
+    assert len(singly) == 3 * NUM_BATCHES
+    full = [number for i, number in enumerate(singly) if (i + 1) % NUM_BATCHES]
+    assert len({*full}) == len(full)
+
+
+def test_a_pass_that_is_one_small_batch_runs_in_every_epoch() -> None:
+    class Small(Loader):
+        def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
+            return batched((tf.ones((3, 2)),) * 2, 4, shuffle=True) if train else None
+
+    model = Draws()
+    history = d2l.Trainer(max_epochs=3, run_eagerly=False).fit(model, Small())
+    # The gradient is the inputs' mean, 1: w goes 0, -0.1, -0.2, and the loss is w.
+    assert history["train_loss"] == pytest.approx([0, -0.1, -0.2])
+
+
+def test_a_loader_that_is_used_up_is_told_from_an_epoch_without_steps() -> None:
+    spent = iter([(tf.ones((4, 2)),)] * 3)
+
+    class Once(d2l.DataModule):
+        def get_dataloader(self, train: bool) -> object:
+            return spent if train else None
+
+    with pytest.raises(ValueError, match="training_step has no batches in epoch 2.*starts anew"):
+        d2l.Trainer(2).fit(Draws(), Once())

@@ -1,0 +1,296 @@
+"""Going on from a checkpoint: to the very same end, or refused, or warned of what is lost."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfd2l as d2l
+from tfd2l.common.arrays import read_weights, write_weights
+from tfd2l.common.errors import DivergedError
+from tfd2l.engine.checkpoint import CheckpointError, checkpoints, save_checkpoint
+from tfd2l.engine.state import check_state
+
+EPOCHS = 4
+
+
+class Net(d2l.Module):
+    """Two layers and dropout, by Adam with a schedule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = keras.Sequential(
+            [keras.layers.Dense(4), keras.layers.Dropout(0.3), keras.layers.Dense(1)]
+        )
+
+    def loss(self, y_hat: Any, y: Any) -> Any:
+        return tf.reduce_mean((y_hat - y) ** 2)
+
+    def configure_optimizers(self) -> Any:
+        return keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.05, 5, 0.9))
+
+
+class Late(Net):
+    """Calls its layers from its step alone, so that calling the model makes no variables."""
+
+    def forward(self, X: Any) -> Any:
+        raise NotImplementedError
+
+    def training_step(self, batch: Any) -> Any:
+        return self.loss(self.net(batch[0]), batch[1])
+
+    def validation_step(self, batch: Any) -> None:
+        self.plot("loss", self.loss(self.net(batch[0]), batch[1]), train=False)
+
+
+class InMemory(d2l.SyntheticRegressionData):
+    """96 and 32 examples in batches of 32."""
+
+    def __init__(self, batch_size: int = 32) -> None:
+        super().__init__([2, -3.4], 4.2, num_train=96, num_val=32, batch_size=batch_size)
+
+
+class Streamed(InMemory):
+    """Shuffled by tf.data itself."""
+
+    def get_dataloader(self, train: bool) -> Any:
+        rows = slice(0, 96) if train else slice(96, None)
+        data = tf.data.Dataset.from_tensor_slices((self.X[rows], self.y[rows]))
+        return (data.shuffle(96, seed=1) if train else data).batch(32)
+
+
+class Generated(InMemory):
+    """A generator, which is good for one pass."""
+
+    def get_dataloader(self, train: bool) -> Iterator[Any]:
+        for start in range(0, 96, 32) if train else (96,):
+            yield self.X[start : start + 32], self.y[start : start + 32]
+
+
+class OwnLoop(d2l.Trainer):
+    """A reader's own loop over the loader."""
+
+    def fit_epoch(self) -> None:
+        for batch in self.train_dataloader:
+            with tf.GradientTape() as tape:
+                loss = self.model.training_step(self.prepare_batch(batch))
+            variables = self.model.trainable_variables
+            self.optim.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            self.train_batch_idx += 1
+
+
+class Saves(d2l.Callback):
+    """Writes a checkpoint after so many epochs."""
+
+    def __init__(self, folder: Path, epochs: int = 2) -> None:
+        self.folder, self.epochs = folder, epochs
+
+    def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+        if trainer.epoch + 1 == self.epochs:
+            save_checkpoint(self.folder, trainer.model, trainer.optim, trainer.state())
+
+
+def whole_and_resumed(
+    model: Callable[[], d2l.Module],
+    data: Callable[[], Any],
+    folder: Path,
+    trainer: type[d2l.Trainer] = d2l.Trainer,
+    **mode: Any,
+) -> list[d2l.Module]:
+    """The models of a fit that nothing cut, and of one that went on from its checkpoint."""
+    keras.utils.set_random_seed(0)
+    whole, resumed = model(), model()
+    trainer(EPOCHS, callbacks=[Saves(folder)], **mode).fit(whole, data())
+    trainer(EPOCHS, **mode).fit(resumed, data(), checkpoints(folder)[0])
+    return [whole, resumed]
+
+
+def same_weights(models: list[d2l.Module]) -> bool:
+    one, other = (model.get_weights() for model in models)
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["compiled", "eager", "xla"])
+@pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
+def test_any_kind_of_loader_goes_on_to_the_very_same_end(
+    data: Any, mode: str, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"compiled": {}, "eager": {"run_eagerly": True}}
+    models = whole_and_resumed(Net, data, tmp_path, **settings.get(mode, {"jit_compile": True}))
+    assert same_weights(models)
+    assert models[0].board.data == models[1].board.data
+
+
+@pytest.mark.parametrize("data", [InMemory, Streamed])
+def test_a_readers_own_loop_goes_on_with_the_next_order(data: Any, tmp_path: Path) -> None:
+    assert same_weights(whole_and_resumed(Net, data, tmp_path, OwnLoop))
+
+
+@pytest.mark.parametrize("data", [InMemory, Generated])
+def test_layers_that_only_the_step_calls_are_made_before_they_are_read(
+    data: Any, tmp_path: Path
+) -> None:
+    assert same_weights(whole_and_resumed(Late, data, tmp_path))
+
+
+def test_where_they_cannot_be_made_the_remedy_is_named(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    d2l.Trainer(2, callbacks=[Saves(tmp_path)]).fit(Late(), InMemory())
+    [path] = checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match=r"call the model on a batch, model\(X\), before"):
+        d2l.Trainer(3, run_eagerly=True).fit(Late(), InMemory(), path)
+
+
+class Counts(d2l.LinearRegressionScratch):
+    def __init__(self) -> None:
+        super().__init__(2, 0.03)
+        self.steps = 0
+
+    def training_step(self, batch: Any) -> Any:
+        self.steps += 1
+        return super().training_step(batch) / self.steps
+
+
+class DrawsFromTensorFlow(d2l.LinearRegressionScratch):
+    def __init__(self) -> None:
+        super().__init__(2, 0.03)
+
+    def forward(self, X: Any) -> Any:
+        return super().forward(X + tf.random.normal(tf.shape(X)))
+
+
+outside = tf.Variable(1.0)
+
+
+class ChangesAnother(d2l.LinearRegressionScratch):
+    def __init__(self) -> None:
+        super().__init__(2, 0.03)
+
+    def training_step(self, batch: Any) -> Any:
+        outside.assign(outside * 0.9)
+        return super().training_step(batch) * outside
+
+
+LOST: dict[Any, str] = {
+    Counts: r"a step keeps state of its own: it changes Counts\.steps",
+    DrawsFromTensorFlow: r"a step draws by tf\.random",
+    ChangesAnother: "a step changes a variable that is neither the model's nor its optimizer's",
+}
+
+
+@pytest.mark.filterwarnings("ignore:training_step can't be compiled")
+@pytest.mark.parametrize("model", LOST)
+def test_state_that_no_checkpoint_has_is_told_when_a_fit_goes_on(
+    model: Any, tmp_path: Path
+) -> None:
+    with pytest.warns(UserWarning, match=f"may end otherwise.*{LOST[model]}"):
+        whole_and_resumed(model, InMemory, tmp_path)
+
+
+class DrawsLater(d2l.LinearRegressionScratch):
+    """Its graph is traced anew, and draws, once `noise` has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 0.03)
+        self.noise = 0.0
+
+    def forward(self, X: Any) -> Any:
+        return super().forward(X + tf.random.normal(tf.shape(X)) * self.noise if self.noise else X)
+
+
+def test_a_graph_traced_anew_is_looked_through_anew(tmp_path: Path) -> None:
+    class Louder(Saves):
+        def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+            super().on_epoch_end(trainer, row)
+            trainer.model.noise = 0.1
+
+    # The first checkpoint has the first graph looked through; the batches stay of the same kind.
+    saves = [Louder(tmp_path, epochs=1), Saves(tmp_path, epochs=2)]
+    d2l.Trainer(2, callbacks=saves).fit(DrawsLater(), InMemory())
+    with pytest.warns(UserWarning, match=r"may end otherwise.*draws by tf\.random"):
+        d2l.Trainer(3).fit(DrawsLater(), InMemory(), checkpoints(tmp_path)[0])
+
+
+def test_nothing_is_told_where_nothing_is_lost(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole_and_resumed(Net, InMemory, tmp_path)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A checkpoint of a linear regression after two epochs."""
+    d2l.Trainer(2, callbacks=[Saves(tmp_path)]).fit(d2l.LinearRegression(0.03), InMemory())
+    return checkpoints(tmp_path)[0]
+
+
+def go_on(path: Path, model: d2l.Module | None = None, batch_size: int = 32) -> str:
+    """What a fit that is to go on from there says, having changed nothing."""
+    model = d2l.LinearRegression(0.03) if model is None else model
+    model(tf.zeros((1, 2)))
+    before = model.get_weights()
+    with pytest.raises(CheckpointError) as caught:
+        d2l.Trainer(3).fit(model, InMemory(batch_size), path)
+    assert all(map(np.array_equal, before, model.get_weights()))
+    return str(caught.value)
+
+
+def test_weights_alone_are_no_checkpoint(saved: Path) -> None:
+    model = d2l.LinearRegression(0.03)
+    model(tf.zeros((1, 2)))
+    model.save_weights(saved)
+    assert "is no checkpoint of a fit; model.load_weights reads" in go_on(saved)
+
+
+def test_another_optimizer_of_the_same_shapes_is_refused(saved: Path) -> None:
+    class Other(d2l.LinearRegression):
+        def configure_optimizers(self) -> Any:
+            return keras.optimizers.Adagrad(0.1)
+
+    assert "is of a fit by SGD; the optimizer here is Adagrad" in go_on(saved, Other(0.03))
+
+
+def test_data_of_another_length_or_batch_size_is_refused(saved: Path) -> None:
+    assert "[3, 1] batches to train and validate on; the data given has [6, 2]" in go_on(
+        saved, batch_size=16
+    )
+
+
+STATES: dict[str, Callable[[Any], Any]] = {
+    "the whole": lambda state: None,
+    "epoch": lambda state: {**state, "epoch": -1},
+    "step": lambda state: {**state, "step": "0"},
+    "so_far": lambda state: {name: state[name] for name in state if name != "so_far"},
+    "board.points": lambda state: {**state, "board": {"points": 3, "waiting": {}}},
+    "history": lambda state: {**state, "history": {"epoch": [1.0]}},
+    "more": lambda state: {**state, "more": 1},
+}
+
+
+@pytest.mark.parametrize("where", STATES)
+def test_a_state_of_another_form_is_refused_by_its_part(where: str, saved: Path) -> None:
+    values, about = read_weights(saved)
+    check_state(about["state"])
+    write_weights(saved, values, {**about, "state": STATES[where](copy.deepcopy(about["state"]))})
+    assert f"can't be gone on from: {where}: " in go_on(saved)
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
+    class Broken(d2l.LinearRegressionScratch):
+        def loss(self, y_hat: Any, y: Any) -> Any:
+            # Its value is 0, and its gradient 0 / 0.
+            return tf.reduce_mean(tf.sqrt(0.0 * y_hat))
+
+    # In one step an epoch: the next one's loss would tell.
+    trainer = d2l.Trainer(3, callbacks=[Saves(tmp_path, epochs=1)])
+    with pytest.raises(DivergedError, match="after 1 epochs and 0 steps the weights of Broken are"):
+        trainer.fit(Broken(2, 0.03), InMemory(batch_size=96))
+    assert not checkpoints(tmp_path)

@@ -1,0 +1,73 @@
+"""Checksums of a version: what they notice, what they leave alone."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tfd2l.export.checksums import CHECKSUMS_FILE, DamagedError, check_files, write_checksums
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    """A directory with files, one of them with a name beyond ASCII."""
+    (tmp_path / "1/variables").mkdir(parents=True)
+    (tmp_path / "1/assets.extra").mkdir()
+    (tmp_path / "1/saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "1/variables/w\u00f6rter").write_bytes(b"")
+    write_checksums(tmp_path / "1")
+    return tmp_path / "1"
+
+
+def test_the_list_has_each_file_once_and_their_number(version: Path) -> None:
+    hashes = [hashlib.sha256(content).hexdigest() for content in (b"graph", b"")]
+    assert (version / CHECKSUMS_FILE).read_text(encoding="utf-8") == (
+        f"{hashes[0]}  saved_model.pb\n{hashes[1]}  variables/w\u00f6rter\n# 2 files\n"
+    )
+    check_files(version)
+
+
+def test_what_came_later_or_has_no_list_is_left_alone(version: Path) -> None:
+    (version / "assets.extra/notes").write_text("of the user")
+    check_files(version)
+    (version / CHECKSUMS_FILE).unlink()
+    (version / "saved_model.pb").write_bytes(b"other")
+    check_files(version)
+    check_files(version / "saved_model.pb")
+
+
+def cut(version: Path) -> None:
+    path = version / CHECKSUMS_FILE
+    path.write_text(path.read_text(encoding="utf-8").partition("\n")[2], encoding="utf-8")
+
+
+def spoil(version: Path) -> None:
+    path = version / CHECKSUMS_FILE
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (
+            lambda v: (v / "saved_model.pb").write_bytes(b"Graph"),
+            r"1/saved_model\.pb must have SHA",
+        ),
+        (lambda v: (v / "saved_model.pb").unlink(), r"1/saved_model\.pb can't be read: No such"),
+        (lambda v: (v / CHECKSUMS_FILE).write_bytes(b""), "SHA256SUMS must end with the number"),
+        (cut, "SHA256SUMS must end with the number"),
+        (spoil, "SHA256SUMS has a line that is none"),
+        (lambda v: shutil.rmtree(v / "variables"), r"1/variables/w\u00f6rter can't be read"),
+    ],
+    ids=["changed", "missing", "empty list", "cut list", "spoilt list", "directory missing"],
+)
+def test_damage_is_refused_by_the_files_name(
+    version: Path, damage: Callable[[Path], object], words: str
+) -> None:
+    damage(version)
+    with pytest.raises(DamagedError, match=f"{words}.* Publish the version again"):
+        check_files(version)

@@ -1,0 +1,298 @@
+"""Versions on disk: their numbers, files and permissions, rivals, kills and clearing up."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support.standins import IMAGES, LABELS, Concise, Linear, Scratch, preprocess
+from tfd2l.export import publish as publishing
+from tfd2l.export.checksums import check_files
+from tfd2l.export.expected import classifier_checks, regressor_checks
+from tfd2l.export.publish import CARD_FILE, publish, published_versions
+from tfd2l.export.signatures import ExportError, export_classifier, export_regressor
+from tfd2l.export.verify import Check
+from tfd2l.export.warmup import WARMUP_FILE, read_warmup
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Check]]:
+    """A small exported model and its checks."""
+    directory = tmp_path_factory.mktemp("exported")
+    export_regressor(Linear(), directory, num_inputs=2)
+    return directory, regressor_checks(Linear(), np.ones((8, 2), np.float32))
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.fixture
+def publish_copy(exported: tuple[Path, list[Check]]) -> Callable[..., Path]:
+    """Publish that model below a base, with changed arguments."""
+    source, checks = exported
+
+    def publish_it(base: Path, **changes: Any) -> Path:
+        def write(directory: Path) -> None:
+            shutil.copytree(source, directory, dirs_exist_ok=True)
+
+        return publish(**{"write": write, "base": base, "checks": checks, "card": {}, **changes})
+
+    return publish_it
+
+
+def test_a_published_classifier_has_all_that_a_server_wants(tmp_path: Path) -> None:
+    model = Concise()
+    model.logits(preprocess(IMAGES[:1]))
+    before = os.umask(0o077)
+    try:
+        version = publish(
+            lambda path: export_classifier(model, path, labels=LABELS, preprocess=preprocess),
+            tmp_path / "savedmodels" / "mlp",
+            checks=classifier_checks(model, IMAGES, labels=LABELS, preprocess=preprocess),
+            card={"model": "mlp", "metrics": {"acc": np.float32(0.5)}, "run": Path("runs/1")},
+        )
+    finally:
+        os.umask(before)
+    assert version == tmp_path / "savedmodels" / "mlp" / "1"
+    files = {str(path.relative_to(version)) for path in version.rglob("*") if path.is_file()}
+    assert files == {
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+        "assets.extra/tf_serving_warmup_requests",
+        "assets.extra/card.json",
+        "assets.extra/SHA256SUMS",
+    }
+    # Above tmp_path, which pytest makes 0700, nothing is the publisher's.
+    for path in (version.parents[1], version.parent, version, *version.rglob("*")):
+        wanted = 0o555 if path.is_dir() else 0o444
+        assert path.stat().st_mode & wanted == wanted, path
+    check_files(version)
+    card = json.loads((version / CARD_FILE).read_text())
+    assert card["model"] == "mlp"
+    assert card["metrics"] == {"acc": 0.5}
+    assert card["run"] == "runs/1"
+    assert card["packages"]["tensorflow"] == tf.__version__
+    assert card["packages"]["keras"] == keras.__version__
+    assert card["signatures"]["serving_default"]["inputs"] == {
+        "image": {"dtype": "uint8", "shape": [None, 28, 28]}
+    }
+    warmup = read_warmup(version / WARMUP_FILE)
+    assert [(request.method, request.signature) for request in warmup] == [
+        ("predict", "serving_default"),
+        ("classify", "classify"),
+    ]
+    np.testing.assert_array_equal(warmup[0].inputs["image"], IMAGES[:1])
+
+
+def test_versions_are_counted_on_from_whatever_has_a_number(
+    tmp_path: Path, publish_copy: Callable[..., Path]
+) -> None:
+    assert published_versions(tmp_path / "none") == []
+    for name in ("2", "007", "x9", "-3", "1_1", "٣", ".12", "9" * 20):
+        (tmp_path / name).mkdir()
+    # For the server a plain file is a version too, one that fails.
+    (tmp_path / "10").write_text("")
+    assert published_versions(tmp_path) == [2, 7, 10]
+    assert publish_copy(tmp_path) == tmp_path / "11"
+    assert publish_copy(tmp_path) == tmp_path / "12"
+    assert published_versions(tmp_path) == [2, 7, 10, 11, 12]
+
+
+def test_past_the_last_number_nothing_is_published(
+    tmp_path: Path, publish_copy: Callable[..., Path]
+) -> None:
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ExportError, match="a version is at most 9223372036854775807"):
+        publish_copy(tmp_path)
+    assert len(names(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("taken", ["directory", "file", "link"])
+def test_a_number_that_is_taken_at_the_last_moment_is_passed_over(
+    taken: str,
+    tmp_path: Path,
+    publish_copy: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = published_versions
+
+    def late(base: Path) -> list[int]:
+        found = numbers(base)
+        if not found:
+            # A rival comes between the look and the rename.
+            if taken == "directory":
+                (tmp_path / "1" / "variables").mkdir(parents=True)
+            elif taken == "file":
+                (tmp_path / "1").write_text("")
+            else:
+                (tmp_path / "1").symlink_to("nowhere")
+        return found
+
+    monkeypatch.setattr(publishing, "published_versions", late)
+    assert publish_copy(tmp_path) == tmp_path / "2"
+    assert names(tmp_path) == ["1", "2"]
+    assert not (tmp_path / "1" / "saved_model.pb").exists()
+
+
+class Interruption(KeyboardInterrupt):
+    """As Ctrl-C, without ending pytest."""
+
+
+def fail(error: BaseException) -> Callable[[Path], None]:
+    def write(directory: Path) -> None:
+        (directory / "saved_model.pb").write_text("half")
+        raise error
+
+    return write
+
+
+def write_keras_wrongly(directory: Path) -> None:
+    net = keras.Sequential([keras.layers.Dense(1)])
+    net.build((None, 2))
+    spec = tf.TensorSpec((None, 2), tf.float32, name="features")
+    function = tf.function(lambda features: {"prediction": net(features)}, input_signature=[spec])
+    tf.saved_model.save(net, str(directory), signatures={"serving_default": function})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"write": fail(Interruption())}, Interruption),
+        ({"write": fail(ZeroDivisionError())}, ZeroDivisionError),
+        ({"write": fail(OSError(28, "No space left on device"))}, ExportError),
+        ({"write": lambda path: None}, ExportError),
+        ({"write": write_keras_wrongly}, ExportError),
+        ({"write": lambda path: (path / "saved_model.pb").symlink_to("/etc/passwd")}, ExportError),
+        ({"checks": []}, ExportError),
+        ({"card": {"loss": float("nan")}}, ExportError),
+        ({"card": {"model": object()}}, ExportError),
+        ({"card": {"packages": {}}}, ExportError),
+        ({"timeout_s": 0.001}, ExportError),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_failed_publication_leaves_everything_as_it_was(
+    changes: dict[str, Any],
+    error: type[BaseException],
+    tmp_path: Path,
+    publish_copy: Callable[..., Path],
+    exported: tuple[Path, list[Check]],
+) -> None:
+    first = shutil.copytree(exported[0], tmp_path / "1")
+    content = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
+    with pytest.raises(error):
+        publish_copy(tmp_path, **changes)
+    assert names(tmp_path) == ["1"]
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == content
+
+
+def test_a_symbolic_link_in_a_version_is_refused(
+    tmp_path: Path, publish_copy: Callable[..., Path], exported: tuple[Path, list[Check]]
+) -> None:
+    def write(directory: Path) -> None:
+        shutil.copytree(exported[0], directory, dirs_exist_ok=True)
+        (directory / "assets" / "link").symlink_to("/etc/passwd")
+
+    with pytest.raises(ExportError, match="no symbolic links"):
+        publish_copy(tmp_path, write=write)
+
+
+def test_the_error_of_a_model_that_fails_the_check_has_the_runtimes_words(
+    tmp_path: Path, publish_copy: Callable[..., Path]
+) -> None:
+    checks = [regressor_checks(Linear(), np.ones((8, 2), np.float32))[0]]
+    with pytest.raises(ExportError, match="Could not find variable"):
+        publish_copy(tmp_path, write=write_keras_wrongly, checks=checks)
+
+
+def test_a_base_that_is_a_file_is_refused(
+    tmp_path: Path, publish_copy: Callable[..., Path]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for base in (tmp_path / "file", tmp_path / "file" / "mlp"):
+        with pytest.raises(ExportError, match=r"must be written below .*Choose a directory"):
+            publish_copy(base)
+
+
+def test_only_the_last_versions_are_kept(tmp_path: Path, publish_copy: Callable[..., Path]) -> None:
+    for _ in range(3):
+        publish_copy(tmp_path)
+    # Not the publisher's to remove.
+    (tmp_path / "0").mkdir()
+    (tmp_path / "00").write_text("")
+    (tmp_path / "notes").mkdir()
+    publish_copy(tmp_path, keep=2)
+    assert names(tmp_path) == ["0", "00", "3", "4", "notes"]
+    publish_copy(tmp_path, keep=1)
+    assert names(tmp_path) == ["0", "00", "5", "notes"]
+    with pytest.raises(ValueError, match=r"keep must be at least 1.*got 0"):
+        publish_copy(tmp_path, keep=0)
+
+
+def test_left_overs_of_the_dead_go_and_stagings_of_the_living_stay(
+    tmp_path: Path, publish_copy: Callable[..., Path]
+) -> None:
+    for name in (".staging-dead", ".removed-dead", ".staging-alive", ".others"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").write_text("half")
+    (tmp_path / ".staging-file").write_text("")
+    handle = os.open(tmp_path / ".staging-alive", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    publish_copy(tmp_path)
+    os.close(handle)
+    left = {".others", ".staging-alive", ".staging-file", "1"}
+    assert {*names(tmp_path)} == left
+    publish_copy(tmp_path)
+    assert {*names(tmp_path)} == left - {".staging-alive"} | {"2"}
+
+
+def test_a_staging_taken_for_a_left_over_is_made_anew(
+    tmp_path: Path, publish_copy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = tempfile.mkdtemp, list[str]()
+
+    def mkdtemp(*args: Any, **options: Any) -> str:
+        path: str = make(*args, **options)
+        if Path(path).parent == tmp_path:
+            made.append(path)
+            if len(made) == 1:
+                # Another publisher, between creation and lock; the handle is open by then.
+                monkeypatch.setattr(fcntl, "flock", lambda handle, kind: Path(path).rmdir())
+            else:
+                monkeypatch.undo()
+        return path
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    assert publish_copy(tmp_path) == tmp_path / "1"
+    assert len(made) == 2
+    assert names(tmp_path) == ["1"]
+
+
+def test_scratch_and_keras_twins_can_share_a_base(tmp_path: Path) -> None:
+    for model in (Scratch(), Concise()):
+        publish(
+            lambda path, model=model: export_classifier(  # type: ignore[misc]
+                model, path, labels=LABELS, preprocess=preprocess
+            ),
+            tmp_path,
+            checks=classifier_checks(model, IMAGES[:8], labels=LABELS, preprocess=preprocess),
+            card={"model": type(model).__name__},
+        )
+    models = [json.loads((tmp_path / n / CARD_FILE).read_text())["model"] for n in ("1", "2")]
+    assert models == ["Scratch", "Concise"]

@@ -1,0 +1,177 @@
+"""Publishers as processes: at the same time, and killed at any moment; and power cuts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.standins import Linear
+from tfd2l.export.expected import regressor_checks
+from tfd2l.export.publish import publish, published_versions
+from tfd2l.export.signatures import export_regressor
+from tfd2l.export.verify import Check, verify
+from tfd2l.export.warmup import WARMUP_FILE
+
+ROOT = Path(__file__).parents[3]
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Check]]:
+    """A small exported model and its checks."""
+    directory = tmp_path_factory.mktemp("exported")
+    export_regressor(Linear(), directory, num_inputs=2)
+    return directory, regressor_checks(Linear(), np.ones((8, 2), np.float32))
+
+
+def publish_copy(exported: tuple[Path, list[Check]], base: Path) -> Path:
+    def write(directory: Path) -> None:
+        shutil.copytree(exported[0], directory, dirs_exist_ok=True)
+
+    return publish(write, base, checks=exported[1], card={})
+
+
+# Publishes `count` times at once, each in a process of its own; the imports, which take most of
+# the time, are shared.
+PROGRAM = """
+import os, shutil, sys, time
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import numpy as np
+from tests.support.standins import Linear
+from tfd2l.export.expected import regressor_checks
+from tfd2l.export.publish import publish
+source, base, mark = (Path(argument) for argument in sys.argv[1:4])
+count, hold_s = int(sys.argv[4]), float(sys.argv[5])
+
+def write(directory):
+    shutil.copytree(source, directory, dirs_exist_ok=True)
+    mark.touch()
+    time.sleep(hold_s)
+
+children = []
+for _ in range(count - 1):
+    children.append(os.fork())
+    if not children[-1]:
+        children = []
+        break
+checks = regressor_checks(Linear(), np.ones((8, 2), np.float32))
+mark.with_suffix(".ready").touch()
+os.write(1, publish(write, base, checks=checks, card={{}}).name.encode() + b"\\n")
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def start(
+    source: Path, base: Path, mark: Path, count: int = 1, hold_s: float = 0
+) -> subprocess.Popen[str]:
+    """Processes that publish a copy of `source`, and touch `mark` when it is half done."""
+    program = PROGRAM.format(paths=[str(ROOT), str(Path(__file__).parent)])
+    arguments = [str(source), str(base), str(mark), str(count), str(hold_s)]
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_publishers_at_once_get_a_version_each(
+    tmp_path: Path, exported: tuple[Path, list[Check]]
+) -> None:
+    base = tmp_path / "base"
+    # Held, so that all are at it before the first has its number.
+    process = start(exported[0], base, tmp_path / "mark", count=4, hold_s=1)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    numbers = [1, 2, 3, 4]
+    assert sorted(int(line) for line in out.split()) == numbers
+    assert names(base) == [str(number) for number in numbers]
+    for number in numbers:
+        assert (base / str(number) / WARMUP_FILE).is_file()
+
+
+@pytest.mark.slow
+def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
+    tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, temporary = tmp_path / "base", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    process = start(exported[0], base, tmp_path / "mark", hold_s=600)
+    wait_for(tmp_path / "mark", process)
+    [staging] = names(base)
+    assert staging.startswith(".staging-")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert published_versions(base) == []
+    # The load check had begun, and its files are in the staging.
+    assert any(name.startswith("tfd2l-load-check-") for name in names(base / staging))
+    assert names(temporary) == []
+    assert publish_copy(exported, base) == base / "1"
+    assert names(base) == ["1"]
+    assert not [path for path in (base / "1").rglob("*") if "load-check" in path.name]
+
+
+@pytest.mark.long
+def test_publishers_killed_at_any_moment_leave_only_whole_versions(
+    tmp_path: Path, exported: tuple[Path, list[Check]]
+) -> None:
+    base, source, checks = tmp_path / "base", *exported
+    delays = np.random.default_rng(0).uniform(0, 1.5, 30)
+    for number, delay in enumerate(delays):
+        process = start(source, base, tmp_path / str(number))
+        wait_for(tmp_path / f"{number}.ready", process)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for version in published_versions(base):
+            verify(base / str(version), checks)
+    # Some were killed before the rename and some after, else this has shown nothing.
+    assert 0 < len(published_versions(base)) < len(delays)
+    last = publish_copy(exported, base)
+    assert all(name.isdecimal() for name in names(base))
+    assert int(last.name) == len(names(base))
+
+
+def test_all_of_a_version_is_on_disk_before_its_name_and_its_name_before_the_end(
+    tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[object] = []
+    fsync, rename = os.fsync, os.rename
+
+    def record_fsync(handle: int) -> None:
+        events.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    def record_rename(source: Path, target: Path) -> None:
+        events.append(str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "rename", record_rename)
+    version = publish_copy(exported, tmp_path)
+    renamed = events.index(str(version))
+    parts = {path.stat().st_ino for path in (version, *version.rglob("*"))}
+    assert len(parts) > 8
+    assert parts <= {*events[:renamed]}
+    assert tmp_path.stat().st_ino in events[renamed:]

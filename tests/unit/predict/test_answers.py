@@ -1,0 +1,145 @@
+"""Raw images checked before they are sent, and what a server says of itself read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from tfd2l.predict.answers import (
+    Predictions,
+    ServingError,
+    Signature,
+    TensorInfo,
+    VersionStatus,
+    check_images,
+    parse_signatures,
+    parse_status,
+    printable,
+)
+
+GOOD = np.arange(2 * 28 * 28).reshape(2, 28, 28) % 256
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "uint64", ">i4"])
+def test_integers_in_range_pass_as_uint8(dtype: str) -> None:
+    checked = check_images(GOOD.astype(dtype), (28, 28))
+    assert checked.dtype == np.uint8
+    np.testing.assert_array_equal(checked, GOOD)
+
+
+def test_lists_and_single_images_pass() -> None:
+    np.testing.assert_array_equal(check_images(GOOD.tolist(), (28, 28)), GOOD)
+    np.testing.assert_array_equal(check_images(GOOD[1], (28, 28)), GOOD[1:])
+
+
+def test_a_side_that_the_model_leaves_open_may_have_any_length() -> None:
+    assert check_images(GOOD[:, :5, :7], (None, 7)).shape == (2, 5, 7)
+    with pytest.raises(ServingError, match=r"\(n, any, 7\).*got shape \(2, 28, 28\)"):
+        check_images(GOOD, (None, 7))
+
+
+def with_value(value: int) -> Any:
+    images = GOOD.copy()
+    images[1, 2, 3] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (GOOD / 255, r"float64 from 0\.0 to 1\.0\. Undo the scaling: np\.rint\(images \* 255\)"),
+        (GOOD * 1.0, r"float64 from 0\.0 to 255\.0\. Round them: np\.rint\(images\)"),
+        (np.where(GOOD == 3, np.nan, 0), "float64 with NaN. Give raw pixels"),
+        (GOOD > 9, r"got bool\. Give grey values: images \* np\.uint8\(255\)"),
+        (GOOD.astype(object), "got object. Give raw pixels in an array of dtype uint8"),
+        (GOOD.astype(str), "Give raw pixels in an array of dtype uint8"),
+        (GOOD.astype(complex), "got complex128"),
+        (None, "got object"),
+        (np.zeros((0, 28, 28)), "got float64"),
+        (with_value(256), r"got 256 at \(1, 2, 3\), which the server would take for 0\. Rescale"),
+        (with_value(-1), r"got -1 at \(1, 2, 3\), which the server would take for 255"),
+        (with_value(2**40), "got 1099511627776 at"),
+        (GOOD[..., None], r"got shape \(2, 28, 28, 1\)\. Drop the channel: images\[\.\.\., 0\]"),
+        (GOOD[0, 0], r"\(n, 28, 28\), or \(28, 28\) for one image; got shape \(28,\)"),
+        (7, r"got shape \(\)"),
+        (GOOD.reshape(2, 14, 56), r"got shape \(2, 14, 56\).*read_image_file\(path, size\)"),
+        (GOOD[:, :, :27], r"got shape \(2, 28, 27\)"),
+        (GOOD[:0].astype(np.uint8), r"got shape \(0, 28, 28\), no pixels"),
+        ([[1, 2], [3]], "got list.*All rows and images need the same length"),
+    ],
+    ids=lambda value: str(value)[:20] if isinstance(value, str) else "images",
+)
+def test_what_a_server_would_answer_for_wrongly_is_refused(images: Any, message: str) -> None:
+    with pytest.raises(ServingError, match=message):
+        check_images(images, (28, 28))
+
+
+ANY_ARRAY = arrays_of.arrays(
+    st.one_of(arrays_of.integer_dtypes(), arrays_of.unsigned_integer_dtypes(),
+              arrays_of.floating_dtypes(), arrays_of.boolean_dtypes(),
+              arrays_of.complex_number_dtypes(), arrays_of.unicode_string_dtypes(max_len=3),
+              arrays_of.datetime64_dtypes()),
+    arrays_of.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+)  # fmt: skip
+
+
+@given(ANY_ARRAY, st.sampled_from([(2, 3), (None, None), (4, None)]))
+def test_any_array_is_refused_or_keeps_its_values(
+    array: Any, shape: tuple[int | None, int | None]
+) -> None:
+    try:
+        checked = check_images(array, shape)
+    except ServingError as error:
+        assert "images must be" in str(error)
+        return
+    assert checked.ndim == 3
+    assert checked.size
+    np.testing.assert_array_equal(checked, array.reshape(checked.shape))
+
+
+def test_signatures_are_read_from_metadata() -> None:
+    image = {
+        "dtype": "DT_UINT8",
+        "tensor_shape": {"dim": [{"size": "-1"}, {"size": "28"}, {"size": "20"}]},
+    }
+    outputs = {
+        "one": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [], "unknown_rank": False}},
+        "two": {"dtype": "DT_STRING", "tensor_shape": {"dim": [], "unknown_rank": True}},
+    }
+    found = parse_signatures(
+        {"signature_def": {"a": {"inputs": {"image": image}, "outputs": outputs}, "__init": {}}}
+    )
+    assert found == {
+        "a": Signature(
+            {"image": TensorInfo("uint8", (None, 28, 20))},
+            {"one": TensorInfo("float32", ()), "two": TensorInfo("string", None)},
+        )
+    }
+
+
+def test_versions_are_sorted_by_their_numbers() -> None:
+    def one(version: str, state: str, message: str) -> Any:
+        status = {"error_code": "OK", "error_message": message}
+        return {"version": version, "state": state, "status": status}
+
+    answer = {"model_version_status": [one("10", "AVAILABLE", ""), one("9", "END", "too bad")]}
+    assert parse_status(answer) == [
+        VersionStatus(9, "END", "too bad"),
+        VersionStatus(10, "AVAILABLE", ""),
+    ]
+
+
+def test_foreign_text_is_made_one_short_line() -> None:
+    assert printable("a\nb\t\x1b[31m c\u202e") == "a b [31m c"
+    assert printable("x" * 500, 10) == "xxxxxxxxxx..."
+    assert printable("") == ""
+
+
+def test_predictions_have_a_length() -> None:
+    matrix = np.zeros((3, 2), np.float32)
+    assert len(Predictions(matrix, matrix, np.zeros(3, np.int64), np.array(["a", "b", "a"]))) == 3

@@ -1,0 +1,366 @@
+"""The command as a user runs it: in processes of its own, on real files, with a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.rest_server import LABELS, RestServer, Softmax, as_json, unused_port
+from tfd2l.predict.command import Answer, main, prediction_figure
+from tfd2l.predict.images import Prepared
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RestServer]:
+    with RestServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RestServer) -> RestServer:
+    running.model = Softmax()
+    running.canned.clear()
+    running.requests.clear()
+    return running
+
+
+def noise(seed: int) -> np.ndarray[Any, Any]:
+    image = np.random.default_rng(seed).integers(0, 256, (28, 28)).astype(np.uint8)
+    image[[0, 0, -1, -1], [0, -1, 0, -1]] = 0
+    return image
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Three images and two files that are none, by name, in this directory."""
+    Image.fromarray(noise(0)).save(tmp_path / "ready.png")
+    large = Image.fromarray(255 - noise(1)).resize((280, 280), Image.Resampling.NEAREST)
+    large.save(tmp_path / "light.gif")
+    Image.fromarray(noise(2)).save(tmp_path / "$x^\n{.png")
+    (tmp_path / "text.png").write_text("no image")
+    return ["ready.png", "text.png", "light.gif", "absent.png", "$x^\n{.png"]
+
+
+def run(
+    cwd: Path, *flags: str, stdin: bytes | None = None, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "tfd2l.predict", *flags],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def expected(server: RestServer, seed: int) -> list[tuple[str, float]]:
+    """Labels and probabilities, the likeliest first."""
+    [row] = server.model(noise(seed)[None])["probabilities"]
+    return [(LABELS[index], float(row[index])) for index in np.argsort(-row)]
+
+
+def test_good_files_are_answered_and_bad_ones_named(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    ran = run(tmp_path, *files, "--url", server.url)
+    assert ran.returncode == 2
+    notes = [
+        "taken as it is",
+        "280 x 280 P made grey; inverted: the garment was darker than the ground; "
+        "resized to 28 x 28",
+        "taken as it is",
+    ]
+    lines = []
+    for seed, name in enumerate(["ready.png", "light.gif", r"'$x^\n{.png'"]):
+        first, *others = [f"{label} {score:.3f}" for label, score in expected(server, seed)[:3]]
+        lines += [f"{name}: {first}", f"  then   {', '.join(others)}", f"  image  {notes[seed]}"]
+    assert ran.stdout.decode().splitlines() == lines
+    assert ran.stderr.decode().splitlines() == [
+        "error: text.png: an image must be a PNG, JPEG, GIF file; this one begins with "
+        "b'no image'. Save it as PNG or JPEG.",
+        "error: absent.png: the file can't be read: No such file or directory. Check its name.",
+    ]
+    assert server.requests == [
+        ("GET", "/v1/models/mlp/metadata"),
+        ("POST", "/v1/models/mlp:classify"),
+    ]
+
+
+def test_json_has_an_entry_for_every_file_in_order(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    ran = run(tmp_path, *files, "--url", server.url, "--model-version", "3", "--json")
+    assert ran.returncode == 2
+    found = json.loads(ran.stdout)
+    assert found["model"] == f"model 'mlp', version 3, at {server.url}"
+    assert [one["file"] for one in found["images"]] == files
+    assert [("error" in one) for one in found["images"]] == [False, True, False, True, False]
+    first = found["images"][0]
+    assert list(zip(first["classes"], first["scores"], strict=True)) == [
+        (label, pytest.approx(score, rel=1e-6)) for label, score in expected(server, 0)
+    ]
+    assert first["label"] == first["classes"][0]
+    assert first["probability"] == first["scores"][0]
+    assert first["notes"] == []
+    assert found["images"][2]["notes"][-1] == "resized to 28 x 28"
+
+
+def test_all_good_is_a_success_and_says_nothing_more(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    ran = run(tmp_path, files[0], "--url", server.url)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: Path) -> None:
+    ran = run(tmp_path, "-", "--url", server.url, stdin=(tmp_path / files[0]).read_bytes())
+    assert ran.returncode == 0
+    assert ran.stdout.decode().startswith(f"-: {expected(server, 0)[0][0]} ")
+    assert run(tmp_path, "-", "--url", server.url, stdin=b"").returncode == 2
+
+
+def test_images_are_read_at_the_size_that_the_model_takes(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    server.model = Softmax(14, 20)
+    ran = run(tmp_path, files[0], "--url", server.url)
+    assert ran.returncode == 0
+    assert b"resized to 14 x 20" in ran.stdout
+
+
+def test_a_letter_that_the_terminal_has_not_is_escaped(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    ran = run(tmp_path, files[0], "--url", server.url, PYTHONIOENCODING="ascii")
+    assert ran.returncode == 0
+    assert "púllover" in dict(expected(server, 0)[:3])
+    assert rb"p\xfallover" in ran.stdout
+
+
+def test_the_picture_shows_what_the_model_saw(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    ran = run(tmp_path, *files, "--url", server.url, "--picture", "out.png")
+    assert ran.returncode == 2
+    assert [line[:7] for line in ran.stderr.decode().splitlines()] == ["error: "] * 2
+    with Image.open(tmp_path / "out.png") as picture:
+        # Three pairs of 4.6 x 2.2 inches at 120 points an inch.
+        assert picture.size == (1656, 264)
+    # Nothing else is left of it.
+    assert len([*tmp_path.glob("*out.png*")]) == 1
+
+
+def answer(name: str, image: np.ndarray[Any, Any]) -> Answer:
+    return Answer(name, Prepared(image, ()), ["b$ag", "co^at$"], [0.75, 0.25])
+
+
+def test_each_image_has_its_bars() -> None:
+    figure = prediction_figure([answer(f"dir/{index}$_$.png", noise(index)) for index in range(4)])
+    # Two rows of three pairs.
+    assert len(figure.axes) == 12
+    image, bars = figure.axes[6:8]
+    np.testing.assert_array_equal(image.images[0].get_array(), noise(3))
+    # As grey as it is, not stretched to the darkest and lightest pixel.
+    assert image.images[0].get_clim() == (0, 255)
+    assert image.get_title() == "3$_$.png"
+    lengths = [patch.get_path().get_extents(patch.get_transform()).width for patch in bars.patches]
+    assert lengths[0] == pytest.approx(3 * lengths[1])
+    assert [text.get_text() for text in bars.get_yticklabels()] == ["b$ag", "co^at$"]
+    assert bars.get_title() == "b$ag 0.750"
+    assert not figure.axes[9].axison
+    figure.canvas.draw()
+
+
+@pytest.mark.long
+def test_a_picture_of_very_many_shows_the_first(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    ran = run(tmp_path, *[files[0]] * 50, "--url", server.url, "--picture", "out.svg")
+    assert ran.returncode == 0
+    assert ran.stderr == b"out.svg shows the first 48 of 50 images\n"
+    assert ran.stdout.count(b"ready.png: ") == 50
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "error: the following arguments are required: IMAGE (--help lists the flags)"),
+        (["a.png", "--dir", "x", "--url", "y"], "error: --url is for a server; drop it or the"),
+        (["a.png", "--dir", "x", "--timeout-s", "3"], "error: --timeout-s is for a server"),
+        (["a.png", "--model", "./x", "--model-version", "3"], "error: --model-version is for a"),
+        (["a.png", "--model", "x/mlp", "--dir", "x"], "error: --model is for a server; drop it"),
+        (
+            ["a.png", "--model", "x/mlp", "--url", "http://127.0.0.1:9"],
+            "error: --model with --url is a name in the server, without /; got 'x/mlp'. Give the "
+            "name, or drop --url to ask the model in that directory (--help",
+        ),
+        # A path need not be there, a plain name is one if it is.
+        (["a.png", "--model", "x/mlp"], "error: x/mlp can't be read: No such file"),
+        (["a.png", "--model", "plain"], "error: a model's directory has versions named 1, 2"),
+        (["a.png", "--model", ""], "error: a model has a name"),
+        (["a.png", "--picture", "a.doc"], "error: --picture must end with one of .png, .svg"),
+        (
+            ["a.png", "--picture", "/nodir/x.png"],
+            "error: --picture must be a file in a directory that is there; got '/nodir/x.png'. "
+            "Make the directory, or name another file",
+        ),
+        (["a.png", "--picture", "plain.png"], "error: --picture must be a file in a directory"),
+        (["a.png", "--url", "nowhere"], "error: url must be a server's address"),
+        (["a.png", "--timeout-s", "0"], "error: timeout_s must be a finite number above 0"),
+        (["a.png", "--model-version", "x"], "error: argument --model-version: invalid int"),
+        (["a.png", "--mod", "x"], "error: unrecognized arguments: --mod"),
+        (["a.png", "--dir", "absent"], "error: absent can't be read: No such file"),
+        (["a.png", "--dir", "."], "error: a model's directory has versions named 1, 2"),
+    ],
+)
+def test_wrong_flags_are_told_in_a_line(
+    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name in ("plain", "plain.png"):
+        (tmp_path / name).mkdir()
+    try:
+        status = main(flags)
+    except SystemExit as exit_:
+        status = exit_.code  # type: ignore[assignment]
+    said = capfd.readouterr()
+    assert status == 2
+    assert said.out == ""
+    assert said.err.startswith(message)
+    assert said.err.count("\n") == 1
+
+
+def test_without_a_server_it_ends_with_a_line(tmp_path: Path, files: list[str]) -> None:
+    ran = run(tmp_path, files[0], "--url", f"http://127.0.0.1:{unused_port()}")
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr.startswith(b"error: no server answers at http://127.0.0.1:")
+    assert ran.stderr.count(b"\n") == 1
+
+
+def test_a_server_that_fails_ends_with_a_line(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    server.canned += [as_json(server._metadata()), as_json({"error": "no\nroom"}, 500)]
+    ran = run(tmp_path, files[0], "--url", server.url)
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr.startswith(b"error: model 'mlp' at http://127.0.0.1:")
+    assert b"answered 500: no room." in ran.stderr
+    assert ran.stderr.count(b"\n") == 1
+
+
+def test_a_picture_that_cannot_be_written_loses_no_answer(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    # Longer than a name may be, which is found when it is written.
+    ran = run(tmp_path, files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
+    assert ran.returncode == 2
+    assert ran.stdout.startswith(b"ready.png: ")
+    assert ran.stderr.startswith(b"error: --picture must be a file that can be written; 'xxx")
+    assert ran.stderr.endswith(b".png': File name too long. Name another one.\n")
+    assert ran.stderr.count(b"\n") == 1
+
+
+def test_with_a_url_a_model_is_a_name_also_where_a_directory_has_it(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mlp").mkdir()
+    ran = run(tmp_path, files[0], "--url", server.url, "--model", "mlp")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ("POST", "/v1/models/mlp:classify") in server.requests
+
+
+def test_ctrl_c_ends_it_with_a_line(
+    server: RestServer, files: list[str], tmp_path: Path, interruptible: None
+) -> None:
+    server.canned.append("hang")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfd2l.predict", files[0], "--url", server.url],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not server.requests:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
+
+
+def test_with_a_server_tensorflow_is_not_imported(
+    server: RestServer, files: list[str], tmp_path: Path
+) -> None:
+    program = (
+        "import sys; from tfd2l.predict.command import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print({'tensorflow', 'keras', 'grpc'} & {*sys.modules})"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / files[0]), "--url", server.url]
+    argv += ["--picture", str(tmp_path / "out.png")]
+    process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert process.stderr == ""
+    assert process.stdout.splitlines()[-1] == "set()"
+
+
+def test_help_imports_nothing_slow() -> None:
+    program = (
+        "import sys; from tfd2l.predict.command import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print({'tensorflow', 'numpy', 'PIL', 'requests', 'matplotlib'} & {*sys.modules})"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert process.stdout.splitlines()[-2:] == ["0", "set()"]
+    for flag in ("--url", "--model", "--dir", "--picture", "--json", "--timeout-s"):
+        assert flag in process.stdout
+
+
+@pytest.mark.slow
+def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from tests.support.standins import LABELS as NAMES
+    from tests.support.standins import Scratch, preprocess
+    from tfd2l.export.signatures import export_classifier
+
+    model = Scratch()
+    export_classifier(model, tmp_path / "models/1", labels=NAMES, preprocess=preprocess)
+    ran = run(tmp_path, files[0], "text.png", "--model", "models", "--json")
+    assert ran.returncode == 2
+    # TensorFlow's start-up messages and anything else that is not the command's own.
+    assert ran.stderr.decode().startswith("error: text.png: an image must be")
+    assert ran.stderr.count(b"\n") == 1
+    found = json.loads(ran.stdout)
+    assert found["model"] == "the model in models/1"
+    [row] = tf.nn.softmax(model.logits(preprocess(noise(0)[None]))).numpy()
+    order = np.argsort(-row)
+    assert found["images"][0]["classes"] == [NAMES[index] for index in order]
+    # Sums in another order.
+    np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
+    again = run(tmp_path, files[0], "--dir", "models/1", "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["images"] == found["images"][:1]
+    (tmp_path / "models/1/saved_model.pb").write_bytes(b"damaged")
+    ran = run(tmp_path, files[0], "--dir", "models")
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr.startswith(b"error: the model in models/1 can't be loaded")
+    assert ran.stderr.count(b"\n") == 1

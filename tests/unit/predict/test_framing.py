@@ -1,0 +1,178 @@
+"""Garments on plain grounds, worked by hand, and what the data set's own images measure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import fashion_mnist
+from tfd2l.predict.framing import MIDDLE, frame
+
+Array = np.ndarray[Any, Any]
+
+
+def framed(image: Array, size: tuple[int, int] = (28, 28)) -> tuple[Array, list[str]]:
+    notes: list[str] = []
+    return frame(Image.fromarray(image.astype(np.uint8)), size, notes), notes
+
+
+def page(ground: int, garment: int, shape: tuple[int, int] = (112, 84)) -> Array:
+    """A garment 56 high and 28 wide, off the middle of a page."""
+    image = np.full(shape, ground)
+    image[20:76, 50:78] = garment
+    return image
+
+
+@pytest.mark.parametrize(
+    ("ground", "garment", "expected"),
+    [
+        (0, 200, 200),
+        (255, 55, 200),
+        # Lighter than a middling ground of 100: (200 - 100) * 255 / 155 = 164.5.
+        (100, 200, 165),
+        # Darker than it: inverted 155 and 210, (210 - 155) * 255 / 100 = 140.25.
+        (100, 45, 140),
+        # Lighter than a light ground: (250 - 155) * 255 / 100 = 242.25.
+        (155, 250, 242),
+    ],
+)
+def test_a_garment_is_cropped_centred_and_light_on_black(
+    ground: int, garment: int, expected: int
+) -> None:
+    found, notes = framed(page(ground, garment))
+    # 56 x 28 becomes 28 x 14, with 7 columns on either side.
+    image = np.zeros((28, 28), int)
+    image[:, 7:21] = expected
+    np.testing.assert_array_equal(found, image)
+    inverted = ["inverted: the garment was darker than the ground"] if garment < ground else []
+    left = ground if garment > ground else 255 - ground
+    made_black = [f"the ground's grey, {left}, made 0"] if left else []
+    steps = ["cropped to the garment", "padded to a square", "resized to 28 x 28"]
+    assert notes == [*inverted, *steps, *made_black]
+
+
+def test_a_garment_that_fills_the_image_keeps_its_place() -> None:
+    image = np.zeros((280, 280), int)
+    # 250 of 280 high, and 10 above the middle.
+    image[5:255, 100:180] = 90
+    found, notes = framed(image)
+    assert notes == ["resized to 28 x 28"]
+    # Ten rows make one: half of the first is garment, and half of the last.
+    expected = np.zeros((28, 28), int)
+    expected[1:25, 10:18] = 90
+    expected[[0, 25], 10:18] = 45
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_small_images_are_enlarged_smoothly() -> None:
+    image = np.zeros((7, 7), int)
+    image[:, 2:5] = 200
+    found, _ = framed(image)
+    middle = found[14].astype(int)
+    assert middle[14] > 150
+    assert middle[2] == 0
+    # The edge is a slope, no step.
+    assert len({*middle[4:10].tolist()}) >= 4
+
+
+def test_noise_specks_and_shade_are_no_garment() -> None:
+    random = np.random.default_rng(0)
+    clean, _ = framed(page(255, 55, (448, 448)))
+    image = page(235, 55, (448, 448)) + random.normal(0, 8, (448, 448))
+    # A shade of 40 across the page, and black specks.
+    image -= np.linspace(0, 40, 448)
+    image[random.integers(0, 448, 20), random.integers(0, 448, 20)] = 0
+    found, notes = framed(image.clip(0, 255))
+    assert "cropped to the garment" in notes
+    # The same rows and columns, up to the half pixel that a blurred edge leaves open.
+    np.testing.assert_array_equal(found[3:25, 9:19] > 100, clean[3:25, 9:19] > 100)
+    assert found[:, :6].max() < 60
+    assert found[:, 22:].max() < 60
+
+
+@pytest.mark.parametrize("shape", [(50, 40), (28, 28)])
+@pytest.mark.parametrize(
+    ("grey", "notes"),
+    [
+        (0, []),
+        (120, ["the ground's grey, 120, made 0"]),
+        (130, ["inverted: the ground was light", "the ground's grey, 125, made 0"]),
+        (255, ["inverted: the ground was light"]),
+    ],
+)
+def test_without_a_garment_that_is_said_at_every_size(
+    shape: tuple[int, int], grey: int, notes: list[str]
+) -> None:
+    found, said = framed(np.full(shape, grey))
+    assert said[0] == "no garment found: nothing stands out from the ground"
+    if shape == (28, 28):
+        # A dark image of the size is left alone.
+        assert said[1:] == (notes if grey > MIDDLE else [])
+        assert (found == (0 if grey > MIDDLE else grey)).all()
+    else:
+        assert [note for note in said[1:] if not re.match("padded|resized", note)] == notes
+        assert not found.any()
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize(
+    ("ground", "garment", "expected", "note"),
+    [
+        # Inverted 55 and 225, (225 - 55) * 255 / 200 = 216.75.
+        (200, 30, 217, "inverted: the garment was darker than the ground"),
+        (255, 30, 225, "inverted: the garment was darker than the ground"),
+        # Lighter than a light ground: (250 - 155) * 255 / 100 = 242.25.
+        (155, 250, 242, "the ground's grey, 155, made 0"),
+    ],
+)
+def test_an_image_of_the_size_gets_the_same_greys_as_one_twice_as_large(
+    ground: int, garment: int, expected: int, note: str, factor: int
+) -> None:
+    small = np.full((28, 28), ground)
+    small[1:27, 5:23] = garment
+    found, notes = framed(small.repeat(factor, 0).repeat(factor, 1))
+    image = np.zeros((28, 28), int)
+    image[1:27, 5:23] = expected
+    np.testing.assert_array_equal(found, image)
+    assert note in notes
+    assert ("resized to 28 x 28" in notes) == (factor == 2)
+
+
+def test_an_image_of_the_size_is_neither_cropped_nor_centred() -> None:
+    image = np.full((28, 28), 255)
+    image[10:12, 5:9] = 30
+    found, notes = framed(image)
+    np.testing.assert_array_equal(found, 255 - image)
+    assert notes == ["inverted: the garment was darker than the ground"]
+    # A dark ground is kept, and what is on it, be it darker.
+    for ground, garment in ((100, 200), (100, 20)):
+        image[:] = ground
+        image[10:12, 5:9] = garment
+        found, notes = framed(image)
+        np.testing.assert_array_equal(found, image)
+        assert notes == []
+
+
+def test_all_test_images_of_the_data_set_stay_as_they_are(fashion: fashion_mnist.Arrays) -> None:
+    for image in fashion.val_images:
+        found, notes = framed(image)
+        np.testing.assert_array_equal(found, image)
+        assert notes == []
+
+
+def test_the_data_sets_images_have_dark_grounds_and_keep_their_place_when_enlarged(
+    fashion: fashion_mnist.Arrays,
+) -> None:
+    images = fashion.train_images[::20]
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert np.median(corners, axis=1).max() <= MIDDLE
+    kept = 0
+    for image in images[:1000]:
+        _, notes = framed(image.repeat(2, 0).repeat(2, 1))
+        kept += notes[0] != "cropped to the garment"
+    # All but one in a thousand.
+    assert kept >= 995

@@ -1,0 +1,313 @@
+"""The gRPC client against a gRPC server made from TensorFlow Serving's official stubs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.example import example_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from tests.support.rest_server import LABELS, RestServer, Softmax, unused_port
+from tfd2l.predict.answers import ServingError, TensorInfo
+from tfd2l.predict.grpc_client import GrpcClient
+
+ROOT = Path(__file__).parents[3]
+IMAGES = np.random.default_rng(1).integers(0, 256, (600, 28, 28)).astype(np.uint8)
+Open = Callable[..., GrpcClient]
+Code = grpc.StatusCode
+
+
+class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+    """Softmax regression as TensorFlow Serving has it: it refuses what the real one refuses."""
+
+    def __init__(self) -> None:
+        self.model = Softmax()
+        self.ended = threading.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        """As at first."""
+        self.sizes: list[int] = []
+        self.failures: list[tuple[Any, str]] = []
+        self.answer: dict[str, Any] | None = None
+        self.hangs = False
+
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802  # the stubs' name
+        self.check(request, context)
+        assert request.metadata_field == ["signature_def"]
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, definition in definitions().items():
+            signatures.signature_def[name].CopyFrom(definition)
+        answer = get_model_metadata_pb2.GetModelMetadataResponse()
+        answer.metadata["signature_def"].Pack(signatures)
+        return answer
+
+    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802  # the stubs' name
+        self.check(request, context)
+        if self.hangs:
+            self.ended.wait()
+        if self.failures:
+            context.abort(*self.failures.pop(0))
+        outputs = self.answer or self.outputs(request, context)
+        answer = predict_pb2.PredictResponse()
+        for name, value in outputs.items():
+            answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+        return answer
+
+    def outputs(self, request: Any, context: Any) -> dict[str, Any]:
+        if request.model_spec.signature_name == "classify":
+            encoded = tf.make_ndarray(request.inputs["inputs"])
+            examples = [example_pb2.Example.FromString(one) for one in encoded]
+            pixels = [one.features.feature["image"].bytes_list.value[0] for one in examples]
+            images = np.frombuffer(b"".join(pixels), np.uint8).reshape(-1, 28, 28)
+            scores = self.model(images)["probabilities"].astype(np.float32)
+            order = np.argsort(-scores)
+            ranked = np.take_along_axis(scores, order, axis=1)
+            return {"classes": np.array(LABELS, np.object_)[order], "scores": ranked}
+        assert [*request.inputs] == ["image"]
+        images = tf.make_ndarray(request.inputs["image"])
+        self.sizes.append(len(images))
+        if images.dtype != np.uint8 or images.shape[1:] != self.model.shape:
+            context.abort(Code.INVALID_ARGUMENT, f"the server's own text: {images.shape}")
+        outputs = self.model(images)
+        outputs["label"] = outputs["label"].astype(np.object_)
+        for name in ("logits", "probabilities"):
+            outputs[name] = outputs[name].astype(np.float32)
+        return outputs
+
+    def check(self, request: Any, context: Any) -> None:
+        spec = request.model_spec
+        if spec.name != "mlp" or (spec.HasField("version") and spec.version.value != 3):
+            context.abort(Code.NOT_FOUND, f"Servable not found for request: {spec.name}")
+
+
+def definitions() -> dict[str, Any]:
+    """The proto SignatureDef of both signatures."""
+
+    def definition(inputs: Any, outputs: Any) -> Any:
+        proto = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/predict")
+        for side, infos in ((proto.inputs, inputs), (proto.outputs, outputs)):
+            for name, (dtype, *sizes) in infos.items():
+                side[name].dtype = dtype.as_datatype_enum
+                for size in sizes:
+                    side[name].tensor_shape.dim.add(size=size)
+        return proto
+
+    image = {"image": (tf.uint8, -1, 28, 28)}
+    outputs = {"logits": (tf.float32, -1, 4), "class_id": (tf.int64, -1), "label": (tf.string, -1)}
+    ranked = {"classes": (tf.string, -1, 4), "scores": (tf.float32, -1, 4)}
+    return {
+        "serving_default": definition(image, outputs),
+        "classify": definition({"inputs": (tf.string, -1)}, ranked),
+    }
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Service, str]]:
+    """The service and its address."""
+    service = Service()
+    with ThreadPoolExecutor(4) as pool:
+        server = grpc.server(pool)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield service, f"127.0.0.1:{port}"
+        service.ended.set()
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def service(running: tuple[Service, str]) -> Service:
+    running[0].reset()
+    return running[0]
+
+
+@pytest.fixture
+def opened(running: tuple[Service, str], service: Service) -> Iterator[Open]:
+    """Makes clients of the server, and closes them."""
+    with ExitStack() as stack:
+
+        def make(target: str | None = None, **settings: Any) -> GrpcClient:
+            client = GrpcClient(target or running[1], **{"timeout_s": 30} | settings)
+            return stack.enter_context(client)
+
+        yield make
+
+
+def test_predictions_are_the_models_in_several_requests(service: Service, opened: Open) -> None:
+    found, expected = opened().predict(IMAGES), service.model(IMAGES)
+    # Up to float32.
+    np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-5)
+    np.testing.assert_array_equal(found.class_id, expected["class_id"])
+    np.testing.assert_array_equal(found.label, expected["label"])
+    assert service.sizes == [256, 256, 88]
+
+
+def test_answers_are_those_over_rest(opened: Open) -> None:
+    from tfd2l.predict.rest_client import Client
+
+    with RestServer() as server, Client(server.url, timeout_s=30) as client:
+        rest, here = client.predict(IMAGES[:50]), opened().predict(IMAGES[:50])
+        np.testing.assert_allclose(rest.logits, here.logits, rtol=1e-6, atol=1e-6)
+        assert rest.label.tolist() == here.label.tolist()
+        rest_classes, classes = client.classify(IMAGES[:50]), opened().classify(IMAGES[:50])
+        assert rest_classes.classes.tolist() == classes.classes.tolist()
+        np.testing.assert_allclose(rest_classes.scores, classes.scores, rtol=1e-5)
+
+
+def test_metadata_are_the_signatures(opened: Open) -> None:
+    metadata = opened(version=3).metadata()
+    assert metadata["serving_default"].inputs == {"image": TensorInfo("uint8", (None, 28, 28))}
+    assert metadata["serving_default"].outputs["label"] == TensorInfo("string", (None,))
+    assert metadata["classify"].outputs["scores"] == TensorInfo("float32", (None, 4))
+
+
+@pytest.mark.parametrize("images", [IMAGES / 255, IMAGES.astype(int) + 1, IMAGES[:, :27]])
+def test_what_is_refused_is_not_sent(service: Service, opened: Open, images: Any) -> None:
+    with pytest.raises(ServingError, match="images must be"):
+        opened().predict(images)
+    assert service.sizes == []
+
+
+def test_a_model_or_version_that_is_not_there_is_told(opened: Open) -> None:
+    message = r"model 'no' at 127\.0\.0\.1:\d+ \(gRPC\) answered NOT_FOUND: Servable not found"
+    with pytest.raises(ServingError, match=message):
+        opened(model="no").predict(IMAGES)
+    with pytest.raises(ServingError, match="version 9, at .* NOT_FOUND: .*models.config"):
+        opened(version=9).predict(IMAGES)
+
+
+def test_what_the_server_refuses_is_told_in_its_words(service: Service, opened: Open) -> None:
+    service.failures.append((Code.INVALID_ARGUMENT, "too\nbad"))
+    with pytest.raises(ServingError, match="INVALID_ARGUMENT: too bad. Its metadata"):
+        opened().predict(IMAGES)
+
+
+def test_a_server_that_is_unavailable_for_a_while_is_asked_again(
+    service: Service, opened: Open
+) -> None:
+    service.failures += [(Code.UNAVAILABLE, "loading")] * 2
+    assert len(opened().predict(IMAGES[:2])) == 2
+    assert service.failures == []
+    service.failures += [(Code.UNAVAILABLE, "loading")] * 2
+    with pytest.raises(ServingError, match="UNAVAILABLE: loading"):
+        opened(retries=1).predict(IMAGES[:2])
+    assert service.failures == []
+    service.failures += [(Code.UNAVAILABLE, "loading")]
+    with pytest.raises(ServingError, match="UNAVAILABLE: loading"):
+        opened(retries=0).predict(IMAGES[:2])
+
+
+def test_a_server_that_hangs_is_left(service: Service, opened: Open) -> None:
+    client = opened(timeout_s=0.3)
+    client.image_shape()
+    service.hangs = True
+    with pytest.raises(ServingError, match=r"DEADLINE_EXCEEDED: .*Raise timeout_s \(0\.3\)"):
+        client.predict(IMAGES[0])
+
+
+def test_without_a_server_it_says_how_to_start_one(opened: Open) -> None:
+    with pytest.raises(ServingError, match="UNAVAILABLE: .*Start one: .*tensorflow_model_server"):
+        opened(f"127.0.0.1:{unused_port()}", retries=1).predict(IMAGES)
+
+
+def test_it_can_wait_for_a_server_that_comes_later(service: Service) -> None:
+    port = unused_port()
+    with (
+        ThreadPoolExecutor(2) as pool,
+        GrpcClient(f"127.0.0.1:{port}", timeout_s=60, wait_for_ready=True) as client,
+    ):
+        asked = pool.submit(client.predict, IMAGES[:2])
+        server = grpc.server(pool)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+        assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+        server.start()
+        assert len(asked.result(timeout=60)) == 2
+        server.stop(None).wait()
+
+
+def test_an_answer_may_be_longer_than_grpcs_usual_4_mb(service: Service, opened: Open) -> None:
+    client = opened()
+    service.answer = {
+        "logits": np.zeros((256, 2000), np.float32),
+        "probabilities": np.full((256, 2000), 1 / 2000, np.float32),
+        "class_id": np.zeros(256, np.int64),
+        "label": np.array(["a"] * 256, np.object_),
+    }
+    # 256 x 2,000 x 2 x 4 bytes = 4.1 MB; 4 MiB are 4.2.
+    service.answer["more"] = np.zeros(100_000, np.float32)
+    assert client.predict(IMAGES[:256]).logits.shape == (256, 2000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"logits": np.zeros((1, 2))}, "must have an output 'probabilities'"),
+        ({"logits": np.zeros((3, 2))}, "'logits' with 1 rows"),
+    ],
+)
+def test_an_answer_of_the_wrong_form_is_told(
+    service: Service, opened: Open, answer: Any, message: str
+) -> None:
+    service.answer = answer
+    with pytest.raises(ServingError, match=f"the answer of model 'mlp' at .*{message}"):
+        opened().predict(IMAGES[0])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"model": ""}, {"target": ""}, {"timeout_s": 0}, {"retries": 5}, {"retries": -1},
+                 {"batch_size": 0}, {"timeout_s": float("nan")}],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="got "):
+        GrpcClient(**settings)
+
+
+@pytest.mark.parametrize("missing", ["grpc", "tensorflow_serving"])
+def test_without_the_extra_it_is_named(missing: str) -> None:
+    program = (
+        "import sys\n"
+        "import tfd2l.predict.grpc_client as module\n"
+        "assert not {'grpc', 'tensorflow', 'tensorflow_serving'} & {*sys.modules}\n"
+        "sys.modules[sys.argv[1]] = None\n"
+        "try: module.GrpcClient()\n"
+        "except ValueError as error: print(error)"
+    )
+    argv = [sys.executable, "-c", program, missing]
+    process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "needs the extra grpc" in process.stdout
+    # The package is on no index, so by its name alone it can't be installed.
+    assert "In a clone: pip install -e '.[grpc]'" in process.stdout
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "grpc" in extras["optional-dependencies"]
+
+
+def test_the_readmes_lines_work(running: tuple[Service, str], service: Service) -> None:
+    readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
+    programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+    [program] = [one for one in programs if "with GrpcClient(" in one]
+    assert "127.0.0.1:8500" in program
+    argv = [sys.executable, "-c", program.replace("127.0.0.1:8500", running[1])]
+    process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+    # A black image: all four classes have the same probability.
+    assert process.stdout == "t-shirt 0.25\n", process.stderr
+    assert service.sizes == [1]

@@ -1,0 +1,180 @@
+"""Exported models asked in this process: their own answers, and what is no model."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support.standins import IMAGES, LABELS, Concise, Scratch, preprocess
+from tfd2l.export.c_api import Session
+from tfd2l.export.checksums import write_checksums
+from tfd2l.export.signatures import export_classifier
+from tfd2l.predict.answers import ServingError, TensorInfo
+from tfd2l.predict.local import LocalModel
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Versions 2 and 10 of a model, of which the second is on Keras layers, and what is none."""
+    directory = tmp_path_factory.mktemp("exported") / "some model"
+    for version, model in ((2, Scratch()), (10, Concise())):
+        export_classifier(model, directory / str(version), labels=LABELS, preprocess=preprocess)
+        np.save(directory / f"{version}.npy", model.logits(preprocess(IMAGES)).numpy())
+    (directory / ".staging-11").mkdir()
+    (directory / "99").write_text("a file, no version")
+    return directory
+
+
+@pytest.mark.parametrize("version", [2, 10])
+def test_answers_are_those_of_the_model_that_was_exported(base: Path, version: int) -> None:
+    model = LocalModel(base / str(version), batch_size=100)
+    found, logits = model.predict(IMAGES), np.load(base / f"{version}.npy")
+    # Sums in another order.
+    np.testing.assert_allclose(found.logits, logits, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.probabilities, tf.nn.softmax(logits), atol=1e-4)
+    assert found.label.tolist() == [LABELS[class_id] for class_id in found.class_id]
+    classified = model.classify(IMAGES)
+    assert classified.classes[:, 0].tolist() == found.label.tolist()
+    assert classified.scores.shape == (len(IMAGES), len(LABELS))
+    np.testing.assert_allclose(classified.scores, -np.sort(-found.probabilities, axis=1), atol=1e-5)
+
+
+def test_the_highest_version_is_taken_by_number(base: Path) -> None:
+    model = LocalModel(base)
+    assert model.directory == base / "10"
+    assert str(model) == f"the model in {base / '10'}"
+    assert model.image_shape() == (28, 28)
+    metadata = model.metadata()
+    assert metadata["serving_default"].inputs == {"image": TensorInfo("uint8", (None, 28, 28))}
+    assert metadata["classify"].outputs["classes"].dtype == "string"
+
+
+def test_images_are_checked_as_for_a_server(base: Path) -> None:
+    with pytest.raises(ServingError, match="got 256 at"):
+        LocalModel(base).predict(IMAGES.astype(int) + 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (".", "has some model. Name the one of a model"),
+        ("absent", "can't be read: No such file.*python -m tfd2l.train makes models"),
+        ("some model/99", "can't be read: Not a directory"),
+        ("some model/.staging-11", "has no directories. Name the one of a model"),
+    ],
+)
+def test_what_is_no_model_is_refused(base: Path, place: str, message: str) -> None:
+    with pytest.raises(ServingError, match=message):
+        LocalModel(base.parent / place)
+
+
+def test_a_damaged_model_is_refused(base: Path, tmp_path: Path) -> None:
+    for damage in ("saved_model.pb", "variables/variables.index"):
+        directory = tmp_path / damage.replace("/", "-")
+        shutil.copytree(base / "2", directory)
+        (directory / damage).write_bytes(b"damaged")
+        with pytest.raises(ServingError, match=r"can't be loaded: .*\. python -m tfd2l\.train exp"):
+            LocalModel(directory).predict(IMAGES)
+
+
+def test_a_model_that_changed_after_publishing_is_refused(base: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "1"
+    shutil.copytree(base / "2", directory)
+    (directory / "assets.extra").mkdir(exist_ok=True)
+    write_checksums(directory)
+    LocalModel(directory).metadata()
+    graph = directory / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    with pytest.raises(ServingError, match=r"1/saved_model\.pb must have SHA-256"):
+        LocalModel(directory).metadata()
+
+
+def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.f = tf.function(
+        lambda image: {"sum": tf.reduce_sum(image)},
+        input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8, name="image")],
+    )
+    tf.saved_model.save(module, str(tmp_path), signatures=module.f)
+    model = LocalModel(tmp_path)
+    with pytest.raises(ServingError, match=r"an output 'logits'; got \['sum'\]"):
+        model.predict(IMAGES)
+    with pytest.raises(ServingError, match="can't be run: .* 'classify' not found"):
+        model.classify(IMAGES)
+
+
+def test_a_model_that_a_server_refuses_is_refused(tmp_path: Path) -> None:
+    """`tf.saved_model.load` runs both of these; the server's loader finds no variables."""
+    concise = Concise()
+    concise.logits(preprocess(IMAGES[:1]))
+    spec = tf.TensorSpec((None, 28, 28), tf.uint8, name="image")
+    module = tf.Module()
+    module.net = concise.net
+    module.f = tf.function(
+        lambda image: {"logits": module.net(preprocess(image))}, input_signature=[spec]
+    )
+    tf.saved_model.save(module, str(tmp_path / "keras"), signatures=module.f)
+    serve = tf.saved_model.load(str(tmp_path / "keras")).signatures["serving_default"]
+    assert serve(image=tf.constant(IMAGES[:2]))["logits"].shape == (2, len(LABELS))
+    with pytest.raises(ServingError, match="can't be run: .*Could not find variable"):
+        LocalModel(tmp_path / "keras").predict(IMAGES[:2])
+    module = tf.Module()
+    module.f = tf.function(
+        lambda image: {"logits": tf.py_function(lambda x: x, [image], tf.uint8)},
+        input_signature=[spec],
+    )
+    tf.saved_model.save(module, str(tmp_path / "python"), signatures=module.f)
+    with pytest.raises(ServingError, match="can't be loaded: .* can't call Python"):
+        LocalModel(tmp_path / "python").predict(IMAGES[:2])
+
+
+def test_a_model_that_is_no_longer_needed_frees_its_memory(base: Path) -> None:
+    model = LocalModel(base)
+    model.metadata()
+    with mock.patch.object(Session, "close") as close:
+        del model
+        gc.collect()
+    close.assert_called_once_with()
+
+
+def test_a_model_that_fails_on_an_image_says_so(tmp_path: Path) -> None:
+    module = tf.Module()
+
+    def fail(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([tf.debugging.assert_less(tf.reduce_max(image), np.uint8(9))]):
+            return {"logits": tf.zeros((1, 2))}
+
+    spec = tf.TensorSpec((None, 28, 28), tf.uint8, name="image")
+    tf.saved_model.save(module, str(tmp_path), tf.function(fail, input_signature=[spec]))
+    with pytest.raises(ServingError, match="can't be run: .*assert"):
+        LocalModel(tmp_path).predict(IMAGES)
+
+
+def test_tensorflow_is_imported_when_the_model_is_asked(base: Path) -> None:
+    program = (
+        "import sys\n"
+        "from tfd2l.predict.rest_client import LocalModel\n"
+        "model = LocalModel(sys.argv[1])\n"
+        "print('tensorflow' in sys.modules)\n"
+        "sys.modules['tensorflow'] = None\n"
+        "try: model.metadata()\n"
+        "except ValueError as error: print(error)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, str(base)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert process.stderr == ""
+    imported, error = process.stdout.splitlines()
+    assert imported == "False"
+    assert "needs TensorFlow to run" in error
+    assert "ask a server with Client" in error

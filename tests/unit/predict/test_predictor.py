@@ -1,0 +1,204 @@
+"""Batches and checks of answers, with a model here that can be made to answer anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.rest_server import LABELS, Softmax
+from tfd2l import deploy
+from tfd2l.predict.answers import ServingError, Signature, TensorInfo
+from tfd2l.predict.predictor import MOST_IMAGES, Outputs, Predictor, encode_examples
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 6)).astype(np.uint8)
+UINT8 = TensorInfo("uint8", (None, 5, 6))
+
+
+class Here(Predictor):
+    """Answers by NumPy, or what it was given."""
+
+    def __init__(self, batch_size: int = 256, answer: Any = None) -> None:
+        super().__init__(batch_size)
+        self.inputs: dict[str, TensorInfo] = {"image": UINT8}
+        self.answer, self.asked, self.looked = answer, [0], 0
+        self.model = Softmax(5, 6)
+
+    def __str__(self) -> str:
+        return "model 'here'"
+
+    def metadata(self) -> dict[str, Signature]:
+        self.looked += 1
+        return {"serving_default": Signature(self.inputs, {})}
+
+    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+        self.asked.append(len(images))
+        if self.answer is not None:
+            outputs: Outputs = self.answer
+            return outputs
+        outputs = self.model(images)
+        if signature == "serving_default":
+            return outputs
+        order = np.argsort(-outputs["probabilities"])
+        scores = np.take_along_axis(outputs["probabilities"], order, axis=1)
+        encoded = np.array([label.encode() for label in LABELS], np.object_)
+        return {"classes": encoded[order], "scores": scores}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 256])
+def test_answers_do_not_depend_on_the_batches(batch_size: int) -> None:
+    here = Here(batch_size)
+    found, expected = here.predict(IMAGES), here.model(IMAGES)
+    np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6)
+    np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-6)
+    np.testing.assert_array_equal(found.class_id, expected["class_id"])
+    np.testing.assert_array_equal(found.label, expected["label"])
+    assert [found.logits.dtype, found.class_id.dtype] == ["float32", "int64"]
+    assert max(here.asked) <= batch_size
+    assert sum(here.asked) == 7
+    assert here.looked == 1
+    classified = here.classify(IMAGES)
+    assert classified.classes[:, 0].tolist() == [LABELS[class_id] for class_id in found.class_id]
+    np.testing.assert_allclose(classified.scores[:, 0], found.probabilities.max(axis=1))
+    assert len(classified) == len(found) == 7
+
+
+def test_one_image_gets_an_answer_for_one() -> None:
+    found = Here().predict(IMAGES[2])
+    assert found.logits.shape == (1, 4)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, None, 1025])
+def test_a_batch_size_that_is_none_is_refused(batch_size: Any) -> None:
+    with pytest.raises(ValueError, match="batch_size must be a whole number from 1 to 1024; got "):
+        Here(batch_size)
+
+
+def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
+    template = Path(deploy.__file__).with_name("templates") / "batching_parameters.txt"
+    assert f"max_batch_size {{ value: {MOST_IMAGES} }}" in template.read_text(encoding="utf-8")
+    here = Here(MOST_IMAGES)
+    here.predict(np.repeat(IMAGES, 300, axis=0))
+    # 2,100 images.
+    assert here.asked == [0, 1024, 1024, 52]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"picture": UINT8},
+        {"image": UINT8, "more": UINT8},
+        {"image": TensorInfo("float32", (None, 5, 6))},
+        {"image": TensorInfo("uint8", (None, 5, 6, 1))},
+    ],
+)
+def test_a_model_that_takes_something_else_is_refused(inputs: dict[str, TensorInfo]) -> None:
+    here = Here()
+    here.inputs = inputs
+    with pytest.raises(ServingError, match="must have a signature 'serving_default' with the one"):
+        here.predict(IMAGES)
+    assert here.asked == [0]
+
+
+def test_a_model_may_take_images_of_any_shape() -> None:
+    here = Here()
+    here.inputs = {"image": TensorInfo("uint8", None)}
+    assert here.image_shape() == (None, None)
+    here = Here()
+    here.inputs = {"image": TensorInfo("uint8", (None, None, 6))}
+    assert here.image_shape() == (None, 6)
+    assert len(here.predict(IMAGES)) == 7
+
+
+def good() -> dict[str, Any]:
+    """A right answer for two images."""
+    return {
+        "logits": [[1, 2.5], [3, 4]],
+        "probabilities": [[0.25, 0.75], [0, 1]],
+        "class_id": [1, 1],
+        "label": ["b", b"b"],
+    }
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"label": None}, r"'label' with strings of shape \(2,\); got object of shape \(\)"),
+    ({"label": ["b"]}, r"'label' with strings of shape \(2,\); got <U1 of shape \(1,\)"),
+    ({"label": [1, 2]}, "'label' with strings"),
+    ({"class_id": [0.5, 1]}, "'class_id' with 2 whole numbers; got float64"),
+    ({"class_id": [0, 2]}, r"ids in 0\.\.1; got int64 of shape \(2,\), beginning with 0 2"),
+    ({"class_id": [-1, 0]}, "ids in"),
+    ({"class_id": [2**70, 0]}, "'class_id' with 2 whole numbers; got object"),
+    ({"logits": [[1, 2], [3]]}, "'logits' as an array"),
+    ({"logits": [["1", "2"], ["3", "4"]]}, "'logits' with 2 rows of numbers; got <U1"),
+    ({"logits": [[1, 2]]}, r"'logits' with 2 rows of numbers; got int64 of shape \(1, 2\)"),
+    ({"logits": [[1, 2, 3], [1, 2, 3]]}, "logits and probabilities of one shape"),
+    ({"logits": [[], []], "probabilities": [[], []]}, "2 rows of numbers"),
+    ({"probabilities": [[0.25, 1.75], [0, 1]]}, r"probabilities in \[0, 1\]"),
+    ({"probabilities": [[float("nan"), 1], [0, 1]]}, r"probabilities in \[0, 1\].*nan 1\.0"),
+    ({"probabilities": [[1e300, 1], [0, 1]]}, r"probabilities in \[0, 1\]"),
+    ({"probabilities": [[True, False], [True, True]]}, "2 rows of numbers; got bool"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_an_answer_of_the_wrong_form_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ServingError, match=rf"the answer of model 'here' must have .*{message}"):
+        Here(answer=good() | change).predict(IMAGES[:2])
+
+
+@pytest.mark.parametrize("name", good())
+def test_an_answer_without_an_output_is_refused(name: str) -> None:
+    answer = good()
+    del answer[name]
+    with pytest.raises(ServingError, match=f"must have an output '{name}'; got "):
+        Here(answer=answer).predict(IMAGES[:2])
+
+
+def test_right_answers_of_either_kind_of_string_are_taken() -> None:
+    found = Here(answer=good()).predict(IMAGES[:2])
+    assert found.label.tolist() == ["b", "b"]
+    np.testing.assert_array_equal(found.probabilities, [[0.25, 0.75], [0, 1]])
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+NUMBERS = st.lists(st.lists(st.floats(width=32), min_size=2, max_size=2), max_size=3)
+
+
+@settings(max_examples=300)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(good(), JSON | NUMBERS)))
+def test_any_answer_is_refused_or_has_the_right_form(change: dict[str, Any]) -> None:
+    try:
+        found = Here(answer=good() | change).predict(IMAGES[:2])
+    except ServingError as error:
+        assert "\n" not in str(error)
+        return
+    assert found.logits.shape == found.probabilities.shape
+    assert found.label.shape == found.class_id.shape == (2,)
+
+
+def test_after_an_error_the_model_is_looked_at_anew() -> None:
+    here = Here(answer={})
+    for _ in range(2):
+        with pytest.raises(ServingError):
+            here.predict(IMAGES)
+    assert here.looked == 2
+
+
+def test_examples_hold_the_raw_pixels_row_by_row() -> None:
+    from tensorflow.core.example import example_pb2
+
+    for image, encoded in zip(IMAGES, encode_examples(IMAGES), strict=True):
+        example = example_pb2.Example.FromString(encoded)
+        assert [*example.features.feature] == ["image"]
+        assert example.features.feature["image"].bytes_list.value == [image.tobytes()]

@@ -1,0 +1,340 @@
+"""The REST client against a server that behaves as TensorFlow Serving does, and as none should."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.support.rest_server import LABELS, Canned, RestServer, Softmax, as_json, unused_port
+from tfd2l.predict.answers import ServingError, TensorInfo, VersionStatus
+from tfd2l.predict.rest_client import Client
+
+ROOT = Path(__file__).parents[3]
+IMAGES = np.random.default_rng(1).integers(0, 256, (600, 28, 28)).astype(np.uint8)
+Open = Callable[..., Client]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RestServer]:
+    with RestServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RestServer) -> RestServer:
+    """The server as it was at first."""
+    running.requests.clear()
+    running.bodies.clear()
+    running.canned.clear()
+    running.model, running.versions = Softmax(), (2, 3)
+    return running
+
+
+@pytest.fixture
+def opened(server: RestServer) -> Iterator[Open]:
+    """Makes clients of the server, and closes them."""
+    with ExitStack() as stack:
+
+        def make(url: str | None = None, **settings: Any) -> Client:
+            return stack.enter_context(Client(url or server.url, **{"timeout_s": 30} | settings))
+
+        yield make
+
+
+def test_predictions_are_the_models(server: RestServer, opened: Open) -> None:
+    found, expected = opened().predict(IMAGES[:99]), server.model(IMAGES[:99])
+    # Up to float32.
+    np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6)
+    np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-6)
+    np.testing.assert_array_equal(found.class_id, expected["class_id"])
+    np.testing.assert_array_equal(found.label, expected["label"])
+    assert {*found.label} == {*LABELS}
+
+
+def test_many_images_go_in_several_requests(server: RestServer, opened: Open) -> None:
+    found = opened().predict(IMAGES)
+    np.testing.assert_array_equal(found.class_id, server.model(IMAGES)["class_id"])
+    assert server.requests == [
+        ("GET", "/v1/models/mlp/metadata"),
+        *[("POST", "/v1/models/mlp:predict")] * 3,
+    ]
+    sizes = [len(json.loads(body)["inputs"]["image"]) for body in server.bodies[1:]]
+    assert sizes == [256, 256, 88]
+
+
+def test_the_answers_are_those_for_rows_too(server: RestServer, opened: Open) -> None:
+    found = opened().predict(IMAGES[:3])
+    body = {"instances": [{"image": image} for image in IMAGES[:3].tolist()]}
+    body["instances"] = IMAGES[:3].tolist()
+    rows = server._predict(body)["predictions"]
+    assert [row["label"] for row in rows] == found.label.tolist()
+
+
+def test_metadata_are_fetched_once_and_a_version_can_be_named(
+    server: RestServer, opened: Open
+) -> None:
+    client = opened(version=2)
+    for _ in range(3):
+        client.predict(IMAGES[0])
+    base = "/v1/models/mlp/versions/2"
+    assert server.requests == [("GET", f"{base}/metadata"), *[("POST", f"{base}:predict")] * 3]
+    assert str(client) == f"model 'mlp', version 2, at {server.url}"
+
+
+def test_images_may_have_the_shape_of_another_model(server: RestServer, opened: Open) -> None:
+    server.model = Softmax(5, 7)
+    client = opened()
+    assert client.image_shape() == (5, 7)
+    images = IMAGES[:4, :5, :7]
+    found = client.predict(images)
+    np.testing.assert_array_equal(found.class_id, server.model(images)["class_id"])
+    with pytest.raises(ServingError, match=r"\(n, 5, 7\), or \(5, 7\).*got shape \(4, 28, 28\)"):
+        client.predict(IMAGES[:4])
+
+
+def test_when_the_model_has_changed_its_shape_the_next_call_knows(
+    server: RestServer, opened: Open
+) -> None:
+    client = opened()
+    client.predict(IMAGES[0])
+    server.model = Softmax(5, 7)
+    with pytest.raises(ServingError, match=r"answered 400: the server's own text: .*28, 28"):
+        client.predict(IMAGES[0])
+    assert len(client.predict(IMAGES[0, :5, :7])) == 1
+
+
+@pytest.mark.parametrize(
+    "images", [IMAGES / 255, IMAGES.astype(int) + 1, IMAGES.astype(int) - 1, IMAGES[:, :27]]
+)
+def test_what_is_refused_is_not_sent(server: RestServer, opened: Open, images: Any) -> None:
+    with pytest.raises(ServingError, match="images must be"):
+        opened().predict(images)
+    assert server.posted() == 0
+
+
+def test_a_model_that_takes_no_images_is_refused(server: RestServer, opened: Open) -> None:
+    metadata = server._metadata()
+    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    signature["inputs"]["image"]["dtype"] = "DT_FLOAT"
+    server.canned.append(as_json(metadata))
+    with pytest.raises(ServingError, match=r"'image', uint8 .*dtype='float32'.*savedmodels"):
+        opened().predict(IMAGES)
+    assert server.posted() == 0
+
+
+def test_classes_come_with_the_likeliest_first(server: RestServer, opened: Open) -> None:
+    found, expected = opened(batch_size=4).classify(IMAGES[:9]), server.model(IMAGES[:9])
+    assert found.classes.shape == found.scores.shape == (9, len(LABELS))
+    np.testing.assert_array_equal(found.classes[:, 0], expected["label"])
+    np.testing.assert_allclose(
+        found.scores, -np.sort(-expected["probabilities"], axis=1), rtol=1e-6
+    )
+    assert server.requests[1:] == [("POST", "/v1/models/mlp:classify")] * 3
+
+
+def test_status_lists_the_versions_the_oldest_first(server: RestServer, opened: Open) -> None:
+    assert opened().status() == [
+        VersionStatus(2, "AVAILABLE", ""),
+        VersionStatus(3, "AVAILABLE", ""),
+    ]
+    assert opened(version=3).status() == [VersionStatus(3, "AVAILABLE", "")]
+
+
+def test_metadata_are_the_signatures(opened: Open) -> None:
+    signatures = opened().metadata()
+    assert sorted(signatures) == ["classify", "serving_default"]
+    assert signatures["serving_default"].inputs == {"image": TensorInfo("uint8", (None, 28, 28))}
+    assert signatures["classify"].outputs["scores"] == TensorInfo("float32", (None, 4))
+    assert signatures["serving_default"].outputs["label"] == TensorInfo("string", (None,))
+
+
+def test_errors_have_the_servers_text_the_model_and_the_address(
+    server: RestServer, opened: Open
+) -> None:
+    client = opened()
+    client.image_shape()
+    server.canned.append(as_json({"error": "out of\nmemory"}, 500))
+    expected = f"model 'mlp' at {server.url} answered 500: out of memory. See the server's log."
+    with pytest.raises(ServingError) as caught:
+        client.predict(IMAGES)
+    assert str(caught.value) == expected
+
+
+def test_a_version_that_is_not_there_is_told_from_those_that_are(opened: Open) -> None:
+    with pytest.raises(
+        ServingError,
+        match=r"version 7, at .* answered 404: Servable not found.* these versions of it: "
+        r"2 \(AVAILABLE\), 3 \(AVAILABLE\)\.",
+    ):
+        opened(version=7).predict(IMAGES)
+
+
+def test_a_model_that_is_not_there_is_told(opened: Open) -> None:
+    with pytest.raises(ServingError, match="404: .*The server has no model of that name"):
+        opened(model="mpl/../x").predict(IMAGES)
+
+
+def test_what_is_no_tensorflow_serving_is_told(server: RestServer, opened: Open) -> None:
+    page = Canned(404, b"<html>\n<h1>Not found</h1>")
+    server.canned += [page, page]
+    with pytest.raises(ServingError, match="404: <html> <h1>Not found.*is no TensorFlow Serving"):
+        opened().predict(IMAGES)
+    server.canned += [Canned(200, b"<html>welcome")]
+    with pytest.raises(ServingError, match="must have a JSON object; got '<html>welcome'"):
+        opened().predict(IMAGES)
+
+
+def test_a_redirect_is_told_and_not_followed(server: RestServer, opened: Open) -> None:
+    server.canned.append(Canned(302, b"", {"Location": "http://elsewhere.invalid/"}))
+    with pytest.raises(ServingError, match=r"302: go to http://elsewhere\.invalid/.*not followed"):
+        opened().predict(IMAGES)
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_is_busy_for_a_while_answers_in_the_end(
+    server: RestServer, opened: Open
+) -> None:
+    server.canned += [Canned(503), Canned(503)]
+    assert len(opened().predict(IMAGES[:2])) == 2
+    assert [method for method, _ in server.requests] == ["GET", "GET", "GET", "POST"]
+
+
+def test_a_server_that_stays_busy_is_told(server: RestServer, opened: Open) -> None:
+    server.canned += [as_json({"error": "loading"}, 503)] * 2
+    with pytest.raises(ServingError, match="answered 503: loading. See the server's log"):
+        opened(retries=1).predict(IMAGES)
+
+
+def test_a_server_that_hangs_in_the_middle_is_told(server: RestServer, opened: Open) -> None:
+    client = opened(timeout_s=0.3)
+    client.image_shape()
+    server.canned.append("hang")
+    with pytest.raises(ServingError, match="mlp:predict did not answer within timeout_s = 0.3"):
+        client.predict(IMAGES[0])
+
+
+def test_without_a_server_it_says_how_to_start_one(opened: Open) -> None:
+    with pytest.raises(ServingError, match=r"no server answers.*python -m tfd2l\.serve"):
+        opened(f"http://127.0.0.1:{unused_port()}", retries=0).predict(IMAGES)
+
+
+BODIES = [
+    b"", b"{", b"null", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000,
+    b'{"outputs": null}', b'{"outputs": [[1.0]]}', b'{"outputs": {}}',
+    b'{"predictions": [{"label": "coat"}]}', b'{"outputs": {"logits": ' + b"[" * 900 + b"]" * 900,
+    b'{"outputs": {"logits": ' + b"[" * 400 + b"]" * 400 + b', "probabilities": 1}}',
+    b'{"results": 3}', b'{"results": [1]}', b'{"results": [[["coat"]]]}', b'{"results": [{}]}',
+    b'{"results": [["ab", "cd"]]}', b'{"results": [[["coat", NaN]]]}', b'{"results": []}',
+    b'{"results": [[["coat", 1]], [["coat", 1]]]}', b'{"results": [[[1, "coat"]]]}',
+    b'{"model_version_status": [{"version": "x"}]}', b'{"model_version_status": 1}',
+    b'{"metadata": {"signature_def": {"signature_def": []}}}', b'{"metadata": 1}',
+    b'{"metadata": {"signature_def": {"signature_def": {"a": {"inputs": {"b": {}}}}}}}',
+    b"1" * 5000, b'{"error": 5}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: str(body[:40]))
+def test_an_answer_of_the_wrong_form_is_told(server: RestServer, opened: Open, body: bytes) -> None:
+    client = opened()
+    for call in (client.predict, client.classify):
+        client.image_shape()
+        server.canned.append(Canned(200, body))
+        with pytest.raises(ServingError, match="^the answer of model 'mlp' at http"):
+            call(IMAGES[0])
+    for look in (client.status, client.metadata):
+        server.canned.append(Canned(200, body))
+        with pytest.raises(ServingError, match="^the answer of model 'mlp' at http"):
+            look()
+    server.canned.append(Canned(400, body))
+    with pytest.raises(ServingError, match="answered 400: "):
+        client.status()
+
+
+def test_an_answer_for_other_images_than_those_asked_about_is_told(
+    server: RestServer, opened: Open
+) -> None:
+    client = opened()
+    client.image_shape()
+    server.canned.append(as_json(server._predict({"instances": IMAGES[:3].tolist()})))
+    with pytest.raises(ServingError, match="must have 'outputs' by name"):
+        client.predict(IMAGES[:3])
+    client.image_shape()
+    server.canned.append(as_json(server._predict({"inputs": {"image": IMAGES[:4].tolist()}})))
+    with pytest.raises(ServingError, match=r"3 rows of numbers; got float64 of shape \(4, 4\)"):
+        client.predict(IMAGES[:3])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 9), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_any_images_in_any_batches_get_the_models_answers(
+    running: RestServer, number: int, batch_size: int, seed: int
+) -> None:
+    running.model = Softmax()
+    images = np.random.default_rng(seed).integers(0, 256, (number, 28, 28))
+    with Client(running.url, batch_size=batch_size, timeout_s=30) as client:
+        found = client.predict(images)
+    np.testing.assert_allclose(found.logits, running.model(images)["logits"], rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60), st.sampled_from([200, 200, 204, 301, 400, 404, 418, 500]))
+def test_any_bytes_as_an_answer_give_a_serving_error(
+    running: RestServer, body: bytes, status: int
+) -> None:
+    with Client(running.url, retries=0, timeout_s=30) as client:
+        running.canned[:] = [Canned(status, b"" if status == 204 else body)] * 2
+        with pytest.raises(ServingError):
+            client.status()
+    running.canned.clear()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"model": ""}, {"version": -1}, {"timeout_s": 0}, {"retries": -1},
+                 {"batch_size": 0}, {"url": "localhost"}],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="got "):
+        Client(**settings)
+
+
+def test_neither_tensorflow_nor_keras_is_imported(server: RestServer) -> None:
+    program = (
+        "import sys, numpy\n"
+        "from tfd2l.predict.rest_client import Client\n"
+        "with Client(sys.argv[1]) as client:\n"
+        "    black = numpy.zeros((28, 28), 'uint8')\n"
+        "    print(client.predict(black).label[0], client.classify(black).classes.shape)\n"
+        "print({'tensorflow', 'keras', 'google', 'matplotlib', 'PIL'} & {*sys.modules})"
+    )
+    argv = [sys.executable, "-c", program, server.url]
+    process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (process.stdout, process.stderr) == ("t-shirt (1, 4)\nset()\n", "")
+
+
+def test_the_readmes_lines_work(server: RestServer, tmp_path: Path) -> None:
+    readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
+    programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+    [program] = [one for one in programs if "with Client(" in one]
+    assert "http://127.0.0.1:8501" in program
+    Image.new("L", (28, 28)).save(tmp_path / "boot.png")
+    process = subprocess.run(
+        [sys.executable, "-c", program.replace("http://127.0.0.1:8501", server.url)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # All four classes have the same probability, and the first is taken.
+    assert (process.stdout, process.stderr) == ("t-shirt 0.25\n", "")
+    assert server.posted() == 1

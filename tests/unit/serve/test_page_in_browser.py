@@ -1,0 +1,274 @@
+"""The web page, in a real browser: by keyboard, by file, and with files that are no images."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import FilePayload, Page, expect, sync_playwright
+
+from tests.support.standins import LABELS, Scratch, preprocess
+from tfd2l.export.signatures import export_classifier
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium"),
+]
+ROOT = Path(__file__).parents[3]
+# The server's own tests are elsewhere; here it only has to answer.
+ANSWER_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def model() -> Scratch:
+    return Scratch()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of models that is served."""
+    return tmp_path_factory.mktemp("models")
+
+
+def publish(model: Scratch, base: Path, name: str, version: int) -> None:
+    """A version of a model, there from one moment to the next."""
+    (base / name).mkdir(exist_ok=True)
+    staging = base / name / ".staging"
+    export_classifier(model, staging, labels=LABELS, preprocess=preprocess)
+    staging.rename(base / name / str(version))
+
+
+@pytest.fixture(scope="module")
+def address(model: Scratch, base: Path) -> Iterator[str]:
+    publish(model, base, "scratch", 1)
+    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--stand-in", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        stdout: Any = server.stdout
+        found = re.search(r"http://[\d.]+:\d+", stdout.readline())
+        assert found is not None
+        yield found[0]
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as playwright:
+        # As root, where containers run tests, Chromium starts without its sandbox only.
+        browser = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(ANSWER_MS)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if "Policy" in message.text
+            else None)  # fmt: skip
+    page.goto(address)
+    page.wait_for_selector("#model option", state="attached")
+    yield page
+    page.close()
+    # Neither an error of the script nor anything that the security policy stopped.
+    assert not problems
+
+
+def png(pixels: np.ndarray[Any, Any]) -> FilePayload:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return {"name": "image.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+def seen(page: Page) -> np.ndarray[Any, Any]:
+    """The pixels of the picture of what the model sees."""
+    values = page.evaluate(
+        "[...document.querySelector('#seen').getContext('2d').getImageData(0, 0, 28, 28).data]"
+    )
+    return np.array(values, np.uint8).reshape(28, 28, 4)[..., 0]
+
+
+def test_an_image_file_is_shown_as_the_model_sees_it_with_all_probabilities(
+    page: Page, model: Scratch
+) -> None:
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 8:20] = np.random.default_rng(0).integers(60, 256, (20, 12))
+    page.set_input_files("#file", png(pixels))
+    page.wait_for_selector("#answer", state="visible")
+    np.testing.assert_array_equal(seen(page), pixels)
+    logits = np.asarray(model.logits(preprocess(pixels[None])))[0].astype(np.float64)
+    powers = np.exp(logits - logits.max())
+    shares = powers / powers.sum()
+    rows = [row.split("\t") for row in page.inner_text("#bars").replace("\n", "").split("%")]
+    found = {row[0].strip(): float(row[-1]) / 100 for row in rows if len(row) > 1}
+    # The page shows a place after the point.
+    assert found == pytest.approx(dict(zip(LABELS, shares, strict=True)), abs=0.00051)
+    assert page.inner_text("#label").startswith(LABELS[int(shares.argmax())])
+
+
+def test_a_large_image_on_white_ground_is_prepared_and_it_says_how(page: Page) -> None:
+    pixels = np.full((300, 200, 3), 255, np.uint8)
+    pixels[60:240, 50:150] = 40
+    page.set_input_files("#file", png(pixels))
+    page.wait_for_selector("#answer", state="visible")
+    assert "invert" in page.inner_text("#notes")
+    assert seen(page)[14, 14] > 150
+    assert seen(page)[0, 0] < 30
+
+
+def test_a_test_image_is_chosen_by_keyboard_alone(page: Page) -> None:
+    page.wait_for_selector("#samples button")
+    # The model, the file, and then the images.
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    assert "test image 2" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#answer", state="visible")
+    assert page.locator("#bars tr").count() == len(LABELS)
+
+
+def test_what_is_no_image_is_said_and_the_next_one_works(page: Page) -> None:
+    page.set_input_files(
+        "#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image"}
+    )
+    page.wait_for_selector("#problem", state="visible")
+    assert page.inner_text("#problem")
+    assert not page.is_visible("#answer")
+    page.set_input_files("#file", png(np.eye(28, dtype=np.uint8) * 255))
+    page.wait_for_selector("#answer", state="visible")
+    assert not page.is_visible("#problem")
+
+
+def drop(page: Page, items: str, target: str = "#drop") -> None:
+    """Drop on an element what lines of script add to `transfer`."""
+    page.evaluate(
+        f"""() => {{
+            const transfer = new DataTransfer();
+            const file = (name, value) => {{
+                const canvas = document.createElement('canvas');
+                canvas.width = canvas.height = 28;
+                const context = canvas.getContext('2d');
+                context.fillStyle = `rgb(${{value}} ${{value}} ${{value}})`;
+                context.fillRect(4, 1, 20, 26);
+                const text = atob(canvas.toDataURL('image/png').split(',')[1]);
+                return new File([Uint8Array.from(text, (c) => c.charCodeAt(0))], name);
+            }};
+            {items}
+            const event = new DragEvent('drop', {{dataTransfer: transfer, bubbles: true,
+                                                  cancelable: true}});
+            document.querySelector('{target}').dispatchEvent(event);
+        }}"""
+    )
+
+
+@pytest.mark.parametrize("target", ["#drop", "h1"])
+def test_a_dropped_file_is_taken_and_the_page_stays(page: Page, address: str, target: str) -> None:
+    drop(page, "transfer.items.add(file('image.png', 200));", target)
+    page.wait_for_selector("#answer", state="visible")
+    assert page.url.rstrip("/") == address
+    assert "first of" not in page.inner_text("#notes")
+
+
+def test_of_several_dropped_files_it_says_that_the_first_was_taken(page: Page) -> None:
+    drop(page, "for (const grey of [90, 200]) transfer.items.add(file(`${grey}.png`, grey));")
+    page.wait_for_selector("#answer", state="visible")
+    # A canvas is transparent around what was drawn, which is taken as white.
+    assert seen(page)[14, 14] == 165
+    said = page.inner_text("#notes")
+    assert said.startswith("90.png is the first of 2 files; the others were not used; ")
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["transfer.setData('text/plain', 'a boot');",
+     "transfer.setData('text/uri-list', 'http://127.0.0.1/boot.png');"],
+)  # fmt: skip
+def test_text_or_a_link_that_is_dropped_is_told_what_to_drop(page: Page, item: str) -> None:
+    drop(page, item)
+    page.wait_for_selector("#problem", state="visible")
+    assert page.inner_text("#problem") == (
+        "Drop a PNG, JPEG or GIF file, no text and no link: save the image first."
+    )
+    assert not page.is_visible("#answer")
+
+
+def test_the_same_file_can_be_chosen_again(page: Page) -> None:
+    page.set_input_files("#file", png(np.eye(28, dtype=np.uint8) * 255))
+    page.wait_for_selector("#answer", state="visible")
+    assert page.input_value("#file")
+    with page.expect_file_chooser():
+        page.click("#file")
+    # A browser tells of a choice only if it is another one than before.
+    assert page.input_value("#file") == ""
+
+
+def test_it_says_which_version_answered_also_of_one_that_came_later(
+    page: Page, model: Scratch, base: Path
+) -> None:
+    page.click("#samples button >> nth=0")
+    expect(page.locator("#source")).to_have_text("scratch, version 1")
+    # More than the whole numbers of a browser hold.
+    publish(model, base, "scratch", 2**53 + 1)
+
+    def ask_again() -> str:
+        page.click("#samples button >> nth=1")
+        page.wait_for_timeout(200)
+        return page.inner_text("#source") if page.is_visible("#answer") else ""
+
+    wait_until(lambda: ask_again() == f"scratch, version {2**53 + 1}")
+
+
+def test_a_model_that_came_later_is_listed_when_the_list_is_entered(
+    page: Page, model: Scratch, base: Path
+) -> None:
+    page.select_option("#model", "scratch")
+    publish(model, base, "a-later-one", 1)
+
+    def names() -> list[str]:
+        page.focus("#file")
+        page.focus("#model")
+        page.wait_for_timeout(200)
+        return page.locator("#model option").all_inner_texts()
+
+    wait_until(lambda: names() == ["a-later-one", "scratch"])
+    # The choice stays.
+    assert page.input_value("#model") == "scratch"
+
+
+def test_on_a_narrow_screen_nothing_wraps_or_sticks_out(page: Page, model: Scratch) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.click("#samples button >> nth=0")
+    page.wait_for_selector("#answer", state="visible")
+    lines = page.evaluate(
+        """[...document.querySelectorAll('td.number')].map((cell) => {
+            cell.textContent = '100.0 %';
+            const range = document.createRange();
+            range.selectNodeContents(cell);
+            return range.getClientRects().length;
+        })"""
+    )
+    assert lines == [1] * len(LABELS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """The server looks for new versions once a second."""
+    end = time.monotonic() + ANSWER_MS / 1000
+    while not holds():
+        assert time.monotonic() < end

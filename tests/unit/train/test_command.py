@@ -1,0 +1,354 @@
+"""The command as a user runs it: in processes of its own, on real data, with real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from pipelines import fashion_mnist
+from tfd2l.common.arrays import read_weights
+
+FOUR = [
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+]  # fmt: skip
+
+
+def command(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "tfd2l.train", *flags]
+
+
+def run(cwd: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*flags),
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the command ran once, with the MLP, for two epochs."""
+    cwd = tmp_path_factory.mktemp("a user's directory")
+    ran = run(cwd, "--epochs", "2", "--run-dir", "first")
+    assert ran.returncode == 0, ran.stderr
+    # TensorFlow's start-up messages and anything else that is not the command's own.
+    assert ran.stderr == ""
+    (cwd / "stdout").write_text(ran.stdout)
+    return cwd
+
+
+def without_times(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path).drop(columns="seconds")
+
+
+@pytest.mark.slow
+def test_it_says_what_it_does_line_by_line(finished: Path) -> None:
+    lines = (finished / "stdout").read_text().splitlines()
+    assert lines[0].startswith("data: Fashion-MNIST from ")
+    assert lines[1].split() == [
+        "epoch", "train", "loss", "val", "loss", "val", "acc", "seconds",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
+    accuracy = re.fullmatch(r"validation accuracy (0\.\d{4}) on 10,000 images", lines[5])
+    assert accuracy is not None
+    # Two epochs of the book's MLP end between 0.79 and 0.84; chance is 0.1.
+    assert 0.75 < float(accuracy[1]) < 0.88
+    assert lines[2].isprintable()
+    assert "best    first/checkpoints/epoch-0000" in lines[-4]
+    assert "saved_model_cli show --all --dir savedmodels/mlp/1" in lines[-1]
+
+
+@pytest.mark.slow
+def test_the_run_directory_has_all_that_is_promised(finished: Path) -> None:
+    directory = finished / "first"
+    config = json.loads((directory / "config.json").read_text())
+    assert config["settings"]["epochs"] == 2
+    assert config["versions"]["tensorflow"] == tf.__version__
+    assert config["data"]["sha256"]["t10k-labels-idx1-ubyte"].startswith("0402a96d")
+    metrics = pd.read_csv(directory / "metrics.csv")
+    assert list(metrics) == ["epoch", "train_loss", "val_loss", "val_acc", "seconds"]
+    assert list(metrics["epoch"]) == [1, 2]
+    for picture in ("curves.png", "confusion.png", "misclassified.png"):
+        assert (directory / picture).read_bytes().startswith(b"\x89PNG"), picture
+    (events,) = (directory / "tensorboard").iterdir()
+    logged = {
+        (event.step, value.tag): float(tf.make_ndarray(value.tensor))
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    assert logged[2, "val_acc"] == pytest.approx(metrics["val_acc"][1])
+    assert (directory / "checkpoints" / "epoch-00002.step-0000000").exists()
+    assert [path.name for path in directory.rglob(".*")] == [".lock"]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(finished: Path) -> None:
+    for name, seed in (("again", "0"), ("other", "1")):
+        ran = run(finished, "--epochs", "2", "--run-dir", name, "--seed", seed)
+        assert ran.returncode == 0, ran.stderr
+    first = without_times(finished / "first/metrics.csv")
+    pd.testing.assert_frame_equal(without_times(finished / "again/metrics.csv"), first)
+    assert (without_times(finished / "other/metrics.csv")["val_loss"] != first["val_loss"]).all()
+    versions = sorted(path.name for path in (finished / "savedmodels/mlp").iterdir())
+    assert versions == ["1", "2", "3"]
+
+
+@pytest.mark.slow
+def test_the_export_answers_raw_images_with_labels(
+    finished: Path, fashion: fashion_mnist.Arrays
+) -> None:
+    program = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "serve = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "answer = serve(image=tf.constant(np.load(sys.argv[2])))\n"
+        "np.save(sys.argv[3], answer['label'].numpy().astype('U'))\n"
+    )
+    import numpy as np
+
+    np.save(finished / "images.npy", fashion.val_images[:1000])
+    subprocess.run(
+        [sys.executable, "-c", program, "savedmodels/mlp/1", "images.npy", "labels.npy"],
+        cwd=finished,
+        check=True,
+        capture_output=True,
+    )
+    true = np.array(fashion_mnist.LABELS)[fashion.val_labels[:1000]]
+    reported = pd.read_csv(finished / "first/metrics.csv")["val_acc"].iloc[-1]
+    # The first 1,000 of the 10,000 images the accuracy is over: its deviation is 0.012.
+    assert (np.load(finished / "labels.npy") == true).mean() == pytest.approx(reported, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", ["linear-scratch", pytest.param("linear", marks=pytest.mark.long)]
+)
+def test_the_linear_models_print_how_far_they_are_from_the_truth(
+    tmp_path: Path, model: str
+) -> None:
+    ran = run(tmp_path, "--model", model)
+    assert ran.returncode == 0, ran.stderr
+    w = re.search(r"error in estimating w: \[\s*(\S+)\s+(\S+?)\s*\]", ran.stdout)
+    b = re.search(r"error in estimating b: \[\s*(\S+?)\s*\]", ran.stdout)
+    assert w is not None
+    assert b is not None
+    # The book's own run after three epochs: 0.10, -0.18 and 0.22.
+    assert all(abs(float(error)) < 0.5 for error in (*w.groups(), *b.groups()))
+    assert (tmp_path / "savedmodels" / model / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--model", "softmax-scratch", "--jit-compile", "--resize", "14x20"],
+        [
+            *("--model", "mlp", "--precision", "mixed_bfloat16", "--device", "cpu"),
+            *("--resize", "32", "--gradient-clip-val", "1"),
+        ],
+    ],
+    ids=["scratch, xla, smaller", "mixed precision, larger, clipped"],
+)
+def test_other_settings_train_and_export_as_well(tmp_path: Path, flags: list[str]) -> None:
+    ran = run(tmp_path, "--epochs", "1", *flags)
+    assert ran.returncode == 0, ran.stderr
+    accuracy = re.search(r"validation accuracy (\S+)", ran.stdout)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.6
+    assert (tmp_path / "savedmodels" / flags[1] / "1" / "saved_model.pb").exists()
+
+
+def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--epochs", "0")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: --epochs: ")
+    assert len(ran.stderr.splitlines()) == 1
+    assert ran.stdout == ""
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
+def test_a_directory_that_is_taken_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/notes").write_text("mine")
+    ran = run(tmp_path, "--model", "linear", "--run-dir", "taken")
+    assert ran.returncode == 2
+    assert "'taken' is not empty" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["notes"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--model", "linear", "--device", "gpu")
+    assert ran.returncode == 2
+    assert "TensorFlow sees none" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.slow
+def test_damaged_data_is_refused_by_name_and_nothing_is_trained(
+    tmp_path: Path, fashion: fashion_mnist.Arrays
+) -> None:
+    source = fashion_mnist.cache_dir()
+    (tmp_path / "data").mkdir()
+    for name in FOUR:
+        shutil.copy(source / name, tmp_path / "data")
+    damaged = tmp_path / "data" / FOUR[3]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\7")
+    ran = run(tmp_path, "--data-dir", "data")
+    assert ran.returncode == 2
+    assert FOUR[3] in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
+def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        command("--epochs", "5", "--run-dir", "run"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline_s = time.monotonic() + 120
+        while not (tmp_path / "run/metrics.csv").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        process.send_signal(number)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number
+    assert errors == f"interrupted by {number.name}; go on with --resume run\n"
+    assert not [*(tmp_path / "savedmodels/mlp").iterdir()]
+    ran = run(tmp_path, "--resume", "run")
+    assert ran.returncode == 0, ran.stderr
+    assert pd.read_csv(tmp_path / "run/metrics.csv")["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert (tmp_path / "savedmodels/mlp/1/saved_model.pb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_while_publishing_ends_all_processes_and_says_only_so(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("--model", "linear-scratch", "--run-dir", "run"),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # The signal goes to a group, as from a terminal.
+        process_group=0,
+    ) as process:
+        base, deadline_s = tmp_path / "savedmodels/linear-scratch", time.monotonic() + 120
+        # The other one tries the directory, before the first epoch.
+        while (
+            not ((tmp_path / "run/curves.png").exists() and [*base.glob(".staging-*")])
+            and time.monotonic() < deadline_s
+        ):
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (
+        130,
+        "interrupted by SIGINT; go on with --resume run\n",
+    )
+    assert not [*base.iterdir()]
+
+
+@pytest.mark.slow
+def test_a_run_whose_readers_have_gone_away_comes_to_its_end(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("--model", "linear-scratch"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # As `| head -1` does.
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, "")
+    assert (tmp_path / "savedmodels/linear-scratch/1/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("module", ["pydantic", "tensorflow"])
+def test_ctrl_c_while_the_command_starts_is_told_in_a_line(module: str, tmp_path: Path) -> None:
+    program = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def watch(event, arguments):\n"
+        f"    if event == 'import' and arguments[0] == {module!r}:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "sys.addaudithook(watch)\n"
+        "sys.argv = ['train', '--model', 'linear']\n"
+        "runpy.run_module('tfd2l.train', run_name='__main__')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (130, "interrupted before training began\n")
+    assert not [*tmp_path.iterdir()]
+
+
+def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
+    """The variables of an MLP after two epochs of 1072 steps: enough for XLA to take over."""
+    settings = ["--epochs", "2", "--batch-size", "56", "--seed", "3", "--run-dir", threads]
+    # As TensorFlow itself has it on CPUs without AVX-512.
+    variables = {"TF_NUM_INTRAOP_THREADS": threads, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    ran = run(cwd, *settings, *flags, **variables)
+    assert ran.returncode == 0, ran.stderr
+    return read_weights(max((cwd / threads / "checkpoints").glob("epoch-*")))[0]
+
+
+@pytest.mark.slow
+def test_a_deterministic_run_has_the_same_bits_on_any_number_of_threads(tmp_path: Path) -> None:
+    one, three = (parameters_with(n, tmp_path, "--deterministic") for n in ("1", "3"))
+    for first, same in zip(one, three, strict=True):
+        np.testing.assert_array_equal(first, same)
+    pd.testing.assert_frame_equal(
+        without_times(tmp_path / "1" / "metrics.csv"),
+        without_times(tmp_path / "3" / "metrics.csv"),
+        check_exact=True,
+    )
+
+
+@pytest.mark.long
+def test_without_the_flag_the_threads_make_a_difference(tmp_path: Path) -> None:
+    # So the test above can fail: XLA splits its products among the threads.
+    one, three = (parameters_with(n, tmp_path) for n in ("1", "3"))
+    assert not all(map(np.array_equal, one, three))

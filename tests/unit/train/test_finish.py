@@ -1,0 +1,81 @@
+"""What is fit to be published, and what is not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import tfd2l as d2l
+from tfd2l.engine.history import History
+from tfd2l.train import command as train
+from tfd2l.train.finish import UnfitModelError, check_fit
+
+HISTORY = History(epoch=[1.0, 2.0], train_loss=[4.0, 2.0], val_loss=[3.0, 1.0])
+
+
+def built() -> d2l.LinearRegressionScratch:
+    return d2l.LinearRegressionScratch(2, lr=0.03)
+
+
+def test_finite_numbers_are_published_also_after_a_validation_that_was_not() -> None:
+    check_fit(built(), History({**HISTORY, "val_loss": [math.nan, 1.0]}))
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_number_that_is_not_finite_is_named_with_its_epoch(value: float) -> None:
+    pattern = f"val_loss is {value} in epoch 2. Nothing is published; begin a new run with a small"
+    with pytest.raises(UnfitModelError, match=pattern):
+        check_fit(built(), History({**HISTORY, "val_loss": [1.0, value]}))
+
+
+def test_a_weight_that_is_not_finite_is_named() -> None:
+    model = built()
+    model.w[1, 0].assign(math.inf)
+    with pytest.raises(UnfitModelError, match="after epoch 2 variable . of the model, 'w.*NaN. No"):
+        check_fit(model, HISTORY)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "message"),
+    [
+        # Three steps of which each squares the loss, more or less; the last leaves float32.
+        (334, "val_loss is inf in epoch 1. Nothing"),
+        # Two: the numbers are finite, and garbage.
+        (500, "the training loss grew from "),
+    ],
+)
+def test_a_run_that_diverged_publishes_nothing_and_says_what_to_try(
+    batch_size: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--model", "linear", "--lr", "1e6", "--epochs", "1"]
+    assert train.main([*flags, "--batch-size", str(batch_size)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {message}")
+    assert said.count("\n") == 1
+    assert not [*Path("savedmodels/linear").iterdir()]
+
+
+def test_a_run_that_diverged_in_a_later_epoch_goes_on_at_a_smaller_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Each of an epoch's two steps multiplies the distance by about 1 - 100, until float32 ends.
+    flags = ["--model", "linear-scratch", "--lr", "100", "--epochs", "30", "--batch-size", "500"]
+    assert train.main([*flags, "--run-dir", "run"]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert "try a smaller learning rate" in error
+    assert hint == "from its last checkpoint the run goes on with --resume run --lr 10"
+    # Now each step halves it: 1e19 is 1e-5 after eighty.
+    assert train.main(["--resume", "run", "--lr", "0.5", "--epochs", "60"]) == 0
+    table = pd.read_csv("run/metrics.csv")
+    assert table["epoch"].tolist() == [*range(1, 61)]
+    # The noise has a standard deviation of 0.01, and the loss is half of a square.
+    assert table["val_loss"].iloc[-1] == pytest.approx(0.01**2 / 2, rel=0.1)

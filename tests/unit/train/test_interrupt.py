@@ -1,0 +1,107 @@
+"""Signals end a fit between two steps, with a checkpoint."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfd2l as d2l
+from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
+from tfd2l.export.signatures import export_regressor
+from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
+
+
+class RaiseSignal(d2l.Callback):
+    """Sends this process a signal at a step, as a person would."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+
+    def on_train_steps(self, trainer: d2l.Trainer, call: Any) -> None:
+        if trainer.train_batch_idx == self.step:
+            signal.raise_signal(self.number)
+
+
+@pytest.fixture(autouse=True)
+def _sighup_not_ignored() -> Iterator[None]:
+    """Under `nohup` SIGHUP is ignored, here as by the command."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=320, num_val=32)
+
+    def model() -> d2l.LinearRegressionScratch:
+        made = d2l.LinearRegressionScratch(2, lr=0.03)
+        made.set_weights([np.zeros((2, 1)), np.zeros(1)])
+        return made
+
+    whole, cut, resumed = model(), model(), model()
+    expected = d2l.Trainer(2).fit(whole, data)
+    stop = StopOnSignal(
+        lambda trainer: save_checkpoint(
+            tmp_path, trainer.model, trainer.optim, trainer.state()
+        ).touch()
+    )
+    before = signal.getsignal(number)
+    trainer = d2l.Trainer(2, steps_per_call=1, callbacks=[RaiseSignal(number, 13), stop])
+    with stop, pytest.raises(InterruptedRunError) as caught:
+        trainer.fit(cut, data)
+    assert caught.value.signal_number == number
+    assert str(caught.value) == f"interrupted by {number.name}"
+    assert signal.getsignal(number) is before
+    (path,) = checkpoints(tmp_path)
+    assert path.name == "epoch-00001.step-0000003"
+    history = d2l.Trainer(2).fit(resumed, data, path)
+    np.testing.assert_array_equal(resumed.w, whole.w)
+    assert history["train_loss"] == expected["train_loss"]
+
+
+def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
+    stop = StopOnSignal(lambda trainer: None)
+    with stop:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(InterruptedRunError):
+            signal.raise_signal(signal.SIGINT)
+    late = StopOnSignal(lambda trainer: None)
+    late.end_at_once()
+    with late, pytest.raises(InterruptedRunError):
+        signal.raise_signal(signal.SIGTERM)
+    # One that came after the last epoch, when no step was left to end at.
+    between = StopOnSignal(lambda trainer: None)
+    with between:
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(InterruptedRunError, match="SIGHUP"):
+            between.end_at_once()
+
+
+def test_an_interruption_is_no_error_of_the_model_that_runs(tmp_path: Path) -> None:
+    class Interrupted(d2l.LinearRegressionScratch):
+        def forward(self, X: Any) -> Any:
+            raise InterruptedRunError(signal.SIGINT)
+
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    # Tracing a step is prepared for any error of it, and exporting for any of the forward pass.
+    with pytest.raises(InterruptedRunError):
+        d2l.Trainer(1).fit(Interrupted(2, lr=0.03), data)
+    with pytest.raises(InterruptedRunError):
+        export_regressor(Interrupted(2, lr=0.03), tmp_path, num_inputs=2)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopOnSignal(lambda trainer: None):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,225 @@
+"""A run's directory: nothing overwritten, every file whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tfd2l as d2l
+from tfd2l.common.arrays import write_weights
+from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, load_checkpoint
+from tfd2l.engine.history import History
+from tfd2l.train.resume import check_data
+from tfd2l.train.run_directory import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
+
+
+def test_metrics_events_and_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.write_config({"lr": 0.03}, {"name": "made up"})
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    model = d2l.LinearRegressionScratch(2, lr=0.03)
+    history = d2l.Trainer(5, callbacks=[run]).fit(model, data)
+    table = pd.read_csv(run.path / "metrics.csv")
+    pd.testing.assert_frame_equal(table, pd.DataFrame(history), check_dtype=False)
+    config = json.loads((run.path / "config.json").read_text())
+    assert config["settings"] == {"lr": 0.03}
+    assert {"python", "tensorflow", "keras", "tfd2l"} <= set(config["versions"])
+    kept = sorted(path.name for path in (run.path / "checkpoints").glob("*"))
+    assert kept == [f"epoch-{epoch:05d}.step-0000000" for epoch in range(6 - KEEP_CHECKPOINTS, 6)]
+    assert [path.name for path in run.path.rglob(".*")] == [".lock"]
+
+
+def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    with pytest.raises(RunError, match="not empty .it has 'notes'.*--run-dir"):
+        RunDirectory(tmp_path)
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match="can't be made or read.*--run-dir"):
+            RunDirectory(path)
+    with pytest.raises(RunError, match="can't be made"):
+        new_run_path(tmp_path / "file", "mlp")
+
+
+def test_runs_of_one_second_get_directories_of_their_own(tmp_path: Path) -> None:
+    paths = {new_run_path(tmp_path / "runs", "mlp") for _ in range(5)}
+    assert len(paths) == 5
+    assert all(path.is_dir() and path.name.startswith("mlp-") for path in paths)
+
+
+def test_the_last_checkpoint_holds_the_weights_of_the_end(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    model, other = (d2l.LinearRegressionScratch(2, lr=0.03) for _ in range(2))
+    d2l.Trainer(2, callbacks=[run]).fit(model, data)
+    latest = checkpoints(run.path / "checkpoints")[0]
+    assert load_checkpoint(latest, other)["epoch"] == 2
+    np.testing.assert_array_equal(model.w, other.w)
+
+
+def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from tfd2l.train.run_directory import RunDirectory\n"
+        "run = RunDirectory(Path(sys.argv[1])); print('taken', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "taken\n"
+        with pytest.raises(RunError, match="another process is at work in the run's directory"):
+            RunDirectory(tmp_path / "run")
+        process.kill()
+    # The lock ends with its process, however that ended.
+    RunDirectory(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    run = RunDirectory(tmp_path / "run")
+    d2l.Trainer(2, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    latest, before = checkpoints(run.path / "checkpoints")
+    content = bytearray(latest.read_bytes())
+    content[300] ^= 1
+    latest.write_bytes(content)
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == before
+    assert len(said) == 1
+    assert "passed over" in said[0]
+    assert latest.name in said[0]
+    # It is out of the way of those that follow, and still there for whoever wants to look at it.
+    assert checkpoints(before.parent) == [before]
+    assert latest.with_name(f"passed-over.{latest.name}").read_bytes() == content
+
+
+def test_a_checkpoint_with_numbers_that_are_not_finite_is_passed_over(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    folder = run.path / "checkpoints"
+    folder.mkdir()
+    lost = {"state": {"history": {"epoch": [1.0, 2.0], "val_loss": [1.0, math.inf]}}}
+    write_weights(folder / checkpoint_name(4), [], lost)
+    for epoch, value in ((1, 1.0), (2, math.nan), (3, math.inf)):
+        write_weights(
+            folder / checkpoint_name(epoch), [np.array([0, value], np.float32), np.array(3)]
+        )
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == folder / checkpoint_name(1)
+    assert all("has numbers that are infinite or NaN" in line for line in said)
+    assert len(said) == 3
+
+
+def test_a_checkpoint_just_written_stays_whatever_lies_after_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (run.path / "checkpoints").mkdir()
+    # Four that nobody could rename.
+    for epoch in range(5, 9):
+        (run.path / "checkpoints" / checkpoint_name(epoch)).touch()
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    assert (run.path / "checkpoints" / checkpoint_name(1)).exists()
+
+
+def test_what_a_process_left_that_was_killed_with_its_settings_counts_as_empty(
+    tmp_path: Path,
+) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    for name in (".lock", ".config.json.123"):
+        (half / name).touch()
+    with pytest.raises(RunError, match="killed before it had written its settings is begun anew"):
+        RunDirectory(half, resume=True)
+    RunDirectory(half)
+    assert [path.name for path in half.iterdir()] == [".lock"]
+    # Of other programs nothing is removed.
+    (half / ".other.123").touch()
+    with pytest.raises(RunError, match="not empty .it has '.other.123'"):
+        RunDirectory(half)
+
+
+def test_a_checkpoint_that_is_no_file_is_passed_over_by_name(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    assert run.last_good_checkpoint(print) is None
+    bad = run.path / "checkpoints/epoch-00002.step-0000000"
+    good = bad.with_name("epoch-00001.step-0000000")
+    bad.mkdir(parents=True)
+    write_weights(good, [])
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == good
+    assert bad.name in said[0]
+
+
+def test_without_a_whole_checkpoint_a_run_is_not_begun_anew_in_silence(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (run.path / "checkpoints").mkdir()
+    for epoch in (1, 2):
+        (run.path / f"checkpoints/epoch-0000{epoch}.step-0000000").write_bytes(b"damaged")
+    said: list[str] = []
+    with pytest.raises(
+        RunError, match=r"checkpoint that is whole; all 2 in '.*' are damaged, or not finite. Put"
+    ):
+        run.last_good_checkpoint(said.append)
+    assert len(said) == 2
+
+
+def test_the_note_of_the_export_is_right_or_refused(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    found = [run.export]
+    run.finish(Path("savedmodels/mlp/1"))
+    found.append(run.export)
+    assert found == [None, str(Path("savedmodels/mlp/1").absolute())]
+    note = run.path / "export.json"
+    note.write_text(note.read_text().replace("mlp/1", "mlp/2"))
+    with pytest.raises(
+        RunError, match=r"export\.json', which .* is damaged. Remove it, and --resu"
+    ):
+        _ = run.export
+
+
+def test_events_that_cannot_be_written_are_told_in_a_line(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (run.path / "tensorboard").write_text("not a directory")
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    with pytest.raises(
+        RunError, match=r"events for TensorBoard .*tensorboard' .*remove what .* with --resume /"
+    ):
+        d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+
+
+def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.write_config({}, {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "here"})
+    now = {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "elsewhere"}
+    check_data(run, now)
+    with pytest.raises(RunError, match="began with other data than there is now: other b. Put"):
+        check_data(run, {**now, "sha256": {"a": "1", "b": "2"}})
+
+
+def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    trainer = d2l.Trainer(1)
+    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
+    for epoch in range(1, 8):
+        trainer.history = History(val_acc=accuracies[:epoch])
+        trainer._completed = epoch
+        run.keep(trainer)
+    kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]
+    assert kept == [7, 6, 5, 2]
+    assert run.best_checkpoint(trainer.history) == run.path / "checkpoints" / checkpoint_name(2)
+    assert run.best_checkpoint(History()) is None

@@ -1,0 +1,55 @@
+"""A history as events: whole, in order, once each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from tfd2l.engine.history import History
+from tfd2l.train.tensorboard import Events
+
+HISTORY = History(epoch=[1.0, 2.0, 3.0], val_loss=[0.5, 0.25, 0.125], seconds=[3.0, 2.0, 1.0])
+
+
+def first(rows: int) -> History:
+    return History({name: column[:rows] for name, column in HISTORY.items()})
+
+
+def logged(directory: Path) -> list[tuple[int, str, float]]:
+    return [
+        (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
+        for path in sorted(directory.iterdir())
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+
+
+EXPECTED = [
+    (1, "val_loss", 0.5), (1, "seconds", 3.0),
+    (2, "val_loss", 0.25), (2, "seconds", 2.0),
+    (3, "val_loss", 0.125), (3, "seconds", 1.0),
+]  # fmt: skip
+
+
+def test_each_row_is_written_once_however_often_the_history_is_given(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    for rows in (1, 2, 2, 3):
+        events.write(first(rows))
+    assert logged(tmp_path) == EXPECTED
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_what_another_process_left_is_replaced_by_the_whole_history(
+    rows: int, tmp_path: Path
+) -> None:
+    # Too few events, where it was killed before it had written them; too many, where the run goes
+    # on from an earlier checkpoint.
+    Events(tmp_path).write(first(rows))
+    (tmp_path / "notes").touch()
+    events = Events(tmp_path)
+    events.write(first(2))
+    events.write(HISTORY)
+    (tmp_path / "notes").unlink()
+    assert logged(tmp_path) == EXPECTED

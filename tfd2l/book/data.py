@@ -1,0 +1,180 @@
+"""Data modules: what a trainer asks for batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines import fashion_mnist
+from pipelines.basics.numbers import whole_number
+from pipelines.batching import batched
+from pipelines.images import check_size
+from pipelines.synthetic import linear_examples
+from tfd2l.book.hyperparameters import HyperParameters
+from tfd2l.book.plotting import show_images
+
+
+class DataModule(HyperParameters):
+    """The base class of data: one loader for training, one for validation.
+
+    Source: D2L 3.2.3.
+    """
+
+    batch_size: int
+    seed: int = 0
+
+    def __init__(self, root: str | Path | None = "../data", num_workers: int = 4) -> None:
+        """Keep where the data lies.
+
+        Args:
+            root: a directory.
+            num_workers: kept for the book's call shape; tf.data finds its own parallelism.
+        """
+        self.save_hyperparameters()
+
+    def get_dataloader(self, train: bool) -> Any:
+        """Batches for training or for validation: a `tf.data.Dataset` or another iterable."""
+        raise NotImplementedError(f"{type(self).__name__} has no get_dataloader(train); define it.")
+
+    def train_dataloader(self) -> Any:
+        """Batches for training."""
+        return self.get_dataloader(train=True)
+
+    def val_dataloader(self) -> Any:
+        """Batches for validation, or None."""
+        return self.get_dataloader(train=False)
+
+    def get_tensorloader(
+        self, tensors: Sequence[Any], train: bool, indices: slice = slice(0, None)
+    ) -> tf.data.Dataset:
+        """Batches of examples in memory, reshuffled in each pass if `train`.
+
+        Args:
+            tensors: arrays with the examples on their first axis.
+            train: whether to shuffle.
+            indices: which examples to take.
+
+        Source: D2L 3.3.3.
+        """
+        return batched(
+            [tensor[indices] for tensor in tensors],
+            self.batch_size,
+            shuffle=train,
+            seed=self.seed,
+        )
+
+
+class SyntheticRegressionData(DataModule):
+    """Examples of y = Xw + b + noise, drawn once.
+
+    Attributes:
+        X: (num_train + num_val, d) float32; the training examples come first.
+        y: (num_train + num_val, 1) float32.
+
+    Source: D2L 3.3.1.
+    """
+
+    num_train: int
+    num_val: int
+
+    def __init__(
+        self,
+        w: Any,
+        b: float,
+        noise: float = 0.01,
+        num_train: int = 1000,
+        num_val: int = 1000,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        """Draw the examples; `w` is (d,), `noise` the standard deviation of y about Xw + b.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        super().__init__()
+        num_train = whole_number("num_train", num_train)
+        num_val = whole_number("num_val", num_val, least=0)
+        batch_size = whole_number("batch_size", batch_size)
+        seed = whole_number("seed", seed, least=0)
+        self.save_hyperparameters()
+        X, y = linear_examples(w, b, noise=noise, num_examples=num_train + num_val, seed=seed)
+        self.w, self.b = tf.constant(w, tf.float32), b
+        self.X, self.y = tf.constant(X), tf.constant(y)
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
+        """Batches of ((n, d) float32, (n, 1) float32); None where there is nothing to validate."""
+        if not train and self.num_val == 0:
+            return None
+        indices = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, indices)
+
+
+class FashionMNIST(DataModule):
+    """Fashion-MNIST: 60,000 and 10,000 grey images of 28 x 28 pixels in ten classes.
+
+    Attributes:
+        train: images (60000, 28, 28) uint8 and labels (60000,) uint8.
+        val: images (10000, 28, 28) uint8 and labels (10000,) uint8.
+        source: where the data came from, in one line.
+        sha256: hash of each file's decompressed bytes, by the file's name.
+
+    Source: D2L 4.2.
+    """
+
+    resize: tuple[int, int]
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        resize: tuple[int, int] = (28, 28),
+        root: str | Path | None = None,
+        seed: int = 0,
+        arrays: fashion_mnist.Arrays | None = None,
+    ) -> None:
+        """Find, verify and load the data.
+
+        Args:
+            batch_size: images in a batch.
+            resize: (height, width) of the images in a batch, pixels.
+            root: a directory with the files; None looks in all the usual places.
+            seed: what the order of each epoch derives from.
+            arrays: data that was loaded before; then nothing is looked for.
+
+        Raises:
+            ValueError: a number is out of range.
+            DataError: the data can't be had, or is not what it should be.
+        """
+        super().__init__(root)
+        batch_size, resize = whole_number("batch_size", batch_size), check_size(resize)
+        seed = whole_number("seed", seed, least=0)
+        self.save_hyperparameters(ignore=["arrays"])
+        arrays = fashion_mnist.load(root) if arrays is None else arrays
+        self.train = (arrays.train_images, arrays.train_labels)
+        self.val = (arrays.val_images, arrays.val_labels)
+        self.source, self.sha256 = arrays.source, arrays.sha256
+
+    def text_labels(self, indices: Any) -> list[str]:
+        """The names of class ids, any sequence of int."""
+        return [fashion_mnist.LABELS[int(index)] for index in indices]
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset:
+        """Batches of (n, height, width, 1) float32 in [0, 1] and (n,) int32."""
+        images, labels = self.train if train else self.val
+        return fashion_mnist.dataset(
+            images, labels, self.batch_size, resize=self.resize, shuffle=train, seed=self.seed
+        )
+
+    def visualize(
+        self, batch: Any, nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()
+    ) -> None:
+        """Show the first images of a batch, with their labels or those given."""
+        X, y = batch
+        titles = labels or self.text_labels(y)
+        # Eight inches are as much as a notebook's column shows without scrolling.
+        scale = min(1.5, 8 / ncols)
+        show_images(np.squeeze(np.asarray(X), axis=-1), nrows, ncols, titles=titles, scale=scale)

@@ -1,0 +1,115 @@
+"""Linear regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipelines.basics.numbers import real_number, whole_number
+from tfd2l.book import functional
+from tfd2l.book.module import Module
+from tfd2l.book.optim import SGD, learning_rate
+
+
+class LinearRegressionScratch(Module):
+    """y = Xw + b on two `tf.Variable`s, with half the mean squared error as loss.
+
+    Source: D2L 3.4.
+    """
+
+    lr: float
+
+    def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01) -> None:
+        """Draw w, (num_inputs, 1), from a normal of standard deviation `sigma`; b is zero."""
+        super().__init__()
+        num_inputs = whole_number("num_inputs", num_inputs)
+        lr, sigma = learning_rate(lr), real_number("sigma", sigma)
+        self.save_hyperparameters()
+        self.w = tf.Variable(tf.random.normal((num_inputs, 1), stddev=sigma), name="w")
+        self.b = tf.Variable(tf.zeros(1), name="b")
+
+    def forward(self, X: tf.Tensor) -> tf.Tensor:
+        """(n, num_inputs) float32 -> (n, 1) float32."""
+        return tf.matmul(X, self.w) + self.b
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Half the mean squared error of (n, 1) predictions: () float32."""
+        return tf.reduce_mean(functional.squared_loss(y_hat, y))
+
+    def configure_optimizers(self) -> SGD:
+        """Minibatch stochastic gradient descent from scratch."""
+        return SGD(self.lr)
+
+    def get_w_b(self) -> tuple[tf.Variable, tf.Variable]:
+        """The weights (num_inputs, 1) and the bias (1,)."""
+        return self.w, self.b
+
+
+class LinearRegression(Module):
+    """Linear regression as one Keras layer, with the mean squared error as loss.
+
+    The loss lacks the factor 1/2 of the scratch twin, so its gradient is twice as large.
+    Source: D2L 3.5.
+    """
+
+    def __init__(self, lr: float) -> None:
+        """A dense layer with one output; its input is known from the first batch."""
+        super().__init__()
+        lr = learning_rate(lr)
+        self.save_hyperparameters()
+        initializer = keras.initializers.RandomNormal(stddev=0.01)
+        self.net = keras.layers.Dense(1, kernel_initializer=initializer)
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The mean squared error of (n, 1) predictions: () float32."""
+        return 2 * tf.reduce_mean(functional.squared_loss(y_hat, y))
+
+    def get_w_b(self) -> tuple[Any, Any]:
+        """The weights (num_inputs, 1) and the bias (1,)."""
+        return self.net.kernel, self.net.bias
+
+
+class WeightDecayScratch(LinearRegressionScratch):
+    """Linear regression whose loss adds `lambd` times half the squared norm of w.
+
+    Source: D2L 3.7.3.
+    """
+
+    lambd: float
+
+    def __init__(self, num_inputs: int, lambd: float, lr: float, sigma: float = 0.01) -> None:
+        """As `LinearRegressionScratch`; `lambd` is the weight of the penalty, 0 for none."""
+        super().__init__(num_inputs, lr, sigma)
+        lambd = real_number("lambd", lambd)
+        # The parent has the others, as floats and ints.
+        self.save_hyperparameters(ignore=["num_inputs", "lr", "sigma"])
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Half the mean squared error and the penalty: () float32."""
+        return super().loss(y_hat, y) + self.lambd * functional.l2_penalty(self.w)
+
+
+class WeightDecay(LinearRegression):
+    """Linear regression whose layer has Keras' own penalty on w, `wd` times its squared norm.
+
+    Penalty and squared error both lack the scratch twin's factor 1/2, so that `wd` weighs them as
+    `lambd` does there. The bias goes free.
+    Source: D2L 3.7.4.
+    """
+
+    def __init__(self, wd: float, lr: float) -> None:
+        """A dense layer with one output; `wd` is the weight of the penalty, 0 for none."""
+        super().__init__(lr)
+        wd = real_number("wd", wd)
+        self.save_hyperparameters(ignore=["lr"])
+        self.net = keras.layers.Dense(
+            1,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            kernel_regularizer=keras.regularizers.L2(wd),
+        )
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The mean squared error and the penalty: () float32."""
+        return super().loss(y_hat, y) + tf.add_n(self.net.losses)

@@ -1,0 +1,69 @@
+"""Arrays and what belongs to them in a file, with a checksum over all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfd2l.common.errors import one_line
+from tfd2l.common.files import write_whole
+
+Array = np.ndarray[Any, Any]
+# The first line of a file, before the checksum. An npz follows, NumPy's own format.
+FORMAT = b"tfd2l weights 1 sha256:"
+
+
+def write_weights(path: Path, weights: Sequence[Array], about: Any = None) -> None:
+    """Write arrays to a file, which appears whole or not at all.
+
+    Args:
+        path: the file.
+        weights: of any shapes and of NumPy's own dtypes.
+        about: JSON values to keep with them.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    buffer = io.BytesIO()
+    arrays = {f"{index:05d}": np.asarray(array) for index, array in enumerate(weights)}
+    np.savez(buffer, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    content = buffer.getvalue()
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    write_whole(path, FORMAT + checksum + b"\n" + content)
+
+
+def read_weights(path: Path) -> tuple[list[Array], Any]:
+    """The arrays of a file that `write_weights` wrote, in order, and what was kept with them.
+
+    Nothing of the file is interpreted before its checksum has been found right, and then only as
+    numbers and JSON, never as code.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such file, or damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of weights {str(path)!r}.")
+    first, _, content = path.read_bytes().partition(b"\n")
+    if not first.startswith(FORMAT):
+        raise ValueError(f"{str(path)!r} is no file of weights; save_weights writes such files.")
+    if first.removeprefix(FORMAT) != hashlib.sha256(content).hexdigest().encode():
+        raise ValueError(
+            f"{str(path)!r} is damaged: its checksum is not that of its content. Take another "
+            "copy of it, or save the weights anew."
+        )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            about = json.loads(file["about"].item())
+            return [file[name] for name in sorted(file.files) if name != "about"], about
+    except Exception as error:  # on strange files NumPy raises almost anything
+        raise ValueError(
+            f"{str(path)!r} is no file of weights, though its checksum is right "
+            f"({one_line(repr(error), 200)}); save_weights writes such files."
+        ) from error

@@ -1,0 +1,1 @@
+"""`python -m tfd2l.deploy`: configuration that starts TensorFlow Serving on exported models."""

@@ -1,0 +1,89 @@
+"""SHA-256 of each file of a published version, so that damage is noticed wherever it is.
+
+TensorFlow has checksums of the variables alone: a bit that flips in the graph, in a label or in
+the divisor of the pixels, would be served. `sha256sum -c` reads the file too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from tfd2l.common.errors import one_line
+from tfd2l.common.files import write_whole
+
+__all__ = ["CHECKSUMS_FILE", "DamagedError", "check_files", "write_checksums"]
+
+# Below the version's directory, where the server leaves files of others alone.
+CHECKSUMS_FILE = Path("assets.extra") / "SHA256SUMS"
+_REMEDY = "Publish the version again, or put an undamaged copy in its place."
+
+
+class DamagedError(Exception):
+    """A file of a version is not as it was published."""
+
+
+def write_checksums(directory: Path) -> None:
+    """Write the checksums of all files that are below `directory` now.
+
+    Raises:
+        OSError: a file can't be read, or the new one not written.
+    """
+    names = sorted(
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
+    )
+    lines = [f"{_sha256(directory / name)}  {name}" for name in names]
+    text = "\n".join([*lines, _end(len(lines)), ""])
+    write_whole(directory / CHECKSUMS_FILE, os.fsencode(text))
+
+
+def check_files(directory: Path) -> None:
+    """Hold the files against their checksums, if there are any: other programs write none.
+
+    Files that came later are none of the version's.
+
+    Raises:
+        DamagedError: a file differs, is missing or can't be read.
+    """
+    path = directory / CHECKSUMS_FILE
+    if not directory.is_dir():
+        # Who loads it says that better.
+        return
+    try:
+        lines = os.fsdecode(path.read_bytes()).split("\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DamagedError(f"{path} can't be read: {error.strerror}. {_REMEDY}") from error
+    # Of a list that was cut, the rest would be right.
+    if lines[-2:] != [_end(len(lines) - 2), ""]:
+        raise DamagedError(f"{path} must end with the number of its files. {_REMEDY}")
+    for line in lines[:-2]:
+        parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
+        if parts is None:
+            raise DamagedError(f"{path} has a line that is none. {_REMEDY}")
+        _check_file(directory / parts[2], parts[1])
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    """Raise DamagedError unless the file has this checksum."""
+    try:
+        found = _sha256(path)
+    except (OSError, ValueError) as error:
+        # ValueError is for a name that none can have.
+        reason = getattr(error, "strerror", None) or error
+        raise DamagedError(one_line(f"{path} can't be read: {reason}. {_REMEDY}")) from error
+    if found != sha256:
+        raise DamagedError(one_line(f"{path} must have SHA-256 {sha256}; got {found}. {_REMEDY}"))
+
+
+def _end(files: int) -> str:
+    # A comment for sha256sum.
+    return f"# {files} files"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

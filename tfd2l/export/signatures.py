@@ -1,0 +1,234 @@
+"""Models as SavedModels that TensorFlow Serving serves: two signatures each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from tfd2l.common.errors import first_line
+from tfd2l.export.saved_model import ExportError
+
+__all__ = ["ExportError", "export_classifier", "export_regressor"]
+
+Outputs = dict[str, tf.Tensor]
+# What Classify and Regress are given: serialised `tf.train.Example`s.
+EXAMPLES = tf.TensorSpec((None,), tf.string, name="inputs")
+
+
+class _HasVariables(Protocol):
+    @property
+    def variables(self) -> Sequence[Any]: ...
+
+
+class ClassifierLike(_HasVariables, Protocol):
+    """What `export_classifier` needs of a model."""
+
+    def logits(self, X: Any, /) -> tf.Tensor:
+        """(n, height, width, channel) float32 -> (n, q) float; softmax of it is the answer."""
+
+
+class RegressorLike(_HasVariables, Protocol):
+    """What `export_regressor` needs of a model."""
+
+    def __call__(self, X: Any, /) -> tf.Tensor:
+        """(n, d) float32 -> (n, 1) or (n,) float."""
+
+
+def export_classifier(
+    model: ClassifierLike,
+    directory: Path | str,
+    *,
+    labels: Sequence[str],
+    preprocess: Callable[[tf.Tensor], tf.Tensor],
+    image_shape: tuple[int, int] = (28, 28),
+) -> None:
+    """Write a classifier of grey images as a SavedModel with two signatures.
+
+    `serving_default`, for Predict: `image`, (n, height, width) uint8, raw pixels in [0, 255] ->
+    `logits` and `probabilities`, (n, q) float32; `class_id`, (n,) int64; `label`, (n,) string.
+
+    `classify`, for Classify: `inputs`, (n,) string, serialised `tf.train.Example`s whose bytes
+    feature `image` holds the pixels row by row -> `classes`, (n, q) string, and `scores`, (n, q)
+    float32: all labels and their probabilities, the likeliest first.
+
+    Args:
+        model: in its inference behaviour, for whatever `preprocess` gives.
+        directory: is created; must be empty if it exists.
+        labels: the classes' names by class id, all different.
+        preprocess: as in training, (n, height, width) uint8 -> (n, h, w, channel) float32.
+        image_shape: height and width of raw images, in pixels.
+
+    Raises:
+        ExportError: labels and logits don't match, the model can't be traced, or the directory
+            can't be written.
+    """
+    height, width = image_shape
+    # Any images do; a black one and a white one are as different as can be.
+    sample = tf.constant([[[pixel] * width] * height for pixel in (0, 255)], tf.uint8)
+    # Also makes the variables of Keras layers that no input has reached yet.
+    _check(type(model).__name__, labels, model.logits(preprocess(sample)))
+    names = tf.constant([*labels])
+    image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
+
+    # The reader's code is traced once, and both signatures call it.
+    @tf.function(input_signature=[image])  # type: ignore[untyped-decorator]  # no types
+    def logits_of(image: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model.logits(preprocess(image)), tf.float32)
+
+    def predict(image: tf.Tensor) -> Outputs:
+        # The server enforces no declared shape; without this op a wrong one gets an answer.
+        logits = logits_of(tf.ensure_shape(image, [None, height, width]))
+        class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
+        return {
+            "logits": logits,
+            "probabilities": tf.nn.softmax(logits),
+            "class_id": class_id,
+            "label": tf.gather(names, class_id),
+        }
+
+    def classify(inputs: tf.Tensor) -> Outputs:
+        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
+        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
+        pixels = tf.io.decode_raw(examples["image"], tf.uint8)
+        # Else twice the pixels would count as two images.
+        pixels = tf.ensure_shape(pixels, [None, height * width])
+        answers = predict(tf.reshape(pixels, [-1, height, width]))
+        scores, order = tf.math.top_k(answers["probabilities"], k=len(labels))
+        return {"classes": tf.gather(names, order), "scores": scores}
+
+    endpoints = {"serving_default": (predict, image), "classify": (classify, EXAMPLES)}
+    _write(model, Path(directory), endpoints)
+
+
+def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs: int) -> None:
+    """Write a model that predicts one number as a SavedModel with two signatures.
+
+    `serving_default`, for Predict: `features`, (n, num_inputs) float32 -> `prediction`, (n,)
+    float32.
+
+    `regress`, for Regress: `inputs`, (n,) string, serialised `tf.train.Example`s whose float
+    feature `features` has `num_inputs` numbers -> `outputs`, (n,) float32. (Over REST write
+    numbers as 1.0: the server takes 1 for an integer feature and refuses it.)
+
+    Args:
+        model: in its inference behaviour.
+        directory: is created; must be empty if it exists.
+        num_inputs: number of features, at least 1.
+
+    Raises:
+        ExportError: the model gives other than one number for an example or can't be traced, or the
+            directory can't be written.
+    """
+    # Also makes the variables of Keras layers that no input has reached yet.
+    shape = model(tf.zeros((1, num_inputs))).shape
+    if shape not in ((1,), (1, 1)):
+        raise ExportError(
+            "a regression model gives (n, 1) or (n,), one number for each of n examples; this one "
+            f"gives {tuple(shape)} for n = 1. Export several targets as several models."
+        )
+
+    features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
+
+    # The reader's code is traced once, and both signatures call it.
+    @tf.function(input_signature=[features])  # type: ignore[untyped-decorator]  # no types
+    def prediction_of(X: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.reshape(model(X), [-1]), tf.float32)
+
+    def predict(features: tf.Tensor) -> Outputs:
+        # The server enforces no declared shape; without this op a wrong one gets an answer.
+        return {"prediction": prediction_of(tf.ensure_shape(features, [None, num_inputs]))}
+
+    def regress(inputs: tf.Tensor) -> Outputs:
+        feature = {"features": tf.io.FixedLenFeature([num_inputs], tf.float32)}
+        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
+        return {"outputs": predict(examples["features"])["prediction"]}
+
+    endpoints = {"serving_default": (predict, features), "regress": (regress, EXAMPLES)}
+    _write(model, Path(directory), endpoints)
+
+
+def _check(name: str, labels: Sequence[str], logits: tf.Tensor) -> None:
+    """Raise ExportError unless these are a classifier's labels and its logits of two images."""
+    _check_labels(labels, logits)
+    _check_logits(name, logits)
+
+
+def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
+    """Raise ExportError unless there is one label for each of the logits, (2, q)."""
+    if len(set(labels)) != len(labels) or not all(labels):
+        raise ExportError(
+            f"labels must be different and not empty, as answers name the class by its label; "
+            f"got {[*labels]}. Rename them."
+        )
+    if tuple(logits.shape) != (2, len(labels)):
+        raise ExportError(
+            f"logits of two images must have shape (2, {len(labels)}), one for each label; got "
+            f"{tuple(logits.shape)}. Pass as many labels as the model has outputs."
+        )
+
+
+def _check_logits(name: str, logits: tf.Tensor) -> None:
+    """Raise ExportError if they are probabilities, (n, q): their softmax would be served as such.
+
+    That both rows of logits are above 0 and sum to 1 can't be chance.
+    """
+    rows = tf.cast(logits, tf.float32)
+    sums = tf.reduce_sum(rows, axis=-1)
+    # A sum of q float32 numbers; half precision is off by a hundredth at most.
+    if bool(tf.reduce_all(rows >= 0)) and bool(tf.reduce_all(tf.abs(sums - 1) < 0.01)):
+        raise ExportError(
+            f"{name}.logits gives probabilities, which add up to 1; an export takes the softmax of "
+            "logits itself. Define logits(X) in the class, and forward(X) as its softmax."
+        )
+
+
+def _write(
+    model: _HasVariables,
+    directory: Path,
+    endpoints: Mapping[str, tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]],
+) -> None:
+    """Trace each endpoint for its input and save them all as signatures."""
+    functions = {
+        name: tf.function(function, input_signature=[spec], autograph=False)
+        for name, (function, spec) in endpoints.items()
+    }
+    try:
+        # A trace inherits the device it is made on; a server has its own.
+        with tf.device(None):
+            for function in functions.values():
+                function.get_concrete_function()
+            _save(model, directory, functions)
+    except tf.errors.OpError as error:
+        raise ExportError(
+            f"the model must be written to {directory}; {error.message}. Choose a directory on a "
+            "disk with room that you may write to."
+        ) from error
+    except Exception as error:  # a reader's own code may raise anything
+        raise ExportError(
+            f"{type(model).__name__} can't be exported: {first_line(error)} Its forward pass must "
+            "work in a tf.function, for any number of examples (-1 or tf.shape(X)[0], where "
+            "X.shape[0] is None), on variables that model.variables lists."
+        ) from error
+
+
+def _save(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
+    """Write the traced functions and the variables that they use.
+
+    The model itself is not handed over: saving follows all references, to its trainer too.
+    """
+    if any(isinstance(variable, keras.Variable) for variable in model.variables):
+        # tf.saved_model.save can't be used on what tracks Keras variables: Python loads the
+        # result, but the server doesn't find the variables. The archive finds the variables of
+        # the endpoints, tf.Variables among them, so there is nothing to track besides.
+        archive = keras.export.ExportArchive()
+        for name, function in functions.items():
+            archive.add_endpoint(name, function)
+        archive.write_out(str(directory), verbose=False)
+        return
+    module = tf.Module()
+    module.parameters = list(model.variables)
+    tf.saved_model.save(module, str(directory), signatures=dict(functions))
