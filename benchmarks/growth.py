@@ -100,7 +100,7 @@ def draw(found: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     """A panel for each thing that grows: seconds, and memory in grey."""
     from matplotlib.figure import Figure
 
-    from tfd2l.book.plotting import save_figure
+    from tfd2l.common.figures import save_figure
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     panels = figure.subplots(2, 3).flatten()

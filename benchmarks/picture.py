@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from tfd2l.book.plotting import save_figure
+from tfd2l.common.figures import save_figure
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipelines.basics.autograph import as_is
-from pipelines.basics.numbers import MOST, whole_number
+from pipelines.basics.numbers import MAX_INT32, whole_number
 
 Batch = tuple[tf.Tensor, ...]
 
@@ -130,7 +130,7 @@ def batched(
         ValueError: no arrays, no examples, lengths that differ, or a bad batch size or seed.
     """
     batch_size = whole_number("batch_size", batch_size)
-    seed = whole_number("seed", seed, least=-MOST)
+    seed = whole_number("seed", seed, minimum=-MAX_INT32)
     # On the host: a data set of any size then stays out of a GPU's memory until it is asked for.
     with tf.device("/CPU:0"):
         tensors = tuple(tf.convert_to_tensor(array) for array in arrays)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipelines.basics.errors import Tfd2lError
+
 # What stands for 'no value' in a file, as pandas has it too.
 NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"})
 CHUNK_ROWS = 50_000
@@ -19,7 +21,7 @@ _REPR = reprlib.Repr()
 _REPR.maxstring, _REPR.maxlist = 60, 8
 
 
-class TableError(ValueError):
+class TableError(Tfd2lError, ValueError):
     """A table that can't be read or does not fit; says which column and row."""
 
 

@@ -87,7 +87,7 @@ def folds(rows: pd.DataFrame, k: int) -> Iterator[tuple[pd.DataFrame, pd.DataFra
     if len(rows) < 2:
         raise ValueError(f"folds need at least 2 rows; got {len(rows)}.")
     hint = f"There are {len(rows)} rows, and each fold has one at least."
-    k = whole_number("k", k, least=2, most=len(rows), hint=hint)
+    k = whole_number("k", k, minimum=2, maximum=len(rows), hint=hint)
     everyone = np.arange(len(rows))
     # By place: rows of several files may have the same names.
     for part in np.array_split(everyone, k):

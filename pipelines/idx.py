@@ -15,6 +15,8 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.basics.errors import Tfd2lError
+
 UInt8Array = npt.NDArray[np.uint8]
 
 _UINT8 = 0x08
@@ -24,7 +26,7 @@ _RANKS = (1, 3)
 _REMEDY = "The file is damaged or is not what its name says: get it again."
 
 
-class IdxError(ValueError):
+class IdxError(Tfd2lError, ValueError):
     """Bytes that are no IDX file of labels or of images."""
 
 

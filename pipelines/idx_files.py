@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.basics.errors import Tfd2lError
 from pipelines.idx import IdxError, parse_idx
 
 _REMEDY = "Remove it and get it again."
@@ -20,7 +21,7 @@ _REMEDY = "Remove it and get it again."
 _STALE_S = 3600.0
 
 
-class DataError(Exception):
+class DataError(Tfd2lError):
     """The data can't be had, or are not what they should be."""
 
 

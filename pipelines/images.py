@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines.basics.autograph import as_is
-from pipelines.basics.numbers import shown
+from pipelines.basics.text import shown
 
 # 4096 x 4096 float32 is 64 MiB an image; more is a slip of the keyboard, not a wish.
 MAX_SIDE = 4096

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.basics.numbers import LARGEST, real_number, shown, whole_number
+from pipelines.basics.numbers import MAX_FLOAT32, real_number, whole_number
+from pipelines.basics.text import shown
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,9 +45,9 @@ def linear_examples(
     if not np.isfinite(weights).all():
         raise ValueError(f"w must be finite numbers; got {shown(w)}.")
     noise = real_number("noise", noise, hint="It is a standard deviation, e.g. 0.01.")
-    b = real_number("b", b, least=-LARGEST)
+    b = real_number("b", b, minimum=-MAX_FLOAT32)
     num_examples = whole_number("num_examples", num_examples)
-    random = np.random.default_rng(whole_number("seed", seed, least=0))
+    random = np.random.default_rng(whole_number("seed", seed, minimum=0))
     X = random.standard_normal((num_examples, weights.size), dtype=np.float32)
     epsilon = random.standard_normal((num_examples, 1), dtype=np.float32)
     y = X @ weights[:, None] + np.float32(b) + np.float32(noise) * epsilon

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.basics.errors import Tfd2lError
 from pipelines.basics.processes import Outcome, ProgramError, run
 
 # A package of 30 MB and 9 MB of lists at 300 kB/s, with a reserve.
@@ -32,7 +33,7 @@ _OPTIONS = (
 )
 
 
-class DebianPackageError(Exception):
+class DebianPackageError(Tfd2lError):
     """A Debian package could not be had or could not be unpacked."""
 
 

@@ -1,4 +1,4 @@
-"""Numbers that a user gives: checked where they enter, with one wording for all of them."""
+"""Checks of numbers that a user gives, with one wording for all of them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["LARGEST", "MOST", "positive_number", "real_number", "shown", "whole_number"]
+from pipelines.basics.text import shown
 
-# What TensorFlow's int32 indices and shapes hold.
-MOST = 2**31 - 1
+__all__ = ["MAX_FLOAT32", "MAX_INT32", "positive_number", "real_number", "whole_number"]
+
+# The largest number in TensorFlow's int32 indices and shapes.
+MAX_INT32 = 2**31 - 1
 # The largest and the smallest normal float32: beyond them a number becomes infinite or 0.
-LARGEST, _SMALLEST = (2 - 2**-23) * 2.0**127, 2.0**-126
+MAX_FLOAT32, _MIN_NORMAL_FLOAT32 = (2 - 2**-23) * 2.0**127, 2.0**-126
 
 
-def whole_number(name: str, value: Any, *, least: int = 1, most: int = MOST, hint: str = "") -> int:
+def whole_number(
+    name: str, value: Any, *, minimum: int = 1, maximum: int = MAX_INT32, hint: str = ""
+) -> int:
     """Give back `value` as an int, if it is a whole number in a range.
 
     Args:
         name: what the user calls it.
-        value: an int of Python, NumPy or TensorFlow; a float is none, and a bool neither.
-        least: the smallest that is allowed.
-        most: the largest that is allowed.
+        value: an int of Python, NumPy or TensorFlow; floats and bools are refused.
+        minimum: the smallest value that is allowed.
+        maximum: the largest value that is allowed.
         hint: a sentence that says what to do instead.
 
     Raises:
@@ -32,24 +36,28 @@ def whole_number(name: str, value: Any, *, least: int = 1, most: int = MOST, hin
     # A TensorFlow float has no index, and says so by an AttributeError.
     except (TypeError, AttributeError):
         number = None
-    if number is None or not least <= number <= most:
-        # The bound of int32 is news only to those who meet it.
-        too_large = number is not None and number > most
-        rule = f"from {least} to {most}" if most < MOST or too_large else f"of at least {least}"
+    if number is None or not minimum <= number <= maximum:
+        # The bound of int32 is worth a mention only where it is exceeded.
+        too_large = number is not None and number > maximum
+        rule = (
+            f"from {minimum} to {maximum}"
+            if maximum < MAX_INT32 or too_large
+            else f"of at least {minimum}"
+        )
         raise ValueError(_sentence(name, f"a whole number {rule}", value, hint))
     return number
 
 
 def real_number(
-    name: str, value: Any, *, least: float = 0.0, most: float = LARGEST, hint: str = ""
+    name: str, value: Any, *, minimum: float = 0.0, maximum: float = MAX_FLOAT32, hint: str = ""
 ) -> float:
     """Give back `value` as a float, if it is a number in a range.
 
     Args:
         name: what the user calls it.
         value: a number of Python, NumPy or TensorFlow; neither NaN, infinite nor a bool.
-        least: the smallest that is allowed.
-        most: the largest that is allowed.
+        minimum: the smallest value that is allowed.
+        maximum: the largest value that is allowed.
         hint: a sentence that says what to do instead.
 
     Raises:
@@ -57,10 +65,10 @@ def real_number(
     """
     number = _float(value)
     # Written so that NaN is refused.
-    if number is None or not least <= number <= most:
-        rule = f" from {least:g} to {most:g}"
-        if most == LARGEST and (number is None or not LARGEST < abs(number) < math.inf):
-            rule = f" of at least {least:g}" if least > -LARGEST else ""
+    if number is None or not minimum <= number <= maximum:
+        rule = f" from {minimum:g} to {maximum:g}"
+        if maximum == MAX_FLOAT32 and (number is None or not MAX_FLOAT32 < abs(number) < math.inf):
+            rule = f" of at least {minimum:g}" if minimum > -MAX_FLOAT32 else ""
         raise ValueError(_sentence(name, f"a finite number{rule}", value, hint))
     return number
 
@@ -72,26 +80,16 @@ def positive_number(name: str, value: Any, *, hint: str = "") -> float:
         ValueError: it is something else.
     """
     number = _float(value)
-    if number is None or not _SMALLEST <= number <= LARGEST:
-        # The bounds of float32 are news only to those who meet them.
+    if number is None or not _MIN_NORMAL_FLOAT32 <= number <= MAX_FLOAT32:
+        # The bounds of float32 are worth a mention only where they are exceeded.
         met = number is not None and 0 < number < math.inf
-        rule = "a finite number above 0" + f", {_SMALLEST:.1e} to {LARGEST:.1e}" * met
+        rule = "a finite number above 0" + f", {_MIN_NORMAL_FLOAT32:.1e} to {MAX_FLOAT32:.1e}" * met
         raise ValueError(_sentence(name, rule, value, hint))
     return number
 
 
-def shown(value: Any) -> str:
-    """A value in an error's text: in one line, and short however large it is."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:
-        # Python writes no integer of more than 4300 digits.
-        text = f"{type(value).__name__} of too many digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _float(value: Any) -> float | None:
-    """The number; None for what is none, text and truth values included."""
+    """The value as a float; None for anything but a single number, and for text and bools."""
     is_text = isinstance(value, str | bytes | bytearray)
     is_bool = isinstance(value, bool) or getattr(value, "dtype", None) == "bool"
     if is_text or is_bool or tuple(getattr(value, "shape", ())) != ():

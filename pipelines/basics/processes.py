@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.basics.errors import Tfd2lError
 
-class ProgramError(Exception):
+
+class ProgramError(Tfd2lError):
     """A program could not be started or did not end in time."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.basics.numbers import whole_number
 from tfd2l.book.hyperparameters import HyperParameters
-from tfd2l.book.plotting import figure_of, in_notebook, new_figure, set_given, svg
+from tfd2l.common.figures import figure_of, in_notebook, new_figure, set_given, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -98,9 +98,9 @@ class SyntheticRegressionData(DataModule):
         """
         super().__init__()
         num_train = whole_number("num_train", num_train)
-        num_val = whole_number("num_val", num_val, least=0)
+        num_val = whole_number("num_val", num_val, minimum=0)
         batch_size = whole_number("batch_size", batch_size)
-        seed = whole_number("seed", seed, least=0)
+        seed = whole_number("seed", seed, minimum=0)
         self.save_hyperparameters()
         X, y = linear_examples(w, b, noise=noise, num_examples=num_train + num_val, seed=seed)
         self.w, self.b = tf.constant(w, tf.float32), b
@@ -151,7 +151,7 @@ class FashionMNIST(DataModule):
         """
         super().__init__(root)
         batch_size, resize = whole_number("batch_size", batch_size), check_size(resize)
-        seed = whole_number("seed", seed, least=0)
+        seed = whole_number("seed", seed, minimum=0)
         self.save_hyperparameters(ignore=["arrays"])
         arrays = fashion_mnist.load(root) if arrays is None else arrays
         self.train = (arrays.train_images, arrays.train_labels)

@@ -7,8 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfd2l.common.errors import Tfd2lError
 
-class DeviceError(ValueError):
+
+class DeviceError(Tfd2lError, ValueError):
     """The device that was asked for can't be used."""
 
 

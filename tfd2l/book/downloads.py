@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
+from tfd2l.common.errors import Tfd2lError
+
 with warnings.catch_warnings():
     # Its progress bar, which nothing here uses, misses widgets when it is imported in a notebook.
     warnings.filterwarnings("ignore", message="IProgress not found")
@@ -19,7 +21,7 @@ DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 TIMEOUT_S = 30.0
 
 
-class DownloadError(OSError):
+class DownloadError(Tfd2lError, OSError):
     """A file can't be had, or is not what it should be."""
 
 

@@ -169,7 +169,7 @@ def dropout_layer(
 
     Source: D2L 5.6.2.
     """
-    dropout = real_number("dropout", dropout, most=1, hint="It is a probability.")
+    dropout = real_number("dropout", dropout, maximum=1, hint="It is a probability.")
     if dropout == 1:
         # The scale would be 1/0.
         return tf.zeros_like(X)

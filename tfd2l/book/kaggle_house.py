@@ -62,7 +62,7 @@ class KaggleHouse(DataModule):
         """
         super().__init__(root)
         batch_size = whole_number("batch_size", batch_size)
-        seed = whole_number("seed", seed, least=0)
+        seed = whole_number("seed", seed, minimum=0)
         self.save_hyperparameters(ignore=["train", "val"])
         if train is None and val is not None:
             raise ValueError("there are rows to validate on without training rows; give both.")

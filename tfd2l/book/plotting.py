@@ -7,14 +7,12 @@ they are only made, to be saved by whoever wants them.
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tfd2l.common.figures import figure_of, in_notebook, new_figure, set_given, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,100 +127,6 @@ def image_figure(
     return figure
 
 
-def mosaic_figure(images: np.ndarray[Any, Any], titles: Sequence[str], num_cols: int) -> Figure:
-    """Gray images row by row, each below its title, on one pair of axes.
-
-    The axes of an image of its own take most of the time that `image_figure` needs.
-
-    Args:
-        images: (n, height, width) uint8.
-        titles: n titles of up to two lines.
-        num_cols: columns, at least 1.
-    """
-    number, height, width = images.shape
-    # In pixels of the images; two lines of a title need about a third of an image.
-    high, wide = height * 3 // 2, width * 9 // 8
-    rows = max(-(-number // num_cols), 1)
-    canvas = np.full((rows * high, num_cols * wide), 255, np.uint8)
-    figure = new_figure((num_cols * 1.3, rows * 1.3 * high / wide + 0.4))
-    axes = figure.subplots()
-    axes.set_axis_off()
-    for place, (image, title) in enumerate(zip(images, titles, strict=True)):
-        top, left = place // num_cols * high + high - height, place % num_cols * wide
-        canvas[top : top + height, left : left + width] = image
-        axes.text(left + width / 2, top - 1, title, ha="center", va="bottom", size="small")
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255)
-    return figure
-
-
-def confusion_figure(matrix: np.ndarray[Any, Any], labels: Sequence[str]) -> Figure:
-    """A confusion matrix as a picture.
-
-    Args:
-        matrix: (q, q) counts; rows are true classes, columns predicted ones.
-        labels: the q names.
-    """
-    figure = new_figure((7, 6.5))
-    axes = figure.subplots()
-    # A logarithmic shade: the few mistakes would vanish beside the thousands on the diagonal.
-    axes.imshow(np.log1p(matrix), cmap="Blues")
-    ticks = range(len(labels))
-    axes.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, labels)
-    set_given(axes, xlabel="predicted", ylabel="true")
-    dark = np.log1p(matrix.max(initial=0)) / 2
-    for row, column in np.ndindex(matrix.shape):
-        count = int(matrix[row, column])
-        color = "white" if np.log1p(count) > dark else "black"
-        if count:
-            axes.text(column, row, str(count), ha="center", va="center", color=color, size="small")
-    return figure
-
-
-def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel, which can show pictures."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
-
-
-def svg(figure: Figure) -> str:
-    """The figure as SVG text, the same text for the same picture."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "tfd2l"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a picture; the file is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(draft, format=path.suffix.removeprefix("."), dpi=120)
-        draft.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def new_figure(figsize: tuple[float, float]) -> Figure:
-    """A figure that pyplot knows nothing of; `figsize` is in inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=figsize, layout="constrained")
-
-
-def figure_of(axes: Axes) -> Figure:
-    """The figure that the axes are part of; ValueError if there is none."""
-    figure = axes.get_figure(root=True)
-    if figure is None:
-        raise ValueError("these axes were removed from their figure; give axes of a figure.")
-    return figure
-
-
 def _show_figure(figure: Figure) -> bool:
     """Show it where that can be done; whether it was."""
     if not in_notebook():
@@ -231,11 +135,6 @@ def _show_figure(figure: Figure) -> bool:
 
     display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
     return True
-
-
-def set_given(axes: Axes, **properties: Any) -> None:
-    """Set those properties of the axes that were given."""
-    axes.set(**{name: value for name, value in properties.items() if value is not None})
 
 
 def _curves(values: Any) -> list[np.ndarray[Any, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
 
-from tfd2l.book.plotting import in_notebook
+from tfd2l.common.figures import in_notebook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

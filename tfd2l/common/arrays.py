@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfd2l.common.errors import one_line
-from tfd2l.common.files import write_whole
+from pipelines.basics.files import write_atomically
+from pipelines.basics.text import one_line
 
 Array = np.ndarray[Any, Any]
 # The first line of a file, before the checksum. An npz follows, NumPy's own format.
@@ -35,7 +35,7 @@ def write_weights(path: Path, weights: Sequence[Array], about: Any = None) -> No
     np.savez(buffer, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
     content = buffer.getvalue()
     checksum = hashlib.sha256(content).hexdigest().encode()
-    write_whole(path, FORMAT + checksum + b"\n" + content)
+    write_atomically(path, FORMAT + checksum + b"\n" + content)
 
 
 def read_weights(path: Path) -> tuple[list[Array], Any]:

@@ -1,18 +1,17 @@
-"""What an error says, in a line."""
+"""The base of all errors, and what TensorFlow's and Keras' own errors say, in a line."""
 
 from __future__ import annotations
 
 import re
-import reprlib
-from typing import Any
+
+from pipelines.basics.errors import Tfd2lError
+
+__all__ = ["DivergedError", "Tfd2lError", "first_line", "reason"]
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(Tfd2lError, ArithmeticError):
     """A training loss, or a weight, is infinite or not a number."""
 
-
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
 
 # Lines around the reason: heads, stacks and the names of nodes.
 _NO_REASON = (
@@ -42,17 +41,3 @@ def _reason(text: str) -> str:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     lines = [line for line in lines if line and not re.match(_NO_REASON, line)]
     return lines[0] if lines else "no reason given"
-
-
-def one_line(text: str, limit: int = 600) -> str:
-    """The text without control characters, which get their escapes, cut to so many characters."""
-    line = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text[: limit + 1]
-    )
-    return line if len(line) <= limit else f"{line[:limit]}..."
-
-
-def shown(value: Any) -> str:
-    """The value as Python writes it, shortened where it is long or deeply nested."""
-    return _REPR.repr(value)

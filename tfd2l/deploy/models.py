@@ -7,15 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfd2l.common.errors import Tfd2lError
+from tfd2l.export.versions import hint_one_model, models_in, versions_in
+
 __all__ = ["DeployError", "ServedModel", "choose", "find_models"]
 
-# Versions are int64 in the server; a longer number is none.
-_LAST_VERSION = 2**63 - 1
 # The server takes names from URLs undecoded, so these are the ones that can be asked for.
 _NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-class DeployError(ValueError):
+class DeployError(Tfd2lError, ValueError):
     """The directory, a flag or a file does not allow a configuration; the text says why."""
 
 
@@ -48,9 +49,7 @@ def find_models(directory: Path) -> dict[str, list[int]]:
     """
     try:
         models = {
-            entry.name: versions
-            for entry in sorted(directory.iterdir())
-            if not entry.name.startswith(".") and entry.is_dir() and (versions := _versions(entry))
+            name: list(versions) for name, versions in models_in(directory).items() if versions
         }
         if not models:
             raise _no_model(directory)
@@ -109,18 +108,6 @@ def choose(
     return served
 
 
-def _versions(model: Path) -> list[int]:
-    return sorted(_directories_of_versions(model))
-
-
-def _directories_of_versions(model: Path) -> dict[int, Path]:
-    """What is named like an integer; for the server plain files are versions too."""
-    found = {
-        int(entry.name): entry for entry in model.iterdir() if re.fullmatch("[0-9]+", entry.name)
-    }
-    return {number: entry for number, entry in found.items() if number <= _LAST_VERSION}
-
-
 def _check(model: Path, versions: Iterable[int]) -> None:
     """Refuse what would keep the server from starting, or the model from being asked for."""
     if _NAME.fullmatch(model.name) is None:
@@ -129,7 +116,7 @@ def _check(model: Path, versions: Iterable[int]) -> None:
             f"and '-' only, and none of '.' and '-' in front; got {model.name!r}. Rename the "
             "directory."
         )
-    directories = _directories_of_versions(model)
+    directories = versions_in(model)
     for version in (directories[number] for number in versions):
         if not any((version / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise DeployError(
@@ -155,11 +142,8 @@ def _check_readable(directories: Iterable[Path]) -> None:
 
 
 def _no_model(directory: Path) -> DeployError:
-    if _versions(directory):
-        return DeployError(
-            f"{directory} has versions, so it is the directory of one model. Name the one above "
-            f"it: {directory.absolute().parent}"
-        )
+    if versions_in(directory):
+        return DeployError(hint_one_model(directory))
     return DeployError(
         f"{directory} has no model, that is no directory with versions named 1, 2, ... Train one "
         "with python -m tfd2l.train, or name another directory."

@@ -10,10 +10,10 @@ import numpy as np
 
 from tfd2l.book.nn_module import nn_Module, tf_variable
 from tfd2l.common.arrays import read_weights, write_weights
-from tfd2l.common.errors import DivergedError
+from tfd2l.common.errors import DivergedError, Tfd2lError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Tfd2lError, ValueError):
     """A checkpoint can't be read, or is not of this model."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfd2l.common.errors import Tfd2lError
 from tfd2l.engine import python_slots
 from tfd2l.engine.python_slots import GENERATORS, LENGTH, PLAIN, Slots, Trainable
 from tfd2l.engine.user_names import is_readers
@@ -24,7 +25,7 @@ from tfd2l.engine.user_names import is_readers
 _MISSING = object()
 
 
-class PythonStateError(RuntimeError):
+class PythonStateError(Tfd2lError, RuntimeError):
     """A step changes, or counts on, state that TensorFlow does not see."""
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipelines.basics.autograph import as_is
-from tfd2l.common.errors import first_line, reason
+from tfd2l.common.errors import Tfd2lError, first_line, reason
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.python_state import PythonState, PythonStateError
 from tfd2l.engine.untracked_state import lost_state
@@ -26,11 +26,11 @@ Named = list[tuple[str, tf.Tensor]]
 MANY_RENEWALS = 5
 
 
-class CompileError(RuntimeError):
+class CompileError(Tfd2lError, RuntimeError):
     """A step that was asked to run compiled can't be traced."""
 
 
-class StepError(ValueError):
+class StepError(Tfd2lError, ValueError):
     """A step failed on a batch that it can't take."""
 
 

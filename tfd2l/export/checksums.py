@@ -11,8 +11,9 @@ import os
 import re
 from pathlib import Path
 
-from tfd2l.common.errors import one_line
-from tfd2l.common.files import write_whole
+from pipelines.basics.files import write_atomically
+from pipelines.basics.text import one_line
+from tfd2l.common.errors import Tfd2lError
 
 __all__ = ["CHECKSUMS_FILE", "DamagedError", "check_files", "write_checksums"]
 
@@ -21,7 +22,7 @@ CHECKSUMS_FILE = Path("assets.extra") / "SHA256SUMS"
 _REMEDY = "Publish the version again, or put an undamaged copy in its place."
 
 
-class DamagedError(Exception):
+class DamagedError(Tfd2lError):
     """A file of a version is not as it was published."""
 
 
@@ -36,7 +37,7 @@ def write_checksums(directory: Path) -> None:
     )
     lines = [f"{_sha256(directory / name)}  {name}" for name in names]
     text = "\n".join([*lines, _end(len(lines)), ""])
-    write_whole(directory / CHECKSUMS_FILE, os.fsencode(text))
+    write_atomically(directory / CHECKSUMS_FILE, os.fsencode(text))
 
 
 def check_files(directory: Path) -> None:

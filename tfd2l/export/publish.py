@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import platform
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import tensorflow as tf
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.saved_model import ExportError, Signature, read_signatures
 from tfd2l.export.verify import Check, LoadCheck, verify
+from tfd2l.export.versions import MAX_VERSION, versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
 __all__ = ["CARD_FILE", "probe", "publish", "published_versions"]
@@ -33,8 +33,6 @@ CARD_FILE = Path("assets.extra") / "card.json"
 
 # Names that are no integers, which the server passes over.
 _STAGING, _REMOVED = ".staging-", ".removed-"
-# Versions are int64 in the server; a longer number is none.
-_LAST_VERSION = 2**63 - 1
 # What rename says of a target that is a directory with content, or a file.
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -117,17 +115,11 @@ def _refused(base: Path, error: OSError) -> ExportError:
 
 
 def published_versions(base: Path | str) -> list[int]:
-    """The numbers that entries of `base` have for TensorFlow Serving, in rising order.
-
-    Plain files count, as they do for the server, which then fails to load them. Without the
-    directory there are none.
-    """
+    """The numbers of the versions in `base`, in rising order; none where it does not exist."""
     try:
-        names = [entry.name for entry in Path(base).iterdir()]
+        return list(versions_in(Path(base)))
     except FileNotFoundError:
         return []
-    numbers = {int(name) for name in names if re.fullmatch("[0-9]+", name)}
-    return sorted(number for number in numbers if number <= _LAST_VERSION)
 
 
 @contextlib.contextmanager
@@ -250,9 +242,9 @@ def _rename_to_next(directory: Path, base: Path) -> Path:
     """
     while True:
         version = max(published_versions(base), default=0) + 1
-        if version > _LAST_VERSION:
+        if version > MAX_VERSION:
             raise ExportError(
-                f"a version is at most {_LAST_VERSION}, which {base} has. Rename that, or choose "
+                f"a version is at most {MAX_VERSION}, which {base} has. Rename that, or choose "
                 "another directory."
             )
         target = base / str(version)

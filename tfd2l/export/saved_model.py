@@ -12,6 +12,8 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfd2l.common.errors import Tfd2lError
+
 __all__ = [
     "ExportError",
     "Signature",
@@ -27,7 +29,7 @@ _RANDOM_OPS = {"Multinomial", "StatelessMultinomial", "TruncatedNormal", "RngRea
 _STATE_CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign")
 
 
-class ExportError(RuntimeError):
+class ExportError(Tfd2lError, RuntimeError):
     """A model can't be exported, or what was exported can't be served."""
 
 

@@ -1,4 +1,7 @@
-"""Which models a directory has, and which versions, before anything is loaded."""
+"""The models below a directory and their versions, as TensorFlow Serving sees them.
+
+A version is an entry of a model's directory whose name is a decimal number below 2**63.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,23 @@ import contextlib
 import re
 from pathlib import Path
 
-__all__ = ["model_directories", "versions_in"]
+__all__ = ["MAX_VERSION", "hint_one_model", "models_in", "versions_in"]
 
-# Versions are int64 in the server; a longer number is none.
-_LAST_VERSION = 2**63 - 1
+# The server keeps version numbers as int64, and ignores names with a larger number.
+MAX_VERSION = 2**63 - 1
 
 
-def model_directories(base: Path) -> dict[str, dict[int, Path]]:
-    """The versions of each model below `base`, by the model's name and the version's number.
+def models_in(base: Path) -> dict[str, dict[int, Path]]:
+    """List the versions of each model below `base`, by the model's name and the version's number.
 
-    A directory without versions is a model that has none. Names with a point in front are others'.
+    A directory without versions counts as a model without any. Hidden directories are skipped.
 
     Raises:
         OSError: `base` can't be listed.
     """
     models = {}
     for directory in sorted(base.iterdir()):
-        # One that is being removed, or a plain file.
+        # Plain files, and directories that are being removed.
         with contextlib.suppress(OSError):
             if not directory.name.startswith("."):
                 models[directory.name] = versions_in(directory)
@@ -30,9 +33,9 @@ def model_directories(base: Path) -> dict[str, dict[int, Path]]:
 
 
 def versions_in(directory: Path) -> dict[int, Path]:
-    """A model's versions by number: what is named like an integer, plain files too.
+    """List a model's versions by number, in rising order.
 
-    TensorFlow Serving has it so, and fails to load the files.
+    Plain files count, as they do for TensorFlow Serving, which then fails to load them.
 
     Raises:
         OSError: the directory can't be listed.
@@ -40,4 +43,12 @@ def versions_in(directory: Path) -> dict[int, Path]:
     found = {
         int(path.name): path for path in directory.iterdir() if re.fullmatch("[0-9]+", path.name)
     }
-    return {number: path for number, path in found.items() if number <= _LAST_VERSION}
+    return {number: found[number] for number in sorted(found) if number <= MAX_VERSION}
+
+
+def hint_one_model(directory: Path) -> str:
+    """The error's text for a directory of versions where a directory of models is expected."""
+    return (
+        f"{directory} has versions, so it is the directory of one model. Name the one above it: "
+        f"{directory.absolute().parent}"
+    )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfd2l.common.errors import Tfd2lError
+
 __all__ = [
     "Classification",
     "Predictions",
@@ -27,7 +29,7 @@ Array = np.ndarray[Any, Any]
 DTYPES = {"float": "float32", "double": "float64"}
 
 
-class ServingError(ValueError):
+class ServingError(Tfd2lError, ValueError):
     """A model can't be asked this, or doesn't answer; the text has the rule and the remedy."""
 
 

@@ -231,7 +231,7 @@ def _ask(predictor: Predictor, images: Sequence[tuple[str, Prepared]]) -> list[A
 
 def _draw(answers: Sequence[Answer], path: Path) -> None:
     """Write the picture: each image as the model saw it, and its likeliest classes as bars."""
-    from tfd2l.book.plotting import save_figure
+    from tfd2l.common.figures import save_figure
 
     if len(answers) > DRAWN:
         print(f"{path} shows the first {DRAWN} of {len(answers)} images", file=sys.stderr)
@@ -253,7 +253,7 @@ def prediction_figure(answers: Sequence[Answer]) -> Figure:
     Args:
         answers: at least one.
     """
-    from tfd2l.book.plotting import new_figure
+    from tfd2l.common.figures import new_figure
 
     across = min(ACROSS, len(answers))
     down = -(-len(answers) // across)

@@ -153,7 +153,7 @@ class GrpcClient(Predictor):
 def _check(target: str, model: str, timeout_s: float, retries: int) -> None:
     """Raise ValueError for what is out of range."""
     positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
-    whole_number("retries", retries, least=0, most=MAX_RETRIES, hint="3 are usual.")
+    whole_number("retries", retries, minimum=0, maximum=MAX_RETRIES, hint="3 are usual.")
     if not model or not target:
         raise ValueError(
             f"a model has a name and a server an address; got {model!r} and {target!r}. "

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
+from tfd2l.common.errors import Tfd2lError
 from tfd2l.predict.framing import TOLERANCE, frame
 
 __all__ = ["ImageError", "Prepared", "read_image", "read_image_file"]
@@ -45,7 +46,7 @@ UInt8Array = npt.NDArray[np.uint8]
 _WARNINGS_LOCK = threading.Lock()
 
 
-class ImageError(ValueError):
+class ImageError(Tfd2lError, ValueError):
     """The bytes are no image that can be used; the text has the rule, the value and the remedy."""
 
 

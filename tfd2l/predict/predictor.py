@@ -53,7 +53,7 @@ class Predictor(ABC):
     def __init__(self, batch_size: int) -> None:
         """Raises ValueError: `batch_size` is not a whole number from 1 to `MOST_IMAGES`."""
         hint = "It is of a request; more images are sent in several. 256 make about 1 MB."
-        self._batch_size = whole_number("batch_size", batch_size, most=MOST_IMAGES, hint=hint)
+        self._batch_size = whole_number("batch_size", batch_size, maximum=MOST_IMAGES, hint=hint)
         self._signatures: Mapping[str, Signature] | None = None
 
     def predict(self, images: npt.ArrayLike) -> Predictions:

@@ -49,7 +49,7 @@ class Server:
     def __init__(self, url: str, *, timeout_s: float, retries: int) -> None:
         """As `tfd2l.serving.Client`; raises ValueError for what is out of range."""
         timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
-        retries = whole_number("retries", retries, least=0, hint="3 are usual.")
+        retries = whole_number("retries", retries, minimum=0, hint="3 are usual.")
         self.url, self._timeout_s, self._session = _checked_url(url), timeout_s, requests.Session()
         # A proxy in the environment is for other machines.
         self._session.trust_env = not _is_loopback(self.url)

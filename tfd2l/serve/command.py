@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.startup import quiet_start
 from tfd2l.deploy.models import DeployError
 from tfd2l.deploy.models_config import read_models_config
-from tfd2l.export.versions import model_directories, versions_in
+from tfd2l.export.versions import hint_one_model, models_in, versions_in
 from tfd2l.serve.model_server import PROGRAM, models_config, run_model_server
 from tfd2l.serve.server import Limits, bind, serve_until_signal
 
@@ -38,7 +39,7 @@ started if it is installed, and otherwise a stand-in for development, which says
 """
 
 
-class ServeError(Exception):
+class ServeError(Tfd2lError):
     """Nothing can be served; the text says why and what to do."""
 
 
@@ -117,7 +118,7 @@ def _settle_stand_in(flags: argparse.Namespace, program: str | None) -> None:
 def _models_in(base: Path) -> dict[str, Path]:
     """The directories of the models that have a version, by name."""
     try:
-        models = {name: base / name for name, found in model_directories(base).items() if found}
+        models = {name: base / name for name, found in models_in(base).items() if found}
         is_model = not models and bool(versions_in(base))
     except OSError as error:
         raise ServeError(
@@ -125,10 +126,7 @@ def _models_in(base: Path) -> dict[str, Path]:
             "python -m tfd2l.train, or name another directory."
         ) from error
     if is_model:
-        raise ServeError(
-            f"{base} has versions, so it is the directory of one model. Name the one above it: "
-            f"{base.absolute().parent}"
-        )
+        raise ServeError(hint_one_model(base))
     if not models:
         raise ServeError(
             f"{base} has no model, that is no directory with versions named 1, 2, ... Train one "

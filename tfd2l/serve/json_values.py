@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from tfd2l.common.errors import Tfd2lError
+
 __all__ = [
     "RestError",
     "decode_base64",
@@ -29,7 +31,7 @@ _BOM = b"\xef\xbb\xbf"
 _LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
 
 
-class RestError(Exception):
+class RestError(Tfd2lError):
     """A request that is answered with an error.
 
     Attributes:

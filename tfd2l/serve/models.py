@@ -20,7 +20,7 @@ from tfd2l.deploy.models_config import CONFIG_FILE, read_models_config
 from tfd2l.export.c_api import load_library
 from tfd2l.export.loaded import LoadedVersion
 from tfd2l.export.saved_model import ExportError
-from tfd2l.export.versions import model_directories
+from tfd2l.export.versions import models_in
 from tfd2l.serve.json_values import RestError, refuse
 
 __all__ = ["ServedModels", "VersionStatus"]
@@ -86,7 +86,7 @@ class ServedModels:
         Of a model whose directory as a whole is gone, the last version goes on.
         """
         try:
-            found = model_directories(self._base)
+            found = models_in(self._base)
         except OSError as error:
             # Once, and not every second.
             if self._readable:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tfd2l.common.collector import collector_paused
 from tfd2l.common.output import lasting_output
-from tfd2l.common.startup import quiet_start
+from tfd2l.common.startup import collector_paused, quiet_start
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.train.records import RECORD_FILE, RunError, read_record
 

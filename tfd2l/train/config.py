@@ -21,7 +21,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from tfd2l.common.errors import one_line, shown
+from pipelines.basics.text import one_line, shown
+from tfd2l.common.errors import Tfd2lError
 
 ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
 # Of a settings file; a hundred times what all settings with a comment each need.
@@ -32,7 +33,7 @@ LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
 
 
-class ConfigError(ValueError):
+class ConfigError(Tfd2lError, ValueError):
     """A flag, a settings file or a value in it is not usable."""
 
 

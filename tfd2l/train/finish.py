@@ -19,6 +19,7 @@ from tfd2l.book.models.linear import LinearRegression, LinearRegressionScratch
 from tfd2l.book.module import Classifier
 from tfd2l.book.nn_module import tf_variable
 from tfd2l.book.trainer import Trainer
+from tfd2l.common.errors import Tfd2lError
 from tfd2l.engine.history import History
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
@@ -40,7 +41,7 @@ _REMEDY = (
 )
 
 
-class UnfitModelError(ArithmeticError):
+class UnfitModelError(Tfd2lError, ArithmeticError):
     """What was trained is nothing to publish: it diverged."""
 
 

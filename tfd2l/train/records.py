@@ -8,22 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfd2l.common.errors import one_line
-from tfd2l.common.files import write_whole
+from pipelines.basics.files import write_atomically
+from pipelines.basics.text import one_line
+from tfd2l.common.errors import Tfd2lError
 
 RECORD_FILE = "config.json"
 # What a run can't be gone on with without.
 _PARTS = ("settings", "data")
 
 
-class RunError(ValueError):
+class RunError(Tfd2lError, ValueError):
     """A run's directory can't be used."""
 
 
 def write_record(run: Path, record: Mapping[str, Any], name: str = RECORD_FILE) -> None:
     """Write a file of a run: JSON values, and the checksum of them."""
     whole = {**record, "checksum": _checksum(record)}
-    write_whole(run / name, json.dumps(whole, indent=2) + "\n")
+    write_atomically(run / name, json.dumps(whole, indent=2) + "\n")
 
 
 def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tfd2l.book.plotting import confusion_figure, mosaic_figure, save_figure
 from tfd2l.book.trainer import Trainer
+from tfd2l.common.figures import new_figure, save_figure, set_given
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MISCLASSIFIED_SHOWN = 48
 
@@ -57,3 +60,53 @@ def write_classifier_report(
     figure = mosaic_figure(images[wrong], titles, num_cols=8)
     figure.suptitle(f"misclassified: true label above, predicted below (first {len(wrong)})")
     save_figure(figure, directory / "misclassified.png")
+
+
+def confusion_figure(matrix: np.ndarray[Any, Any], labels: Sequence[str]) -> Figure:
+    """A confusion matrix as a picture.
+
+    Args:
+        matrix: (q, q) counts; rows are true classes, columns predicted ones.
+        labels: the q names.
+    """
+    figure = new_figure((7, 6.5))
+    axes = figure.subplots()
+    # A logarithmic shade: the few mistakes would vanish beside the thousands on the diagonal.
+    axes.imshow(np.log1p(matrix), cmap="Blues")
+    ticks = range(len(labels))
+    axes.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, labels)
+    set_given(axes, xlabel="predicted", ylabel="true")
+    dark = np.log1p(matrix.max(initial=0)) / 2
+    for row, column in np.ndindex(matrix.shape):
+        count = int(matrix[row, column])
+        color = "white" if np.log1p(count) > dark else "black"
+        if count:
+            axes.text(column, row, str(count), ha="center", va="center", color=color, size="small")
+    return figure
+
+
+def mosaic_figure(images: np.ndarray[Any, Any], titles: Sequence[str], num_cols: int) -> Figure:
+    """Gray images row by row, each below its title, on one pair of axes.
+
+    The axes of an image of its own take most of the time that `image_figure` needs.
+
+    Args:
+        images: (n, height, width) uint8.
+        titles: n titles of up to two lines.
+        num_cols: columns, at least 1.
+    """
+    number, height, width = images.shape
+    # In pixels of the images; two lines of a title need about a third of an image.
+    high, wide = height * 3 // 2, width * 9 // 8
+    rows = max(-(-number // num_cols), 1)
+    canvas = np.full((rows * high, num_cols * wide), 255, np.uint8)
+    figure = new_figure((num_cols * 1.3, rows * 1.3 * high / wide + 0.4))
+    axes = figure.subplots()
+    axes.set_axis_off()
+    for place, (image, title) in enumerate(zip(images, titles, strict=True)):
+        top, left = place // num_cols * high + high - height, place % num_cols * wide
+        canvas[top : top + height, left : left + width] = image
+        axes.text(left + width / 2, top - 1, title, ha="center", va="bottom", size="small")
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255)
+    return figure

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 import tensorflow as tf
 
+from pipelines.basics.files import is_temporary, remove_temporary_files, write_atomically
 from tfd2l.book.trainer import Trainer
-from tfd2l.common.files import is_draft, remove_drafts, write_whole
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import (
     checkpoint_name,
@@ -72,11 +72,11 @@ class RunDirectory(Callback):
             self._lock()
             if resume:
                 for directory in (path, path / CHECKPOINTS):
-                    remove_drafts(directory)
+                    remove_temporary_files(directory)
                 self._refuse_files_for_directories()
             else:
                 # A process that was killed while it wrote its settings has left nothing else.
-                remove_drafts(path, RECORD_FILE)
+                remove_temporary_files(path, RECORD_FILE)
                 self._refuse_content()
         except OSError as error:
             raise RunError(
@@ -178,7 +178,7 @@ class RunDirectory(Callback):
         """Write `metrics.csv`."""
         if history:
             table = pd.DataFrame(history).astype({"epoch": int})
-            write_whole(self.path / METRICS_FILE, table.to_csv(index=False))
+            write_atomically(self.path / METRICS_FILE, table.to_csv(index=False))
 
     def best_checkpoint(self, history: History) -> Path | None:
         """That of the epoch with the best validation, None if there is none."""
@@ -222,7 +222,7 @@ class RunDirectory(Callback):
                 )
 
     def _refuse_content(self) -> None:
-        entries = (e for e in self.path.iterdir() if not is_draft(e, RECORD_FILE))
+        entries = (e for e in self.path.iterdir() if not is_temporary(e, RECORD_FILE))
         taken = next((entry for entry in entries if entry.name != LOCK_FILE), None)
         if taken is not None:
             raise RunError(

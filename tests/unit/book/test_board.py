@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.frontend import Notebook
 from tfd2l.book.board import Point, ProgressBoard
-from tfd2l.book.plotting import save_figure, svg
+from tfd2l.common.figures import save_figure, svg
 
 
 def test_each_n_values_become_one_point_their_mean() -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tfd2l.book import plotting
-from tfd2l.book.plotting import confusion_figure, plot, show_images
+from tfd2l.book.plotting import plot, show_images
+from tfd2l.common.figures import new_figure
+from tfd2l.train.report import confusion_figure
 
 
 def test_plot_takes_one_curve_several_or_values_alone() -> None:
@@ -52,6 +54,6 @@ def test_a_picture_that_a_notebook_shows_is_all_that_a_cell_ends_with(
     monkeypatch.setattr(plotting, "_show_figure", show)
     assert plot([1.0, 2.0]) is None
     assert len(shown) == 1
-    axes = plotting.new_figure((1, 1)).subplots()
+    axes = new_figure((1, 1)).subplots()
     assert plot([1.0, 2.0], axes=axes) is axes
     assert len(shown) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tfd2l.common.errors import first_line, one_line, reason, shown
+from tfd2l.common.errors import first_line, reason
 
 
 def test_the_trace_that_autograph_adds_is_left_out() -> None:
@@ -23,21 +23,6 @@ def test_the_trace_that_autograph_adds_is_left_out() -> None:
 def test_an_error_without_words_has_a_line_too() -> None:
     assert first_line(ValueError()) == "ValueError: no reason given"
     assert first_line(ValueError("one\ntwo")) == "ValueError: one"
-
-
-def test_foreign_text_becomes_a_line_with_escapes_and_an_end() -> None:
-    assert one_line("a\nb\x1b[2J\u202ec\udcff é") == r"a\nb\x1b[2J\u202ec\udcff é"
-    assert one_line("x" * 1000, 10) == "xxxxxxxxxx..."
-    assert one_line("x" * 10, 10) == "x" * 10
-
-
-def test_a_value_is_shown_in_short_however_deep_it_is() -> None:
-    nested: list[object] = []
-    for _ in range(100_000):
-        nested = [nested]
-    assert shown(nested) == "[[[[[[[...]]]]]]]"
-    assert shown("ab\n") == r"'ab\n'"
-    assert len(shown("x" * 100_000)) <= 100
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

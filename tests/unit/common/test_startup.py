@@ -1,13 +1,15 @@
-"""What is kept off the terminal, and what is not."""
+"""TensorFlow's start: what is kept off the terminal, and the paused garbage collector."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from tfd2l.common.startup import quiet_start
+from tfd2l.common.startup import collector_paused, quiet_start
 
 
 def write(text: str) -> None:
@@ -44,3 +46,32 @@ def test_tensorflow_is_asked_to_be_quiet_unless_the_user_asked_otherwise(
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     with quiet_start():
         assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector")
+def test_the_collector_is_paused_inside_and_leaves_alone_what_was_made_there() -> None:
+    before = gc.get_freeze_count()
+    with collector_paused():
+        assert not gc.isenabled()
+        kept: list[list[int]] = [[] for _ in range(10_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(kept)
+
+
+@pytest.mark.usefixtures("collector")
+def test_the_collector_stays_off_where_it_was_off_and_goes_on_after_an_error() -> None:
+    gc.disable()
+    with collector_paused():
+        pass
+    assert not gc.isenabled()
+    gc.enable()
+    with pytest.raises(ZeroDivisionError), collector_paused():
+        raise ZeroDivisionError
+    assert gc.isenabled()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tfd2l.export.versions import model_directories, versions_in
+from tfd2l.export.versions import models_in, versions_in
 
 
 def test_everything_named_like_an_integer_is_a_version(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_models_are_the_directories_below(tmp_path: Path) -> None:
     for path in ("mlp/1", "mlp/2", "empty", ".hidden/1"):
         (tmp_path / path).mkdir(parents=True)
     (tmp_path / "README.md").write_text("no model")
-    assert model_directories(tmp_path) == {
+    assert models_in(tmp_path) == {
         "empty": {},
         "mlp": {1: tmp_path / "mlp/1", 2: tmp_path / "mlp/2"},
     }
@@ -37,4 +37,4 @@ def test_models_are_the_directories_below(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        model_directories(tmp_path / "none")
+        models_in(tmp_path / "none")

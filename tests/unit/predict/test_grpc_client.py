@@ -304,7 +304,7 @@ def test_without_the_extra_it_is_named(missing: str) -> None:
 def test_the_readmes_lines_work(running: tuple[Service, str], service: Service) -> None:
     readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
     programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
-    [program] = [one for one in programs if "with GrpcClient(" in one]
+    [program] = [one for one in programs if "with d2l.GrpcClient(" in one]
     assert "127.0.0.1:8500" in program
     argv = [sys.executable, "-c", program.replace("127.0.0.1:8500", running[1])]
     process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)

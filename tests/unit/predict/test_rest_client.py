@@ -327,7 +327,7 @@ def test_neither_tensorflow_nor_keras_is_imported(server: RestServer) -> None:
 def test_the_readmes_lines_work(server: RestServer, tmp_path: Path) -> None:
     readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
     programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
-    [program] = [one for one in programs if "with Client(" in one]
+    [program] = [one for one in programs if "with d2l.Client(" in one]
     assert "http://127.0.0.1:8501" in program
     Image.new("L", (28, 28)).save(tmp_path / "boot.png")
     process = subprocess.run(

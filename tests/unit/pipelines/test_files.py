@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tfd2l.common.files import remove_drafts, write_whole
+from pipelines.basics.files import remove_temporary_files, write_atomically
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
-    write_whole(tmp_path / "text", "naïve\n")
-    write_whole(tmp_path / "bytes", b"\x00\xff")
+    write_atomically(tmp_path / "text", "naïve\n")
+    write_atomically(tmp_path / "bytes", b"\x00\xff")
     assert (tmp_path / "text").read_bytes() == b"na\xc3\xafve\n"
     assert (tmp_path / "bytes").read_bytes() == b"\x00\xff"
     assert {path.name for path in tmp_path.iterdir()} == {"text", "bytes"}
@@ -36,16 +36,16 @@ def test_a_file_is_on_disk_before_its_name_and_the_name_before_the_end(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
-    write_whole(tmp_path / "file", "text")
+    write_atomically(tmp_path / "file", "text")
     draft = f".file.{os.getpid()}"
     assert events == [f"synced {draft}", "renamed to file", f"synced {tmp_path.name}"]
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
-    write_whole(path, "old")
+    write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "new \ud800")
+        write_atomically(path, "new \ud800")
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]
 
@@ -55,11 +55,11 @@ def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path)
     for name in {".config.json.123", ".epoch-00001.step-0000000.weights.7", *kept}:
         (tmp_path / name).touch()
     (tmp_path / ".directory.5").mkdir()
-    remove_drafts(tmp_path, of="metrics.csv")
+    remove_temporary_files(tmp_path, of="metrics.csv")
     assert (tmp_path / ".config.json.123").exists()
-    remove_drafts(tmp_path)
+    remove_temporary_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".directory.5", *kept}
-    remove_drafts(tmp_path / "absent")
+    remove_temporary_files(tmp_path / "absent")
 
 
 def test_an_error_names_the_file(tmp_path: Path) -> None:
@@ -67,5 +67,5 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
     path.mkdir()
     (path / "content").touch()
     with pytest.raises(OSError, match=re.escape(repr(str(path)))):
-        write_whole(path, "text")
+        write_atomically(path, "text")
     assert [*tmp_path.iterdir()] == [path]

@@ -1,0 +1,62 @@
+"""Matplotlib figures that pyplot knows nothing of: made, shown in a notebook, saved.
+
+Matplotlib is imported when something is first drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.basics.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["figure_of", "in_notebook", "new_figure", "save_figure", "set_given", "svg"]
+
+
+def new_figure(figsize: tuple[float, float]) -> Figure:
+    """Make an empty figure; `figsize` is (width, height) in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=figsize, layout="constrained")
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that the axes are part of; ValueError if there is none."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these axes were removed from their figure; give axes of a figure.")
+    return figure
+
+
+def set_given(axes: Axes, **properties: Any) -> None:
+    """Set those of the axes' properties that are not None."""
+    axes.set(**{name: value for name, value in properties.items() if value is not None})
+
+
+def in_notebook() -> bool:
+    """Whether this process is a Jupyter kernel, which can show pictures."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG text, the same text for the same picture."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "tfd2l"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a picture, whole or not at all; the name's ending says the format."""
+    kind = path.suffix.removeprefix(".")
+    write_atomically(path, lambda file: figure.savefig(file, format=kind, dpi=120))
