@@ -110,9 +110,7 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, changes: Changes | None)
     """
     from pipelines.idx_files import DataError
     from tfd2l.book.devices import DeviceError
-    from tfd2l.common.errors import DivergedError
-    from tfd2l.engine.checkpoint import CheckpointError
-    from tfd2l.engine.step import CompileError, StepError
+    from tfd2l.engine.errors import CheckpointError, CompileError, DivergedError, StepError
     from tfd2l.export.saved_model import ExportError
     from tfd2l.train.finish import UnfitModelError
     from tfd2l.train.run_directory import RunDirectory, new_run_path
@@ -208,7 +206,7 @@ def make_trainer(config: TrainConfig, callbacks: Sequence[Callback]) -> Trainer:
         gradient_clip_val=config.gradient_clip_val,
         run_eagerly=config.run_eagerly,
         jit_compile=False if config.deterministic else config.jit_compile,
-        steps_per_call=config.checkpoint_every,
+        steps_per_execution=config.checkpoint_every,
         callbacks=callbacks,
     )
 
