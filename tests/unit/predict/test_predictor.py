@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from tests.support.rest_server import LABELS, Softmax
 from tfd2l import deploy
-from tfd2l.predict.answers import ServingError, Signature, TensorInfo
-from tfd2l.predict.predictor import MOST_IMAGES, Outputs, Predictor, encode_examples
+from tfd2l.export.signature_types import Signature, TensorSpec
+from tfd2l.predict.answers import ServingError
+from tfd2l.predict.predictor import MAX_IMAGES, Outputs, Predictor, encode_examples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 6)).astype(np.uint8)
-UINT8 = TensorInfo("uint8", (None, 5, 6))
+UINT8 = TensorSpec("image:0", "uint8", (None, 5, 6))
 
 
 class Here(Predictor):
@@ -25,7 +26,7 @@ class Here(Predictor):
 
     def __init__(self, batch_size: int = 256, answer: Any = None) -> None:
         super().__init__(batch_size)
-        self.inputs: dict[str, TensorInfo] = {"image": UINT8}
+        self.inputs: dict[str, TensorSpec] = {"image": UINT8}
         self.answer, self.asked, self.looked = answer, [0], 0
         self.model = Softmax(5, 6)
 
@@ -82,8 +83,8 @@ def test_a_batch_size_that_is_none_is_refused(batch_size: Any) -> None:
 
 def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
     template = Path(deploy.__file__).with_name("templates") / "batching_parameters.txt"
-    assert f"max_batch_size {{ value: {MOST_IMAGES} }}" in template.read_text(encoding="utf-8")
-    here = Here(MOST_IMAGES)
+    assert f"max_batch_size {{ value: {MAX_IMAGES} }}" in template.read_text(encoding="utf-8")
+    here = Here(MAX_IMAGES)
     here.predict(np.repeat(IMAGES, 300, axis=0))
     # 2,100 images.
     assert here.asked == [0, 1024, 1024, 52]
@@ -95,11 +96,11 @@ def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
         {},
         {"picture": UINT8},
         {"image": UINT8, "more": UINT8},
-        {"image": TensorInfo("float32", (None, 5, 6))},
-        {"image": TensorInfo("uint8", (None, 5, 6, 1))},
+        {"image": TensorSpec("image:0", "float32", (None, 5, 6))},
+        {"image": TensorSpec("image:0", "uint8", (None, 5, 6, 1))},
     ],
 )
-def test_a_model_that_takes_something_else_is_refused(inputs: dict[str, TensorInfo]) -> None:
+def test_a_model_that_takes_something_else_is_refused(inputs: dict[str, TensorSpec]) -> None:
     here = Here()
     here.inputs = inputs
     with pytest.raises(ServingError, match="must have a signature 'serving_default' with the one"):
@@ -109,10 +110,10 @@ def test_a_model_that_takes_something_else_is_refused(inputs: dict[str, TensorIn
 
 def test_a_model_may_take_images_of_any_shape() -> None:
     here = Here()
-    here.inputs = {"image": TensorInfo("uint8", None)}
+    here.inputs = {"image": TensorSpec("image:0", "uint8", None)}
     assert here.image_shape() == (None, None)
     here = Here()
-    here.inputs = {"image": TensorInfo("uint8", (None, None, 6))}
+    here.inputs = {"image": TensorSpec("image:0", "uint8", (None, None, 6))}
     assert here.image_shape() == (None, 6)
     assert len(here.predict(IMAGES)) == 7
 
