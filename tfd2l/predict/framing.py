@@ -23,8 +23,8 @@ TOLERANCE = 30
 # Garment and ground are looked for in a copy whose longer side has this many pixels, four times the
 # data set's: averaging removes noise, and the search is fast for an image of any size.
 COPY_SIDE = 112
-# The least length of a garment and its greatest distance from the middle, as fractions of the longer
-# side, in all but one in a thousand of the images of the data set.
+# In all but one in a thousand of the data set's images, the garment is at least this long and at
+# most this far off the middle, as fractions of the longer side.
 FILLS, OFF_CENTRE = 0.85, 0.075
 
 # Left, top, right and bottom, in pixels.

@@ -99,7 +99,7 @@ class GrpcClient(RemotePredictor):
             json_format.MessageToDict(signatures, preserving_proto_field_name=True)
         )
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 

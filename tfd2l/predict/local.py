@@ -58,7 +58,7 @@ class LocalModel(Predictor):
         """
         return {**self._load().signatures}
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         if signature == PREDICT:
             feeds = {"image": images}
         else:

@@ -107,7 +107,7 @@ class Predictor(ABC):
         """The model's name and place, for errors."""
 
     @abstractmethod
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         """Run a signature on (n, height, width) checked images, n at most `batch_size`."""
 
     def _in_batches(
@@ -117,7 +117,7 @@ class Predictor(ABC):
         parts = []
         for batch in self._batches(checked):
             try:
-                parts.append(convert(self._ask(signature, batch), len(batch)))
+                parts.append(convert(self._query(signature, batch), len(batch)))
             except ServingError:
                 # The server may have another model by now, so the next call reads its metadata.
                 self._signatures = None

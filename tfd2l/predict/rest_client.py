@@ -101,9 +101,9 @@ class Client(RemotePredictor):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self._refuse_answer("'signature_def' in 'metadata'", answer, error)
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         if signature == CLASSIFY:
-            return self._ask_classify(images)
+            return self._query_classify(images)
         body = {"signature_name": signature, "inputs": {"image": images.tolist()}}
         answer = self._call("POST", f"{self._path()}:predict", body)
         outputs = answer.get("outputs")
@@ -111,7 +111,7 @@ class Client(RemotePredictor):
             self._refuse_answer("'outputs' by name", answer)
         return outputs
 
-    def _ask_classify(self, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query_classify(self, images: npt.NDArray[np.uint8]) -> Outputs:
         examples = [{"image": {"b64": base64.b64encode(image).decode()}} for image in images]
         body = {"signature_name": CLASSIFY, "examples": examples}
         answer = self._call("POST", f"{self._path()}:classify", body)

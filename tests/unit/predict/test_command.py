@@ -138,6 +138,14 @@ def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: 
     assert run(tmp_path, "-", "--url", server.url, stdin=b"").returncode == 2
 
 
+def test_standard_input_that_cannot_be_read_is_reported(server: RestServer, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tfd2l.predict", "-", "--url", server.url]
+    with (tmp_path / "write-only").open("wb") as file:
+        ran = subprocess.run(argv, stdin=file, cwd=ROOT, capture_output=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr == b"error: -: it can't be read: Bad file descriptor.\n"
+
+
 def test_images_are_read_at_the_size_that_the_model_takes(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
@@ -165,7 +173,7 @@ def test_the_picture_shows_what_the_model_saw(
     with Image.open(tmp_path / "out.png") as picture:
         # Three pairs of 4.6 x 2.2 inches at 120 points an inch.
         assert picture.size == (1656, 264)
-    # Nothing else is left of it.
+    # No temporary file is left.
     assert len([*tmp_path.glob("*out.png*")]) == 1
 
 
@@ -234,14 +242,14 @@ def test_wrong_flags_are_reported_in_a_line(
     assert said.err.count("\n") == 1
 
 
-def test_without_a_server_it_ends_with_a_line(tmp_path: Path, files: list[str]) -> None:
+def test_without_a_server_the_command_ends_with_one_line(tmp_path: Path, files: list[str]) -> None:
     ran = run(tmp_path, files[0], "--url", f"http://127.0.0.1:{unused_port()}")
     assert (ran.returncode, ran.stdout) == (2, b"")
     assert ran.stderr.startswith(b"error: no server answers at http://127.0.0.1:")
     assert ran.stderr.count(b"\n") == 1
 
 
-def test_a_server_that_fails_ends_with_a_line(
+def test_after_a_server_error_the_command_ends_with_one_line(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
     server.canned += [as_json(server._metadata()), as_json({"error": "no\nroom"}, 500)]
@@ -255,7 +263,7 @@ def test_a_server_that_fails_ends_with_a_line(
 def test_a_picture_that_cannot_be_written_loses_no_answer(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
-    # Longer than a name may be, which is found when it is written.
+    # The name is too long, which only writing the file shows.
     ran = run(tmp_path, files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
     assert ran.returncode == 2
     assert ran.stdout.startswith(b"ready.png: ")
@@ -273,7 +281,7 @@ def test_with_a_url_a_model_is_a_name_also_where_a_directory_has_it(
     assert ("POST", "/v1/models/mlp:classify") in server.requests
 
 
-def test_ctrl_c_ends_it_with_a_line(
+def test_after_ctrl_c_the_command_ends_with_one_line(
     server: RestServer, files: list[str], tmp_path: Path, interruptible: None
 ) -> None:
     server.canned.append("hang")
@@ -343,7 +351,7 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     [row] = tf.nn.softmax(model.logits(preprocess(noise(0)[None]))).numpy()
     order = np.argsort(-row)
     assert found["images"][0]["classes"] == [NAMES[index] for index in order]
-    # Sums in another order.
+    # The order of summation differs.
     np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
     again = run(tmp_path, files[0], "--dir", "models/1", "--json")
     assert again.returncode == 0

@@ -153,7 +153,7 @@ def opened(running_grpc: tuple[Service, str], service: Service) -> Iterator[Open
 
 def test_predictions_are_the_models_in_several_requests(service: Service, opened: Open) -> None:
     found, expected = opened().predict(IMAGES), service.model(IMAGES)
-    # Up to float32.
+    # The client converts to float32.
     np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-5)
     np.testing.assert_array_equal(found.class_id, expected["class_id"])

@@ -110,7 +110,7 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
 @pytest.mark.parametrize("colour", [40, 200])
 def test_behind_a_transparent_image_is_white_as_in_a_shop(colour: int) -> None:
     garment = np.zeros((280, 280, 4), np.uint8)
-    # What a transparent pixel hides doesn't count: here it is light, there dark.
+    # The colour of a transparent pixel doesn't count: it is light in one image, dark in the other.
     garment[..., :3] = 255 - colour
     garment[:, 80:200] = (colour, colour, colour, 255)
     found = read_image(encode(garment))

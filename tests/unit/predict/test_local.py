@@ -40,7 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_answers_are_those_of_the_model_that_was_exported(base: Path, version: int) -> None:
     model = LocalModel(base / str(version), batch_size=100)
     found, logits = model.predict(IMAGES), np.load(base / f"{version}.npy")
-    # Sums in another order.
+    # The order of summation differs.
     np.testing.assert_allclose(found.logits, logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.probabilities, tf.nn.softmax(logits), atol=1e-4)
     assert found.label.tolist() == [LABELS[class_id] for class_id in found.class_id]
@@ -61,7 +61,7 @@ def test_the_highest_version_is_taken_by_number(base: Path) -> None:
     assert metadata["classify"].outputs["classes"].dtype == "string"
 
 
-def test_images_are_checked_as_for_a_server(base: Path) -> None:
+def test_images_are_checked_before_they_are_run(base: Path) -> None:
     with pytest.raises(ServingError, match="got 256 at"):
         LocalModel(base).predict(IMAGES.astype(int) + 1)
 

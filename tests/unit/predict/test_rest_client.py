@@ -42,7 +42,7 @@ def opened(server: RestServer) -> Iterator[Open]:
 
 def test_predictions_are_those_of_the_model(server: RestServer, opened: Open) -> None:
     found, expected = opened().predict(IMAGES[:99]), server.model(IMAGES[:99])
-    # Up to float32.
+    # The client converts to float32.
     np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6)
     np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-6)
     np.testing.assert_array_equal(found.class_id, expected["class_id"])
@@ -177,6 +177,9 @@ def test_another_kind_of_server_is_reported(server: RestServer, opened: Open) ->
     page = Canned(404, b"<html>\n<h1>Not found</h1>")
     server.canned += [page, page]
     with pytest.raises(ServingError, match="404: <html> <h1>Not found.*is no TensorFlow Serving"):
+        opened().predict(IMAGES)
+    server.canned += [page, Canned(200, b"<html>welcome")]
+    with pytest.raises(ServingError, match="404: .*is no TensorFlow Serving"):
         opened().predict(IMAGES)
     server.canned += [Canned(200, b"<html>welcome")]
     with pytest.raises(ServingError, match="must have a JSON object; got '<html>welcome'"):
