@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _predict(argv: Sequence[str] | None) -> int:
-    """Read flags and images, let the model classify these, and show the answers."""
+    """Read the flags, find the model, read the images, classify them and show the answers."""
     flags = _parse(argv)
     predictor = _open_predictor(flags)
     images = _read_images(flags.images, predictor.image_shape())
@@ -78,8 +78,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--model",
         metavar="NAME|DIR",
-        help=f"its name in the server, by default {MODEL}; or without --url its directory, or that "
-        "of a version: savedmodels/mlp[/1]",
+        help=f"the model's name in the server, by default {MODEL}; or without --url its directory, "
+        "or that of a version: savedmodels/mlp[/1]",
     )
     add(
         "--model-version",
@@ -88,7 +88,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="a version in the server; by default the newest",
     )
     add("--timeout-s", type=seconds, metavar="S", help=f"seconds to wait; by default {TIMEOUT_S:g}")
-    add("--dir", type=Path, help="as --model DIR, and never a name")
+    add("--dir", type=Path, help="as --model, but always a directory")
     add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
     add("--json", action="store_true", help="print JSON")
     flags = parser.parse_args(argv)
@@ -162,7 +162,7 @@ def _open_predictor(flags: argparse.Namespace) -> Predictor:
 def _read_images(
     files: Sequence[str], shape: tuple[int | None, int | None]
 ) -> list[Prepared | ImageError]:
-    """Read each file at the size that the model takes, or find the error that says why not."""
+    """Read each file at the size that the model takes; an error stands for an unreadable one."""
     from tfd2l.predict.images import ImageError
 
     size = (shape[0] or SIZE[0], shape[1] or SIZE[1])

@@ -33,7 +33,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 
 class ImageError(Tfd2lError, ValueError):
-    """The bytes are not an image that can be used."""
+    """An image can't be read in the form that a model takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,6 @@ def read_image_file(path: Path | str, size: tuple[int, int] = (28, 28)) -> Prepa
 
     Raises:
         ImageError: as `read_image`; or the file can't be read.
-        ValueError: as `read_image`.
 
     Example:
         >>> import tempfile
@@ -96,13 +95,13 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
 
     Raises:
         ImageError: another format, a damaged file, one of more than `MAX_BYTES` or `MAX_PIXELS` or
-            that is more than `MAX_ASPECT` times as long as wide, or one in which nothing is opaque.
-            A warning of Pillow's is one too where the program turns warnings into errors.
-        ValueError: `size` is not two numbers from 1 to `MAX_SIDE`.
+            that is more than `MAX_ASPECT` times as long as wide, or one in which nothing is opaque;
+            or `size` is not two whole numbers from 1 to `MAX_SIDE`. Where the program turns
+            Pillow's warnings into errors, a file that Pillow warns of is refused too.
     """
     size = (*size,)
     if len(size) != 2 or not all(isinstance(n, int) and 1 <= n <= MAX_SIDE for n in size):
-        raise ValueError(
+        raise ImageError(
             f"size must be (height, width) in pixels, each from 1 to {MAX_SIDE}; got {size!r}. "
             "Fashion-MNIST has (28, 28)."
         )

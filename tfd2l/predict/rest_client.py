@@ -141,7 +141,9 @@ class Client(RemotePredictor):
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> requests.Response:
         """Send a request, with retries, and return the answer whatever its status."""
-        url = f"{self._url}/v1/models/{quote(self._model, safe='')}{path}"
+        # A name from the command line may have bytes that are not UTF-8.
+        name = quote(self._model, safe="", errors="surrogateescape")
+        url = f"{self._url}/v1/models/{name}{path}"
         # Without spaces, which would make a quarter of the bytes.
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         try:
@@ -170,7 +172,9 @@ class Client(RemotePredictor):
                 f"no server answers at {self._url}: {said}. Start one: "
                 "python -m tfd2l.serve savedmodels/"
             )
-        return ServingError(f"{url} gave no whole answer: {said}. Try again.")
+        return ServingError(
+            f"the request to {url} failed: {said}. Check the address, or try again."
+        )
 
     def _refusal(self, response: requests.Response, answer: Any) -> ServingError:
         """Explain an answer with a status other than 200."""

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.image_files import with_corrupt_exif
 from tests.support.rest_server import LABELS, RestServer, Softmax, as_json, unused_port
 from tfd2l.predict.command import main
 
@@ -114,14 +115,8 @@ def test_without_errors_nothing_is_on_standard_error(
 def test_an_image_that_pillow_warns_of_is_reported_in_a_line(
     server: RestServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    exif = Image.Exif()
-    exif[0x010E] = "a description that is longer than four bytes"
     path = tmp_path / "exif.jpg"
-    Image.new("L", (280, 280)).save(path, exif=exif)
-    data = path.read_bytes()
-    place = data.index(b"Exif\0\0MM\0*\0\0\0\x08") + 14
-    # There are said to be 255 tags.
-    path.write_bytes(data[:place] + b"\0\xff" + data[place + 2 :])
+    path.write_bytes(with_corrupt_exif(Image.new("L", (280, 280))))
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert main([str(path), "--url", server.url]) == 2
@@ -240,6 +235,29 @@ def test_wrong_flags_are_reported_in_a_line(
     assert said.out == ""
     assert said.err.startswith(message)
     assert said.err.count("\n") == 1
+
+
+def test_a_model_of_larger_images_than_can_be_made_is_reported_in_a_line(
+    server: RestServer, files: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    metadata = server._metadata()
+    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    signature["inputs"]["image"]["tensor_shape"]["dim"][1]["size"] = "5000"
+    server.canned.append(as_json(metadata))
+    assert main([str(tmp_path / files[0]), "--url", server.url]) == 2
+    said = capfd.readouterr()
+    assert "size must be (height, width) in pixels, each from 1 to 4096; got (5000, 28)" in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("flags", [["--model", "\udcff"], ["--url", f"http://{'a' * 70}.x"]])
+def test_strange_names_are_reported_in_a_line(
+    server: RestServer, flags: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["a.png", *(flags if "--url" in flags else ["--url", server.url, *flags])]) == 2
+    said = capfd.readouterr()
+    assert said.err.startswith("error: ")
+    assert (said.out, said.err.count("\n")) == ("", 1)
 
 
 def test_without_a_server_the_command_ends_with_one_line(tmp_path: Path, files: list[str]) -> None:
