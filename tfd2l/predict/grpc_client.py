@@ -19,10 +19,10 @@ from tfd2l.export.signature_types import Signature
 from tfd2l.predict.answers import ServingError, parse_signatures
 from tfd2l.predict.predictor import EXPORT_HINT, PREDICT, Outputs, RemotePredictor, encode_examples
 
-__all__ = ["MAX_RETRIES", "GrpcClient"]
+__all__ = ["GrpcClient"]
 
 # gRPC itself permits no more; it would silently reduce a larger number.
-MAX_RETRIES = 4
+_MAX_RETRIES = 4
 
 
 class GrpcClient(RemotePredictor):
@@ -50,18 +50,16 @@ class GrpcClient(RemotePredictor):
             model: the model's name in the server.
             version: its number; None for the newest, which may change between two requests.
             timeout_s: seconds for a request and its answer, all retries included.
-            retries: how often a request is sent again to a server that is unavailable, after longer
-                and longer pauses; at most `MAX_RETRIES`.
+            retries: how often a request to an unavailable server is sent again; at most 4.
             wait_for_ready: also wait for a server that has not started yet.
-            batch_size: the largest number of images in a request, up to 1,024; more images are
-                sent in several requests.
+            batch_size: the largest number of images in a request, up to 1,024.
 
         Raises:
             ValueError: one of the numbers is out of range, or the model or the server has no name.
         """
         super().__init__(f"{target} (gRPC)", model, version, batch_size)
         self._timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
-        whole_number("retries", retries, minimum=0, maximum=MAX_RETRIES, hint="3 are usual.")
+        whole_number("retries", retries, minimum=0, maximum=_MAX_RETRIES, hint="3 are usual.")
         if not target:
             raise ServingError(
                 f"target must be a server's host and port; got {target!r}. TensorFlow Serving's "
