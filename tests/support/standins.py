@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfd2l.export.c_api_process import CApiProcess
 from tfd2l.export.saved_model import read_signatures
-from tfd2l.export.verify import LoadCheck
 
 Array = np.ndarray[Any, Any]
 
@@ -133,7 +133,7 @@ def answers(
             feeds[tensor] = {"array": str(len(arrays) - 1), "rows": None}
         fetches = {key: spec.tensor for key, spec in signatures[name].outputs.items()}
         encoded.append({"feeds": feeds, "fetches": fetches})
-    with LoadCheck() as process:
+    with CApiProcess() as process:
         answer, outputs = process.run({"directory": str(directory), "calls": encoded}, arrays)
     assert answer["error"] is None, answer["error"]
     return [

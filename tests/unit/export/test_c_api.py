@@ -1,4 +1,4 @@
-"""The child program of the load check: file format, tensors of every kind, and its failures."""
+"""The C API in this process and in the load check's own: tensors of every kind, and failures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ import pytest
 import tensorflow as tf
 
 from tests.support.standins import LABELS, Scratch, answers, objects, preprocess
-from tfd2l.export import c_api as load_check
-from tfd2l.export.c_api import Session, SessionError, load_library, pack, unpack
+from tfd2l.export import c_api, c_api_program
+from tfd2l.export.c_api import Session, SessionError, load_library
+from tfd2l.export.c_api_process import CApiProcess
+from tfd2l.export.c_api_program import pack, unpack
 from tfd2l.export.saved_model import ExportError, read_signatures
 from tfd2l.export.signatures import export_classifier
-from tfd2l.export.verify import LoadCheck
 from tfd2l.train.interrupt import InterruptedRunError
 
 ROOT = Path(__file__).parents[3]
@@ -60,8 +62,10 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
         unpack(tmp_path / "file")
 
 
-def test_the_program_imports_the_standard_library_and_numpy_alone() -> None:
-    tree = ast.parse(Path(load_check.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("module", [c_api, c_api_program], ids=lambda module: module.__name__)
+def test_the_program_imports_the_standard_library_and_numpy_alone(module: ModuleType) -> None:
+    assert module.__file__ is not None
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -74,7 +78,7 @@ def test_the_program_imports_the_standard_library_and_numpy_alone() -> None:
 
 def test_the_library_is_found_without_importing_tensorflow() -> None:
     program = (
-        f"import runpy, sys; names = runpy.run_path({load_check.__file__!r})\n"
+        f"import runpy, sys; names = runpy.run_path({c_api.__file__!r})\n"
         "names['load_library']()\n"
         "print({'tensorflow', 'keras', 'tfd2l', 'pipelines'} & {*sys.modules})"
     )
@@ -154,7 +158,7 @@ def test_a_tensor_that_is_not_in_the_graph_is_an_error_of_its_call_only(echo: Pa
         {"feeds": {}, "fetches": {"y": "nowhere:0"}},
         {"feeds": {}, "fetches": {"y": "StatefulPartitionedCall:99"}},
     ]
-    with LoadCheck() as process:
+    with CApiProcess() as process:
         answer, outputs = process.run({"directory": str(echo), "calls": calls}, {})
     assert answer["error"] is None
     assert "no operation 'nowhere'" in answer["calls"][0]["error"]
@@ -163,7 +167,7 @@ def test_a_tensor_that_is_not_in_the_graph_is_an_error_of_its_call_only(echo: Pa
 
 
 def test_a_model_that_is_not_there_is_an_error_in_the_runtimes_words(tmp_path: Path) -> None:
-    with LoadCheck() as process:
+    with CApiProcess() as process:
         answer, _ = process.run({"directory": str(tmp_path / "none"), "calls": []}, {})
     assert "Could not find SavedModel" in answer["error"]
 
@@ -228,13 +232,13 @@ def test_the_runtimes_chatter_stays_off_the_terminal(
 def test_the_program_runs_by_hand_too(echo: Path, tmp_path: Path) -> None:
     request, answer = tmp_path / "request", tmp_path / "answer"
     pack(request, {"directory": str(echo), "calls": []}, {})
-    command = [sys.executable, "-I", load_check.__file__, str(request), str(answer)]
+    command = [sys.executable, "-I", c_api_program.__file__, str(request), str(answer)]
     subprocess.run(command, check=True, capture_output=True)
     assert unpack(answer) == ({"error": None, "calls": []}, {})
 
 
 def test_a_process_without_a_request_ends_with_its_parents_context() -> None:
-    with LoadCheck() as process:
+    with CApiProcess() as process:
         child = process._process
         assert child.poll() is None
     assert child.poll() is not None
@@ -242,7 +246,7 @@ def test_a_process_without_a_request_ends_with_its_parents_context() -> None:
 
 def test_a_process_whose_parent_dies_ends_too() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-I", load_check.__file__],
+        [sys.executable, "-I", c_api_program.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -256,16 +260,16 @@ def test_a_process_whose_parent_dies_ends_too() -> None:
 def test_a_process_that_takes_too_long_is_an_error(echo: Path) -> None:
     # Loading the library alone takes a hundred times as long.
     words = r"must end within 0\.001 s"
-    with LoadCheck(timeout_s=0.001) as process, pytest.raises(ExportError, match=words):
+    with CApiProcess(timeout_s=0.001) as process, pytest.raises(ExportError, match=words):
         process.run({"directory": str(echo), "calls": []}, {})
 
 
 def test_a_process_that_dies_is_an_error_with_its_last_words(echo: Path) -> None:
-    with LoadCheck() as process:
+    with CApiProcess() as process:
         process._process.kill()
         with pytest.raises(ExportError, match="ended with status -9"):
             process.run({"directory": str(echo), "calls": []}, {})
-    with LoadCheck() as process, pytest.raises(ExportError, match="KeyError: 'directory'"):
+    with CApiProcess() as process, pytest.raises(ExportError, match="KeyError: 'directory'"):
         process.run({}, {})
 
 
@@ -278,11 +282,11 @@ def test_temporary_files_are_gone_afterwards(
 
 
 def test_the_child_gets_no_signal_of_the_terminal_and_ends_with_its_parents_work() -> None:
-    def interrupted_within(process: LoadCheck) -> None:
+    def interrupted_within(process: CApiProcess) -> None:
         assert os.getsid(process._process.pid) != os.getsid(0)
         raise InterruptedRunError(signal.SIGINT)
 
-    process = LoadCheck()
+    process = CApiProcess()
     with pytest.raises(InterruptedRunError), process:
         interrupted_within(process)
     # By __exit__, and waited for.

@@ -339,7 +339,8 @@ IMAGE = WarmupRequest("predict", "serving_default", {"image": IMAGES[:1]})
         (
             write_requests(
                 IMAGE,
-                WarmupRequest("classify", "classify", {"inputs": np.array([b"bad"], object)}),
+                # An Example without the feature `image`.
+                WarmupRequest("classify", "classify", {"inputs": np.array([b""], object)}),
             ),
             "must answer; it says: ",
         ),
@@ -385,14 +386,14 @@ def test_answers_are_compared_row_by_row_beyond_the_first_batch(
     directory, _ = good
     seen: list[slice] = []
 
-    def problem_of(outputs: Any, rows: slice) -> None:
+    def mismatch_of(outputs: Any, rows: slice) -> None:
         assert all(len(array) == rows.stop - rows.start for array in outputs.values())
         seen.append(rows)
 
     images = np.resize(IMAGES, (2100, 28, 28))
     examples = np.resize(add_warmup(directory, good[1])[1].inputs["inputs"], 2100)
     checks = [
-        Check("serving_default", {"image": images}, problem_of),
+        Check("serving_default", {"image": images}, mismatch_of),
         Check("classify", {"inputs": examples}, lambda outputs, rows: None),
     ]
     verify(directory, checks, batch_sizes=(1, 7))
