@@ -13,13 +13,13 @@ from typing import Any
 from tfd2l.export.c_api_process import CApiProcess
 from tfd2l.export.card import CARD_FILE, write_card
 from tfd2l.export.checksums import write_checksums
-from tfd2l.export.saved_model import ExportError, read_signatures
+from tfd2l.export.saved_model import ExportError, Signature, read_signatures
 from tfd2l.export.staging import hidden_directory, make_directories, remove_left_overs, staging
 from tfd2l.export.verify import Check, verify
 from tfd2l.export.versions import MAX_VERSION, versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
-__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions"]
+__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions", "warmup_requests"]
 
 # Errors of a rename whose target is a directory with content, or a file.
 _TARGET_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
@@ -59,6 +59,18 @@ def publish(
         ValueError: `keep` is less than 1.
         ExportError: the model fails the load check, the card has other than JSON values, or `base`
             can't be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tfd2l.export.expected import regressor_checks
+        >>> from tfd2l.export.signatures import export_regressor
+        >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
+        >>> def write(directory):
+        ...     export_regressor(model, directory, num_inputs=2)
+        >>> checks = regressor_checks(model, np.ones((8, 2), np.float32))
+        >>> with tempfile.TemporaryDirectory() as base:
+        ...     d2l.publish(write, base, checks=checks, card={"model": "linear"}).name
+        '1'
     """
     if keep is not None and keep < 1:
         raise ValueError(
@@ -118,7 +130,17 @@ def _add_extra_files(
     """Add the warm-up file, the card and the checksums to the SavedModel."""
     signatures = read_signatures(directory)
     (directory / WARMUP_FILE).parent.mkdir(exist_ok=True)
-    requests = [
+    requests = warmup_requests(checks, signatures)
+    write_warmup(directory / WARMUP_FILE, model_name, requests)
+    write_card(directory / CARD_FILE, card, signatures)
+    write_checksums(directory)
+
+
+def warmup_requests(
+    checks: Sequence[Check], signatures: Mapping[str, Signature]
+) -> list[WarmupRequest]:
+    """Make a request for each check, of its first row."""
+    return [
         WarmupRequest(
             signatures[check.signature].method,
             check.signature,
@@ -128,9 +150,6 @@ def _add_extra_files(
         # `verify` reports a check without a signature.
         if check.signature in signatures
     ]
-    write_warmup(directory / WARMUP_FILE, model_name, requests)
-    write_card(directory / CARD_FILE, card, signatures)
-    write_checksums(directory)
 
 
 def _make_readable(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an exported model's answers are held against: each output, and what rounding may do."""
+"""Expected answers: each output is compared, and may differ by rounding only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfd2l.export.signatures import ExportError, export_classifier
 
 
 def outputs_of(logits: Any) -> dict[str, Any]:
-    """What `serving_default` answers, for float32 logits."""
+    """The answer of `serving_default` for float32 logits."""
     powers = np.exp(logits)
     class_id = logits.argmax(1)
     return {
@@ -49,6 +49,7 @@ class Brightness(Scratch):
 
 
 def test_logits_are_those_of_all_images_in_their_order() -> None:
+    # More than the 1000 that are computed at a time.
     images = np.arange(1007).astype(np.uint8)[:, None, None]
 
     def unscaled(raw: tf.Tensor) -> tf.Tensor:
@@ -115,12 +116,12 @@ def test_each_output_of_classify_is_compared(tmp_path: Path) -> None:
     assert "of the labels" in str(mismatch_of(foreign, slice(0, 3)))
 
 
-def test_answers_that_are_not_finite_are_no_answers() -> None:
+def test_answers_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ExportError, match=r"6 of 6 are not.*smaller learning rate"):
         classifier_checks(Fixed([np.nan] * 6), IMAGES[:1], labels=LABELS, preprocess=preprocess)
 
 
-def test_without_examples_there_is_nothing_to_check() -> None:
+def test_a_check_without_examples_is_refused() -> None:
     with pytest.raises(ExportError, match="got none"):
         regressor_checks(Linear(), np.zeros((0, 2), np.float32))
 
