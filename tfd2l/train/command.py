@@ -146,7 +146,7 @@ def train(
     """Fit a model to the data, draw what became of it, publish its export, and show all that."""
     import tensorflow as tf
 
-    from tfd2l.export.publish import probe
+    from tfd2l.export.publish import check_writable
     from tfd2l.train.finish import conclude
     from tfd2l.train.progress import ConsoleProgress
     from tfd2l.train.resume import LearningRate, check_data, take_up
@@ -163,7 +163,7 @@ def train(
             return
         trainer.callbacks.append(LearningRate(config.lr))
     # Not after all the epochs, and not after the old settings are gone.
-    probe(config.export_dir / config.model)
+    check_writable(config.export_dir / config.model)
     if changes is None:
         directory.write_config(settings_of(config), about_data)
     elif changes:
