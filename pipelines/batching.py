@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import MAX_INT32, whole_number
 
 Batch = tuple[tf.Tensor, ...]
@@ -92,11 +92,13 @@ class IndexedBatches:
         # One number an iteration, derived from the seed, stands in for the number of the pass.
         passes = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
         indices = passes.flat_map(
-            as_is(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
+            do_not_convert(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
         )
         batches = (
             indices.batch(self.batch_size)
-            .map(as_is(self.fetch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .map(
+                do_not_convert(self.fetch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
             .apply(tf.data.experimental.assert_cardinality(self.num_batches))
             .prefetch(tf.data.AUTOTUNE)
         )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.text import shown
 
 # 4096 x 4096 float32 is 64 MiB an image; more is a slip of the keyboard, not a wish.
@@ -34,7 +34,7 @@ def check_size(size: Any) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-@as_is
+@do_not_convert
 def to_float(images: tf.Tensor) -> tf.Tensor:
     """Scale uint8 in 0..255 to float32 in [0, 1]; any shape.
 
@@ -55,7 +55,7 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     return tf.quantization.dequantize(tf.bitcast(images, tf.quint8), 0.0, 1.0, mode="MIN_COMBINED")
 
 
-@as_is
+@do_not_convert
 def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Resize a batch bilinearly, with antialiasing where it shrinks.
 
@@ -90,7 +90,7 @@ def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return images
 
 
-@as_is
+@do_not_convert
 def prepare_images(images: tf.Tensor, size: tuple[int, int] | None) -> tf.Tensor:
     """What a model is given: scaled, resized if asked, with a channel.
 

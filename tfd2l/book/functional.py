@@ -5,11 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number
 
 
-@as_is
+@do_not_convert
 def relu(X: tf.Tensor) -> tf.Tensor:
     """max(X, 0), element by element.
 
@@ -25,7 +25,7 @@ def relu(X: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.zeros((), X.dtype), X)
 
 
-@as_is
+@do_not_convert
 def softmax(X: tf.Tensor) -> tf.Tensor:
     """Turn each row into probabilities: exp(x) over the row's sum of exp.
 
@@ -44,7 +44,7 @@ def softmax(X: tf.Tensor) -> tf.Tensor:
     return X_exp / tf.reduce_sum(X_exp, axis=1, keepdims=True)
 
 
-@as_is
+@do_not_convert
 def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Mean negative log-probability of the true class, in nats.
 
@@ -64,7 +64,7 @@ def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_mean(tf.math.log(tf.gather(y_hat, y, batch_dims=1)))
 
 
-@as_is
+@do_not_convert
 def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Negative log-probability of the true class for each example, in nats.
 
@@ -87,7 +87,7 @@ def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
 
 
-@as_is
+@do_not_convert
 def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Half the squared error of each prediction.
 
@@ -111,7 +111,7 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.square(y_hat - y) / 2
 
 
-@as_is
+@do_not_convert
 def entropy(p: tf.Tensor) -> tf.Tensor:
     """Expected surprise of a distribution, -sum p log p, in nats; 0 log 0 counts as 0.
 
@@ -127,7 +127,7 @@ def entropy(p: tf.Tensor) -> tf.Tensor:
     return 0.0 - tf.reduce_sum(tf.math.xlogy(p, p), axis=-1)
 
 
-@as_is
+@do_not_convert
 def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
     """Share of examples whose highest score is at the true class.
 
@@ -149,7 +149,7 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
     return tf.reduce_mean(hits) if averaged else hits
 
 
-@as_is
+@do_not_convert
 def dropout_layer(
     X: tf.Tensor, dropout: float, seed: keras.random.SeedGenerator | None = None
 ) -> tf.Tensor:
@@ -181,7 +181,7 @@ def dropout_layer(
     return tf.where(kept, X / (1 - dropout), tf.zeros((), X.dtype))
 
 
-@as_is
+@do_not_convert
 def l2_penalty(w: tf.Tensor) -> tf.Tensor:
     """Half the sum of squares of `w`, any shape: () of its dtype.
 
@@ -190,7 +190,7 @@ def l2_penalty(w: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(w)) / 2
 
 
-@as_is
+@do_not_convert
 def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
     """Two-dimensional cross-correlation: each entry is the sum of a window of `X` times `K`.
 
@@ -218,7 +218,7 @@ def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d(image, kernel, strides=1, padding="VALID")[0, :, :, 0]
 
 
-@as_is
+@do_not_convert
 def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
     """Make one row of each example: (n, ...) float -> (n, num_inputs).
 
@@ -239,7 +239,7 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
     return tf.reshape(X, (-1, num_inputs))
 
 
-@as_is
+@do_not_convert
 def _class_ids(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """`y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
     if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import positive_number
 from tfd2l.book.hyperparameters import HyperParameters
 
@@ -62,7 +62,7 @@ def learning_rate(lr: Any) -> Any:
     return lr if isinstance(lr, tf.Variable | keras.Variable) else value
 
 
-@as_is
+@do_not_convert
 def clip_by_global_norm(
     gradients: Sequence[tf.Tensor | None], max_norm: float
 ) -> list[tf.Tensor | None]:
@@ -110,7 +110,7 @@ def with_loss_scale(optimizer: Any, gradient_clip_val: float = 0) -> Any:
     return optimizer
 
 
-@as_is
+@do_not_convert
 def scaled_loss(optimizer: Any, loss: tf.Tensor) -> tf.Tensor:
     """The loss to differentiate: scaled if the optimizer scales its gradients back."""
     if isinstance(optimizer, keras.optimizers.Optimizer):

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book.devices import check_placement, choose_device
 from tfd2l.book.hyperparameters import HyperParameters
@@ -169,7 +169,7 @@ class Trainer(HyperParameters):
         model.board.xlim = [0, self.max_epochs]
         self.model = model
 
-    @as_is
+    @do_not_convert
     def prepare_batch(self, batch: Batch) -> Batch:
         """What the model's steps get in place of `batch`; here, the batch itself."""
         return batch
@@ -191,7 +191,7 @@ class Trainer(HyperParameters):
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
         return clip_by_global_norm(grads, grad_clip_val)
 
-    @as_is
+    @do_not_convert
     def record(self, label: str, value: Any, train: bool) -> None:
         """Take a value that a step plots: at once when eager, as an output of a traced step."""
         if tf.executing_eagerly():

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 
 Batch = tuple[Any, ...]
 
@@ -84,7 +84,7 @@ def as_batch(batch: Any) -> Batch:
     )
 
 
-@as_is
+@do_not_convert
 def batch_size_of(batch: Batch) -> int:
     """Examples in a batch: the first axis of its targets."""
     shape = tf.nest.flatten(batch[-1])[0].shape

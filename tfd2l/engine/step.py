@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from tfd2l.common.errors import Tfd2lError, first_line, reason
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.python_state import PythonState, PythonStateError
@@ -248,7 +248,7 @@ def check_has(role: str, given: Any, *methods: str) -> None:
         )
 
 
-@as_is
+@do_not_convert
 def check_loss(loss: Any, name: str) -> None:
     """Raise ValueError unless the loss that the model `name` returned is one number.
 
@@ -265,7 +265,7 @@ def check_loss(loss: Any, name: str) -> None:
         )
 
 
-@as_is
+@do_not_convert
 def check_gradients(gradients: Sequence[Any], name: str) -> None:
     """Raise ValueError if the loss depends on none of the variables of the model `name`."""
     if all(gradient is None for gradient in gradients):
@@ -276,6 +276,6 @@ def check_gradients(gradients: Sequence[Any], name: str) -> None:
         )
 
 
-@as_is
+@do_not_convert
 def _mean(value: Any) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(value, tf.float32))
