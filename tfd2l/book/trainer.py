@@ -17,11 +17,11 @@ from tfd2l.book.devices import check_placement, choose_device
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
 from tfd2l.book.nn_module import tf_variable
-from tfd2l.book.optim import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import kept_variables
 from tfd2l.engine.history import EpochSoFar, History, append_row
 from tfd2l.engine.loaders import Batch, batch_size_of, count_batches, example_of, renewed
+from tfd2l.engine.optimizer import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.engine.passes import IndexedPass, StreamedPass, pass_over
 from tfd2l.engine.python_state import Counter, PythonState
 from tfd2l.engine.recorder import Recorder
