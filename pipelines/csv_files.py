@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import os
-import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from pipelines.basics.errors import Tfd2lError
+from pipelines.basics.files import write_atomically
+from pipelines.basics.text import shown
 
 # What stands for 'no value' in a file, as pandas has it too.
 NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"})
 CHUNK_ROWS = 50_000
-_REPR = reprlib.Repr()
-_REPR.maxstring, _REPR.maxlist = 60, 8
 
 
 class TableError(Tfd2lError, ValueError):
@@ -71,21 +69,11 @@ def read_table(path: Path | str) -> pd.DataFrame:
     return pd.concat(chunks)
 
 
-def shown(value: object) -> str:
-    """A text of a table, or a list of them, as Python writes it; shortened where it is long."""
-    return _REPR.repr(value)
-
-
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
-    """Write a CSV file, missing values as NA; it is there whole or not at all."""
+    """Write a CSV file atomically, missing values as NA; make its directory if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        frame.to_csv(draft, index=False, na_rep="NA")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(path, frame.to_csv(index=False, na_rep="NA", lineterminator="\n"))
 
 
 def _header(path: Path, header: list[str] | None) -> list[str]:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.basics.numbers import whole_number
-from pipelines.csv_files import TableError, read_table, shown
+from pipelines.basics.text import shown
+from pipelines.csv_files import TableError, read_table
 from pipelines.tables import Statistics, fit, prepare
 
 TARGET, ROW_NAME = "SalePrice", "Id"

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
-import secrets
-import time
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.basics.errors import Tfd2lError
+from pipelines.basics.files import remove_temporary_files, write_atomically
 from pipelines.idx import IdxError, parse_idx
 
 _REMEDY = "Remove it and get it again."
-# A process that was killed leaves its unfinished file; one this old has no writer any more.
+# A killed process leaves its unfinished file behind; one this old has no writer any more.
 _STALE_S = 3600.0
 
 
@@ -84,30 +81,21 @@ def read_directory(directory: Path, *, shown: Path | None = None) -> dict[str, b
 
 
 def write_directory(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Keep the files decompressed in `directory`, so that none is ever there in part.
+    """Write the files decompressed into `directory`, each of them atomically.
 
-    Each is written under a name of its own and synced before it takes its final name. Processes
-    that do this at the same time don't disturb one another: the last one's equal bytes stay.
+    Processes may do this at the same time: they write equal bytes, and the last one's stay.
+
+    Args:
+        directory: made if need be.
+        contents: the bytes by the file's name.
 
     Raises:
         OSError: no permission, no room, and the like; no unfinished file is left.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for leftover in directory.glob(".*.part"):
-        # Another process may be tidying up too.
-        with suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > _STALE_S:
-                leftover.unlink()
+    remove_temporary_files(directory, older_than_s=_STALE_S)
     for name, data in contents.items():
-        part = directory / f".{name}.{secrets.token_hex(8)}.part"
-        try:
-            with part.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(directory / name)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(directory / name, data)
 
 
 def _find(directory: Path, name: str) -> Path | None:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates, shown
+from pipelines.basics.text import shown
+from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates
 
 Missing = Literal["impute", "drop_rows", "drop_columns"]
 Floats = npt.NDArray[np.float64]
