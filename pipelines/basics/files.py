@@ -26,8 +26,8 @@ def write_atomically(
 
     Args:
         path: the file; its directory exists.
-        content: text, written as UTF-8 with its own line ends; bytes; or a function that writes to
-            the open file.
+        content: text, written as UTF-8 with its line ends unchanged; bytes; or a function that
+            writes to the open file.
         mode: permissions of the file, whatever the umask; by default the umask decides.
 
     Raises:
@@ -48,7 +48,7 @@ def write_atomically(
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
-        # Errors of writing itself name no file.
+        # An error of `write` names no file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)

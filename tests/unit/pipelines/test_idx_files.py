@@ -216,7 +216,7 @@ def test_a_damaged_file_is_refused_by_name_with_the_rule_and_the_value(
 def test_the_error_can_name_another_place_than_a_temporary_directory(directory: Path) -> None:
     change(directory, T10K_LABELS, lambda data: data[:-1])
     with pytest.raises(DataError, match=r"^t10k-labels-idx1-ubyte: "):
-        read_directory(directory, shown=Path())
+        read_directory(directory, name=Path())
 
 
 def test_a_bomb_in_gz_is_read_to_the_expected_size_and_no_further(directory: Path) -> None:
