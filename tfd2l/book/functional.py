@@ -99,6 +99,11 @@ def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: `logits` is not of rank 2, the lengths differ, or `y` has no integers.
 
+    Example:
+        >>> losses = d2l.cross_entropy_from_logits(tf.zeros((2, 4)), tf.constant([0, 3]))
+        >>> np.allclose(losses, np.log(4))
+        True
+
     Source: D2L 4.5.
     """
     y = _class_ids(logits, y)

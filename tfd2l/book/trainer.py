@@ -73,7 +73,7 @@ class Trainer(HyperParameters):
         >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2)
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
         >>> history = d2l.Trainer(max_epochs=3).fit(model, data)
-        >>> history["epoch"], history["val_loss"][-1] < 0.001
+        >>> history["epoch"], history["val_loss"][-1] < history["val_loss"][0] / 10
         ([1.0, 2.0, 3.0], True)
 
     Source: D2L 3.2.4 and 3.4.4.
