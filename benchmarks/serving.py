@@ -117,7 +117,7 @@ def main() -> int:
 @contextlib.contextmanager
 def serving(directory: Path) -> Iterator[str]:
     """The server as a process; gives its URL."""
-    command = [sys.executable, "-m", "tfd2l.serve", str(directory), "--stand-in", "--port", "0"]
+    command = [sys.executable, "-m", "tfd2l.serve", str(directory), "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:

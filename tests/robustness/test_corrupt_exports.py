@@ -175,7 +175,7 @@ def serve(models: Path, log: Path) -> subprocess.Popen[str]:
     """The stand-in, as a user starts it."""
     with log.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "tfd2l.serve", str(models), "--port", "0", "--stand-in",
+            [sys.executable, "-m", "tfd2l.serve", str(models), "--port", "0",
              "--poll-seconds", "0.1"],
             cwd=ROOT,
             stdout=subprocess.PIPE,

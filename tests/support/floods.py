@@ -1,4 +1,4 @@
-"""Clients that mean no good, against the development server in a process of its own."""
+"""Floods of requests and half-sent ones, against the development server as a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 REQUEST = b'{"instances": [[1, 1]]}'
-# y = 2 a - 3.4 b + 4.2, as tests/unit/served.py exports it.
+# y = 2 a - 3.4 b + 4.2, as tests/support/served.py exports it.
 ANSWER = 2 - 3.4 + 4.2
 DEADLINE_S = 120
 HALVES = (
@@ -38,7 +38,7 @@ class Target:
         return f"http://127.0.0.1:{self.port}/v1/models/linear:predict"
 
     def memory_mib(self) -> float:
-        """What of it is in memory."""
+        """Its resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
         return int(line.split()[1]) / 1024
@@ -47,7 +47,7 @@ class Target:
         return socket.create_connection(("127.0.0.1", self.port), DEADLINE_S)
 
     def ask(self) -> float:
-        """One good request on a connection of its own; seconds until its answer."""
+        """Send a good request on a connection of its own; return the seconds until its answer."""
         begin = time.perf_counter()
         response = requests.post(self.url, data=REQUEST, timeout=DEADLINE_S)
         assert response.status_code == 200, response.text
@@ -57,11 +57,11 @@ class Target:
 
 @dataclass
 class GoodClient:
-    """Asks again and again while others misbehave; every answer must be right.
+    """Sends requests one after another during a flood; every answer must be right.
 
     Attributes:
         waits_s: seconds until each answer.
-        faults: what went wrong.
+        faults: errors and wrong answers.
     """
 
     target: Target
@@ -96,7 +96,7 @@ def allow_many_files(number: int) -> None:
 
 
 def half_sent(target: Target, number: int, stack: ExitStack) -> None:
-    """Connections with a request that is begun and never ended, open as long as the stack."""
+    """Open connections with a request that is never finished; they close with the stack."""
     allow_many_files(number + 200)
     for index in range(number):
         connection = stack.enter_context(target.connect())
@@ -104,7 +104,7 @@ def half_sent(target: Target, number: int, stack: ExitStack) -> None:
 
 
 def flood(target: Target, number: int, threads: int = 16) -> None:
-    """So many good requests as fast as they go, many on a connection at once, unread and read."""
+    """Send good requests as fast as possible, 50 at once on a connection, and read the answers."""
     request = (
         b"POST /v1/models/linear:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
         % len(REQUEST)

@@ -61,7 +61,7 @@ class LocalModel(Predictor):
         }
 
     def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        from tfd2l.serve.json_values import RestError
+        from tfd2l.export.loaded import ModelError
 
         if signature == PREDICT:
             feeds = {"image": images}
@@ -69,7 +69,7 @@ class LocalModel(Predictor):
             feeds = {"inputs": np.array(encode_examples(images), np.object_)}
         try:
             return self._load().call("predict", signature, feeds)
-        except RestError as error:
+        except ModelError as error:
             raise ServingError(
                 f"{self} can't be run: {printable(str(error))}. {CONTRACT}"
             ) from error

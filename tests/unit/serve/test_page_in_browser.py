@@ -1,4 +1,4 @@
-"""The web page, in a real browser: by keyboard, by file, and with files that are no images."""
+"""The web page in a real browser: files, drops, test images, versions and a narrow screen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium"),
 ]
 ROOT = Path(__file__).parents[3]
-# The server's own tests are elsewhere; here it only has to answer.
+# Enough for a slow machine; other tests measure the server.
 ANSWER_MS = 20_000
 
 
@@ -42,7 +42,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def publish(model: Scratch, base: Path, name: str, version: int) -> None:
-    """A version of a model, there from one moment to the next."""
+    """Publish a version of a model by a rename."""
     (base / name).mkdir(exist_ok=True)
     staging = base / name / ".staging"
     export_classifier(model, staging, labels=LABELS, preprocess=preprocess)
@@ -52,7 +52,7 @@ def publish(model: Scratch, base: Path, name: str, version: int) -> None:
 @pytest.fixture(scope="module")
 def address(model: Scratch, base: Path) -> Iterator[str]:
     publish(model, base, "scratch", 1)
-    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--stand-in", "--port", "0"]
+    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
