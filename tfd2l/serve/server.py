@@ -97,7 +97,8 @@ def serve_until_signal(
         application,
         sockets=[bound],
         threads=limits.threads,
-        connection_limit=limits.connections,
+        # Waitress counts two files of its own.
+        connection_limit=limits.connections + 2,
         channel_timeout=limits.idle_s,
         # It looks for silent connections at most this often, in seconds.
         cleanup_interval=max(1, limits.idle_s // 8),

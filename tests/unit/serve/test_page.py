@@ -216,6 +216,8 @@ def test_loopback_hosts_are_this_machine_alone(host: str, alone: bool) -> None:
         ("127.0.0.1", "localhost:8501", None, 200),
         ("127.0.0.1", "localhost:8501", "http://localhost:8501", 200),
         ("127.0.0.1", "localhost:8501", "http://localhost:3000", 403),
+        ("127.0.0.1", "localhost:8501", "null", 403),
+        ("127.0.0.1", "evil.example", "http://evil.example", 403),
         ("127.0.0.1", "evil.example", None, 403),
         # In a container the server does not know its own name.
         ("0.0.0.0", "serving:8501", None, 200),
@@ -230,3 +232,4 @@ def test_programs_and_the_servers_own_pages_can_query_models(
     body = b'{"instances": [[1, 1]]}'
     response = client.post("/v1/models/linear:predict", data=body, headers=headers)
     assert response.status_code == status
+    assert "Access-Control-Allow-Origin" not in response.headers
