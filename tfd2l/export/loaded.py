@@ -129,7 +129,7 @@ class LoadedVersion:
             for name, spec in signature.outputs.items()
             if wanted is None or name in wanted
         }
-        if not fetches or len(signature.outputs) > len(wanted or signature.outputs):
+        if not fetches or (wanted is not None and len(signature.outputs) > len(wanted)):
             raise ModelError(
                 f"Expected outputs of {method} are {sorted(wanted or ())}; signature "
                 f"{signature_name!r} has {sorted(signature.outputs)}"

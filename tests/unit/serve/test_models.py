@@ -202,6 +202,22 @@ def test_a_removed_version_or_model_is_unloaded(
     assert states(models) == {2: "END", 1: "END"}
 
 
+def test_a_version_may_come_back_while_a_request_still_uses_it(
+    store: Path, base: Path, models: ServedModels
+) -> None:
+    path = publish(store, base, 1)
+    models.poll()
+    with models.version("linear") as old:
+        hidden = path.rename(base / "hidden")
+        models.poll()
+        assert states(models) == {1: "UNLOADING"}
+        hidden.rename(path)
+        models.poll()
+        assert answer(old) == 1
+    assert states(models) == {1: "AVAILABLE"}
+    assert served(models) == 1
+
+
 def test_a_missing_directory_is_logged_once_and_the_loaded_models_still_answer(
     store: Path, base: Path, models: ServedModels, caplog: pytest.LogCaptureFixture
 ) -> None:

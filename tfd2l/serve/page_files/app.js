@@ -1,8 +1,8 @@
 "use strict";
-// A longer request may be cut off by the server before it can say why.
+// The server may close the connection of a longer request before the browser reads its answer.
 const MAX_BYTES = 8 * 2 ** 20, SIDE = 28;
 const byId = (id) => document.getElementById(id);
-// Of two requests under way, only the answer to the later one is shown.
+// Numbers the requests: only the answer to the latest one is shown.
 let latest = 0;
 
 function draw(canvas, pixels) {
@@ -32,7 +32,7 @@ function check(pixels) {
   if (!fits) throw new Error("An image must have 28 x 28 whole numbers from 0 to 255.");
 }
 
-// What is served changes while the page is open, so the list is asked for again and again.
+// The served models change while the page is open, so the list is fetched before each request.
 async function listModels() {
   const { models } = await ask("page/models");
   const versions = new Map(models.filter(({ image }) => image).map((one) => [one.name, one.versions[0]]));
@@ -41,9 +41,9 @@ async function listModels() {
   }
   const select = byId("model"), chosen = select.value, names = [...versions.keys()];
   const listed = [...select.options].map((option) => option.value);
-  // What was missing till now was said.
+  // The message said that there was no model.
   if (!listed.length) byId("problem").hidden = true;
-  // An open list is not built anew for nothing.
+  // An unchanged list stays, because the user may have it open.
   if (`${names}` !== `${listed}`) {
     select.replaceChildren(...names.map((name) => new Option(name, name)));
     if (versions.has(chosen)) select.value = chosen;
@@ -54,7 +54,7 @@ async function listModels() {
 async function classify(pixels, notes) {
   check(pixels);
   const bytes = String.fromCharCode(...pixels.flat());
-  // By its number, so that no newer one answers under an older one's name.
+  // With its number, so that the shown version is the one that answered.
   const versions = await listModels(), model = byId("model").value, version = versions.get(model);
   const answer = await ask(`v1/models/${encodeURIComponent(model)}/versions/${version}:classify`, {
     method: "POST",
@@ -119,7 +119,7 @@ function take(files) {
   const [file] = files;
   start(async () => {
     if (!file) {
-      throw new Error("Drop a PNG, JPEG or GIF file, no text and no link: save the image first.");
+      throw new Error("Drop a PNG, JPEG or GIF file, not a text or a link: save the image first.");
     }
     if (file.size > MAX_BYTES) {
       throw new Error(`An image file may have ${MAX_BYTES >> 20} MiB; ${file.name} has more. Make it smaller.`);
@@ -133,13 +133,13 @@ function take(files) {
   });
 }
 
-// Emptied, or the same file chosen again would be no change.
+// Emptied, because choosing the same file again would be no change.
 byId("file").addEventListener("click", (event) => { event.target.value = ""; });
 byId("file").addEventListener("change", ({ target }) => target.files.length && take([...target.files]));
 byId("model").addEventListener("change", () => again && run(again));
 byId("model").addEventListener("focus", () => listModels().catch(complain));
 const frame = byId("drop");
-// Anywhere, else the browser would open the file in place of this page.
+// Anywhere on the page, or the browser would open the dropped file in its place.
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   frame.classList.add("over");
