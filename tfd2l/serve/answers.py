@@ -29,6 +29,11 @@ def predict_answer(outputs: Mapping[str, Array], *, by_rows: bool) -> bytes:
 
     Raises:
         RestError: 400; the request is by rows, and the outputs don't have the same number of rows.
+
+    Example:
+        >>> from tfd2l.serve.answers import predict_answer
+        >>> predict_answer({"label": np.array([b"bag", b"coat"], object)}, by_rows=True)
+        b'{"predictions": ["bag", "coat"]}'
     """
     values = {name: _values(name, outputs[name]) for name in sorted(outputs)}
     if not by_rows:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Application", "answer"]
 
 _LOG = logging.getLogger(__name__)
-# Those that the server's HTTP library lets through to it.
+# The methods that the HTTP library of TensorFlow Serving passes on to it.
 _METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"}
 _VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(

@@ -84,15 +84,18 @@ def signature_name(document: Mapping[str, Any]) -> str:
 def predict_request(document: Mapping[str, Any], dtypes: Mapping[str, str]) -> PredictRequest:
     """Read a Predict request, by rows (`instances`) or columns (`inputs`).
 
-    Columns with names that are not inputs are ignored.
-
     Args:
-        document: the request.
+        document: the request; columns that are not inputs are ignored.
         dtypes: TensorFlow's name of each input's dtype, at least one.
 
     Raises:
         RestError: 400; neither or both of the two keys, missing names, ragged lists, or values that
             the dtype can't hold. 501; the dtype has no form in JSON.
+
+    Example:
+        >>> from tfd2l.serve.requests import predict_request
+        >>> predict_request({"instances": [[1, 2.5]]}, {"features": "float32"}).inputs
+        {'features': array([[1. , 2.5]], dtype=float32)}
     """
     if not dtypes:
         refuse("the signature has no inputs to fill")
@@ -257,7 +260,7 @@ def _example(features: Any) -> bytes:
         refuse(f"Example must be JSON object; got {shown(features)}")
     example = example_pb2.Example()
     for name, content in features.items():
-        _bytes("the name of a feature", name)  # refuses what is not UTF-8
+        _bytes("the name of a feature", name)  # refuses half of a surrogate pair
         owner = f"Feature: {shown(name)}"
         feature = example.features.feature[name]
         for value in content if isinstance(content, list) else [content]:

@@ -100,7 +100,7 @@ def serve_until_signal(
         # Waitress counts two files of its own.
         connection_limit=limits.connections + 2,
         channel_timeout=limits.idle_s,
-        # It looks for silent connections at most this often, in seconds.
+        # Seconds between two searches for silent connections.
         cleanup_interval=max(1, limits.idle_s // 8),
         max_request_header_size=limits.header_bytes,
         max_request_body_size=_READ_BODIES * limits.body_bytes,

@@ -29,9 +29,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedModels]:
         yield models
 
 
+def encoded(document: Any) -> bytes:
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
+
+
 def post(models: ServedModels, target: str, document: Any) -> Any:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return json.loads(answer(models, "POST", f"/v1/models/{target}", body))
+    return json.loads(answer(models, "POST", f"/v1/models/{target}", encoded(document)))
 
 
 def get(models: ServedModels, target: str) -> Any:
@@ -39,9 +42,8 @@ def get(models: ServedModels, target: str) -> Any:
 
 
 def refused(models: ServedModels, method: str, target: str, document: Any = None) -> RestError:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
     with pytest.raises(RestError) as caught:
-        answer(models, method, f"/v1/models{target}", body)
+        answer(models, method, f"/v1/models{target}", encoded(document))
     return caught.value
 
 
@@ -54,8 +56,7 @@ def test_predict_answers_rows_with_predictions_and_columns_with_outputs(
     for document in (
         {"instances": features},
         {"instances": [{"features": row} for row in features]},
-        {"instances": features, "signature_name": "serving_default"},
-        {"instances": features, "other": "is ignored"},
+        {"instances": features, "signature_name": "serving_default", "other": "is ignored"},
     ):
         assert post(models, "linear:predict", document) == {"predictions": expected}
         assert post(models, "linear/versions/1:predict", document) == {"predictions": expected}
@@ -94,12 +95,10 @@ def test_classify_answers_labels_and_scores(models: ServedModels) -> None:
 
 def test_a_context_is_part_of_each_example(models: ServedModels) -> None:
     image = {"image": {"b64": base64.b64encode(IMAGES[0].tobytes()).decode()}}
-    document: dict[str, Any] = {"signature_name": "classify"}
-    with_context = document | {"context": image, "examples": [{}, {"other": 1}]}
-    without = document | {"examples": [image, image]}
-    assert post(models, "clothes:classify", with_context) == post(
-        models, "clothes:classify", without
-    )
+    common = {"signature_name": "classify", "context": image, "examples": [{}, {"other": 1}]}
+    repeated = {"signature_name": "classify", "examples": [image, image]}
+    found = [post(models, "clothes:classify", document) for document in (common, repeated)]
+    assert found[0] == found[1]
 
 
 def test_regress_answers_a_number_for_each_example(models: ServedModels) -> None:
@@ -160,9 +159,9 @@ def test_nan_and_infinities_go_there_and_back_without_quotes(models: ServedModel
 
 
 def test_bytes_go_there_and_back_as_base64(models: ServedModels) -> None:
-    for value, back in (("/+8=", "/+8="), ("", ""), ("YQ", "YQ==")):
-        document = {"signature_name": "bytes", "instances": [{"b64": value}]}
-        assert post(models, "identity:predict", document) == {"predictions": [{"b64": back}]}
+    document = {"signature_name": "bytes", "instances": [{"b64": "/+8="}, {"b64": "YQ"}]}
+    back = [{"b64": "/+8="}, {"b64": "YQ=="}]
+    assert post(models, "identity:predict", document) == {"predictions": back}
 
 
 def test_outputs_that_are_not_rows_need_a_request_by_columns(models: ServedModels) -> None:
@@ -177,17 +176,13 @@ def test_outputs_that_are_not_rows_need_a_request_by_columns(models: ServedModel
     [
         ("/linear:predict", b"", "document is empty"),
         ("/linear:predict", b"{", "JSON Parse error"),
-        ("/linear:predict", {"signature_name": 1, "inputs": [[1, 2]]}, "signature_name"),
         ("/linear:predict", {"signature_name": "x", "inputs": [[1, 2]]}, "'x' not found"),
         ("/linear:predict", {"inputs": [1, 2]}, "hape"),
-        ("/linear:predict", {"instances": [[[1, 2]]]}, "hape"),
-        ("/linear:predict", {"instances": [[1, 2, 3]]}, "hape"),
         ("/linear:predict", {"inputs": {"image": [[1, 2]]}}, "Missing named input: features"),
         ("/clothes:predict", {"instances": [[[0] * 28] * 27]}, "hape"),
         ("/clothes:predict", {"instances": [[[256] * 28] * 28]}, "from 0 to 255"),
         ("/clothes:predict", {"instances": [[[[0]] * 28] * 28] * 2}, "hape"),
         ("/linear:regress", {"examples": [{"features": [1.0, 1.0]}]}, "inputs must be"),
-        ("/linear:regress", {"signature_name": "x", "examples": [{}]}, "'x' not found"),
         ("/linear:classify", {"signature_name": "regress", "examples": [{}]}, "Expected outputs"),
         ("/linear:regress", {"signature_name": "regress", "examples": [{}]}, "features"),
         ("/linear:regress", {"signature_name": "regress", "instances": [[1, 2]]}, "examples"),
@@ -211,7 +206,6 @@ def test_bad_requests_are_400_and_say_what_is_wrong(
     ("target", "asked"),
     [
         ("/none:predict", "Latest(none)"),
-        ("/linear/versions/2:predict", "Specific(linear, 2)"),
         ("/clothes/versions/2:predict", "Specific(clothes, 2)"),
         ("/Linear:predict", "Latest(Linear)"),
         ("/a%20b%2Fc:predict", "Latest(a b/c)"),
@@ -231,21 +225,15 @@ def test_unknown_models_and_versions_are_404(models: ServedModels, target: str, 
     [
         ("GET", "/linear:predict"),
         ("POST", "/linear"),
-        ("POST", ""),
         ("PUT", "/linear:predict"),
-        ("DELETE", "/linear"),
         ("HEAD", "/linear"),
-        ("OPTIONS", "/linear:predict"),
         ("POST", "/linear/version/1:predict"),
-        ("POST", "/linear/versions/one:regress"),
         ("POST", "/linear/versions/-1:regress"),
-        ("POST", "/linear/versions/1/labels/a:regress"),
         ("POST", "/linear:predict?x=1"),
         ("POST", "/linear:Predict"),
         ("POST", "/linear:multi_inference"),
         ("POST", "/a/b:predict"),
         ("POST", "/:predict"),
-        ("GET", "/linear/"),
         ("GET", "/linear/versions/"),
         ("GET", "/linear/metadata/x"),
     ],
@@ -286,11 +274,9 @@ def test_the_status_of_a_model_lists_its_versions(models: ServedModels) -> None:
     [
         ("", 400, "Missing model name in request."),
         ("/none", 404, "Could not find any versions of model none"),
-        ("/metadata", 404, "Could not find any versions of model metadata"),
         ("/none/versions/3", 404, "Could not find version 3 of model none"),
         ("/linear/versions/3", 404, "Could not find version 3 of model linear"),
         ("/none/metadata", 404, "Servable not found for request: Latest(none)"),
-        ("/linear/versions/3/metadata", 404, "Servable not found for request: Specific(linear, 3)"),
         ("/linear/labels/x/metadata", 400, "Unrecognized servable version label: x"),
     ],
 )
