@@ -1,4 +1,4 @@
-"""Published versions whose files are damaged: not served, not answered by, not passed."""
+"""Published versions with damaged files: neither served nor loaded, and refused by the check."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def image(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Callable[[Path], ServedModels]]:
-    """Serve a directory's models as the development server does; all are closed in the end."""
+def watch_models() -> Iterator[Callable[[Path], ServedModels]]:
+    """A function that watches a directory as the development server does."""
     made: list[ServedModels] = []
 
     def watch(base: Path) -> ServedModels:
@@ -102,15 +102,15 @@ def serving() -> Iterator[Callable[[Path], ServedModels]]:
 
 
 def damages_of(member: str) -> dict[str, Damage]:
-    """All that fit: one bit of the list's own end may be a line's end, which is none of it."""
+    """Return all damages but a missing list of checksums, which is allowed."""
     return {**DAMAGES, "missing": Path.unlink} if member != str(CHECKSUMS_FILE) else DAMAGES
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_goes_on(
-    models: Path, member: str, serving: Callable[[Path], ServedModels]
+def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_stays(
+    models: Path, member: str, watch_models: Callable[[Path], ServedModels]
 ) -> None:
-    served, good = serving(models), models / "hidden"
+    served, good = watch_models(models), models / "hidden"
     (models / "clothes/2").rename(good)
     served.poll()
     for number, (name, damage) in enumerate(damages_of(member).items(), 2):
@@ -120,14 +120,14 @@ def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_goes_on(
         served.poll()
         assert served.available() == {"clothes": 1}, name
         assert str(version) in served.statuses("clothes")[number].error, name
-    # And a good one is taken.
+    # A good one is served.
     good.rename(models / "clothes/99")
     served.poll()
     assert served.available() == {"clothes": 99}
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_damaged_export_answers_nothing_and_passes_no_check(
+def test_a_damaged_export_is_refused_by_predict_and_by_the_load_check(
     models: Path,
     member: str,
     image: str,
@@ -185,7 +185,7 @@ def serve(models: Path, log: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_a_server_that_runs_goes_on_and_one_that_starts_does_not(
+def test_a_running_server_keeps_the_last_version_and_a_starting_one_ends(
     models: Path, tmp_path: Path
 ) -> None:
     (models / "clothes/2").rename(models / "next")

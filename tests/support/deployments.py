@@ -1,4 +1,4 @@
-"""Directories of models as small as they come, and the command that is to serve them."""
+"""The smallest directories of models, and `python -m tfd2l.deploy` on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
 
 
 def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
-    """Versions that are recognised as such; nothing here loads them."""
+    """Make versions that are recognised as such; nothing here loads them."""
     for name, versions in models.items():
         for version in versions:
             (directory / name / str(version)).mkdir(parents=True)
@@ -26,7 +26,7 @@ def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """What `python -m tfd2l.deploy` does, in this process: there are many calls."""
+    """Run `python -m tfd2l.deploy` in this process, as there are many calls."""
     out, err = io.StringIO(), io.StringIO()
     argv = [str(argument) for argument in arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -38,7 +38,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run_process(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """`python -m tfd2l.deploy` in a process of its own."""
+    """Run `python -m tfd2l.deploy` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "tfd2l.deploy", *map(str, arguments)],
         cwd=cwd,
@@ -50,7 +50,7 @@ def run_process(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.Complete
 
 
 def deploy(directory: Path, *flags: str) -> dict[str, str]:
-    """The files that the command writes, by name."""
+    """Run the command, which must succeed; return the texts of its files by name."""
     ran = run(directory, *flags)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""

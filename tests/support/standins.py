@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfd2l.export.c_api_process import CApiProcess
 from tfd2l.export.saved_model import read_signatures
-from tfd2l.export.verify import LoadCheck
 
 Array = np.ndarray[Any, Any]
 
@@ -122,7 +122,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
 def answers(
     directory: Path, calls: Sequence[tuple[str, Mapping[str, Array]]]
 ) -> list[dict[str, Array] | str]:
-    """What a fresh process answers to each (signature, inputs): outputs, or an error's text."""
+    """Make calls, (signature, inputs), in a fresh process; return outputs, or an error's text."""
     signatures = read_signatures(directory)
     arrays: dict[str, Array] = {}
     encoded = []
@@ -133,7 +133,7 @@ def answers(
             feeds[tensor] = {"array": str(len(arrays) - 1), "rows": None}
         fetches = {key: spec.tensor for key, spec in signatures[name].outputs.items()}
         encoded.append({"feeds": feeds, "fetches": fetches})
-    with LoadCheck() as process:
+    with CApiProcess() as process:
         answer, outputs = process.run({"directory": str(directory), "calls": encoded}, arrays)
     assert answer["error"] is None, answer["error"]
     return [
@@ -145,5 +145,9 @@ def answers(
 
 
 def objects(*texts: bytes) -> Array:
-    """A vector of strings as the load check takes them."""
+    """Make a vector of strings as the load check takes them."""
     return np.array(texts, np.object_)
+
+
+# Strings around the 22 bytes that a TF_TString stores inline; NUL bytes, and no UTF-8.
+STRINGS = objects(b"", b"\0", b"a\0", b"x" * 22, b"y" * 23, b"\xff\xfe", b"z" * 100_000)

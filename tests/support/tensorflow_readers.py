@@ -13,8 +13,10 @@ import tensorflow as tf
 from tests.support.readers import Reader
 from tfd2l.book.models.linear import LinearRegressionScratch
 from tfd2l.common.arrays import FORMAT, read_weights, write_weights
-from tfd2l.engine.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from tfd2l.engine.checkpoint import load_checkpoint, save_checkpoint
+from tfd2l.engine.errors import CheckpointError
 from tfd2l.export.checksums import CHECKSUMS_FILE, DamagedError, check_files, write_checksums
+from tfd2l.export.expected import image_examples
 from tfd2l.export.saved_model import ExportError, read_signature_defs, read_signatures
 from tfd2l.export.warmup import WarmupRequest, read_warmup, write_warmup
 from tfd2l.train.records import RunError
@@ -109,12 +111,14 @@ class ExportNote(Reader):
 
 
 class Warmup(Reader):
-    """`read_warmup`: damaged files, and whole files of damaged records."""
+    """`read_warmup`: damaged files, and undamaged files of damaged records."""
 
     errors = (ExportError,)
     requests = (
         WarmupRequest("predict", "serving_default", {"image": np.zeros((1, 28, 28), np.uint8)}),
-        WarmupRequest("classify", "classify", {"inputs": np.array([b"one", b""], np.object_)}),
+        WarmupRequest(
+            "classify", "classify", {"inputs": image_examples(np.zeros((2, 4, 4), np.uint8))}
+        ),
     )
 
     def samples(self) -> list[bytes]:
@@ -139,7 +143,7 @@ class Warmup(Reader):
 
 
 class Graph(Reader):
-    """`saved_model.pb`, as far as the project itself reads it; a version has a checksum of it."""
+    """The parts of `saved_model.pb` that the project itself reads; a version has its checksum."""
 
     errors = (ExportError,)
 
@@ -162,7 +166,7 @@ class Graph(Reader):
 
 
 class Version(Reader):
-    """Any file of a published version, that of the checksums too."""
+    """Any file of a published version, also the file of the checksums."""
 
     errors = (DamagedError,)
     names = ("saved_model.pb", "variables/variables.index", str(CHECKSUMS_FILE))
@@ -181,7 +185,7 @@ class Version(Reader):
 
     def read(self, data: bytes) -> None:
         good = self.samples()
-        # The file that it was a sample of, as far as that can be told.
+        # The file of which this is a damaged sample, as well as one can guess.
         number = 2 if b"files" in data or b"  " in data else len(data) % 2
         number = good.index(data) if data in good else number
         try:

@@ -1,99 +1,90 @@
-"""Generated files that may be edited: brought up to date as long as nobody did."""
+"""Compares generated files with those on disk, and writes them for the server to read."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from tfd2l.deploy.models import DeployError
+from pipelines.basics.files import write_atomically
+from pipelines.basics.text import shown
 
-__all__ = ["edited_text", "settle", "with_header"]
+__all__ = ["GeneratedFile", "read_generated"]
 
-_HEADER = "# Written by python -m tfd2l.deploy; checksum of the lines below: "
-_REMARK = "# If you edit this file it is kept, and a newer one goes to {name}.new beside it.\n"
-
-
-def with_header(name: str, text: str) -> str:
-    """The text below two lines of comment, by which `edited_text` knows it again."""
-    below = _REMARK.format(name=name) + text
-    return f"{_HEADER}{_checksum(below)}\n{below}"
+# Lines of a difference, and characters of one of them, that fit on a screen.
+_MAX_LINES, _MAX_CHARACTERS = 12, 100
 
 
-def edited_text(path: Path) -> str | None:
-    """The text of a file that is not as `with_header` made it; None if it is, or isn't there.
+@dataclass(frozen=True)
+class GeneratedFile:
+    """A file as it is to be written, and as it is on disk.
 
-    Raises:
-        DeployError: the file is no text.
-        OSError: it can't be read.
+    Attributes:
+        path: where it is.
+        text: the generated text.
+        found: the bytes on disk; None if there is no such file.
     """
-    text = _read(path)
-    if text is None:
-        return None
-    header, _, below = text.partition("\n")
-    return None if header == f"{_HEADER}{_checksum(below)}" else text
+
+    path: Path
+    text: str
+    found: bytes | None
+
+    @property
+    def is_current(self) -> bool:
+        """The file on disk has the generated text."""
+        return self.found == self.text.encode()
+
+    @property
+    def differs(self) -> bool:
+        """The file on disk has another text."""
+        return self.found is not None and not self.is_current
+
+    def difference(self) -> str:
+        """Return the first lines of a unified diff from the file on disk to the generated text."""
+        before = (self.found or b"").decode(errors="replace").split("\n")
+        after = self.text.split("\n")
+        lines = [
+            # A file may have any content, control characters of terminals among them.
+            (line if line.isprintable() else shown(line, _MAX_CHARACTERS))[:_MAX_CHARACTERS]
+            for line in difflib.unified_diff(
+                before, after, str(self.path), "generated", n=0, lineterm=""
+            )
+        ]
+        more = [f"... {len(lines) - _MAX_LINES} more lines"] if len(lines) > _MAX_LINES else []
+        return "\n".join([*lines[:_MAX_LINES], *more])
+
+    def write(self) -> str:
+        """Write the text unless it is on disk already, and return what was done.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        if self.is_current:
+            return "unchanged"
+        # The server runs as nobody, so everybody may read it, whatever this process's umask.
+        write_atomically(self.path, self.text, mode=0o644)
+        return "written" if self.found is None else "overwritten"
 
 
-def settle(path: Path, text: str, edited: str | None) -> str:
-    """Write a file unless it was edited; then write beside it what it would be, if that is new.
+def read_generated(directory: Path, texts: Mapping[str, str]) -> list[GeneratedFile]:
+    """Read from `directory` the files that are to be written there.
 
     Args:
-        path: the file; what is beside it has `.new` added to the name.
-        text: by `with_header`.
-        edited: what `edited_text` says of the file; None to write over whatever is there.
-
-    Returns:
-        What was done, in a few words.
+        directory: of the files.
+        texts: the generated texts, by the name of the file.
 
     Raises:
-        DeployError: there is a file of one of the names that is no text.
-        OSError: a file can't be read or written.
+        OSError: a file is there and can't be read.
     """
-    proposal = path.with_name(f"{path.name}.new")
-    # The line that the edited file still has from the text it once was.
-    if edited is not None and text.splitlines()[0] not in edited.splitlines():
-        if edited_text(proposal) is not None:
-            return f"kept, as it was edited; so was {proposal.name}, which may be out of date"
-        if _read(proposal) != text:
-            _write(proposal, text)
-        return f"kept, as it was edited; what it would be now is in {proposal.name}"
-    if proposal.exists() and edited_text(proposal) is None:
-        proposal.unlink()
-    if edited is not None:
-        return "kept, as it was edited"
-    before = _read(path)
-    if before == text:
-        return "unchanged"
-    _write(path, text)
-    return "written" if before is None else "brought up to date"
+    return [
+        GeneratedFile(directory / name, text, _read(directory / name))
+        for name, text in texts.items()
+    ]
 
 
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _read(path: Path) -> str | None:
-    """A file's text with the line ends that it has, or None if there is no such file."""
+def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError as error:
-        raise DeployError(
-            f"{path} must be text in UTF-8, or not be there; {error}. Move it away."
-        ) from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that all may read, so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # The server runs as nobody, whatever this process's umask.
-        draft.chmod(0o644)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

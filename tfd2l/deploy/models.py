@@ -1,4 +1,4 @@
-"""Which models and versions below a directory TensorFlow Serving is to serve."""
+"""Finds the models below a directory, and chooses the versions that TensorFlow Serving serves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.versions import hint_one_model, models_in, versions_in
 
-__all__ = ["DeployError", "ServedModel", "choose", "find_models"]
+__all__ = ["DeployError", "ServedModel", "choose_versions", "find_models"]
 
-# The server takes names from URLs undecoded, so these are the ones that can be asked for.
+# The server does not decode names in URLs, so a request can name these only.
 _NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -22,14 +22,14 @@ class DeployError(Tfd2lError, ValueError):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model and what is to be served of it.
+    """A model and its versions that are to be served.
 
     Attributes:
         name: of the model and of its directory.
-        versions: those that are served, in rising order; empty for the last `keep` ones, whichever
+        versions: the served ones, in rising order; empty for the last `keep` ones, whichever
             they are.
         keep: how many versions are served while `versions` is empty.
-        labels: the versions that requests can name as well, by label.
+        labels: the versions that requests can also name by a label, by label.
     """
 
     name: str
@@ -39,9 +39,9 @@ class ServedModel:
 
 
 def find_models(directory: Path) -> dict[str, list[int]]:
-    """The models below a directory: their versions in rising order, by the model's name.
+    """List the versions of each model below a directory, in rising order, by the model's name.
 
-    Hidden directories and those without a version are no models.
+    Hidden directories and directories without a version do not count as models.
 
     Raises:
         DeployError: there is no model, or one that TensorFlow Serving can't serve: for its name,
@@ -53,8 +53,8 @@ def find_models(directory: Path) -> dict[str, list[int]]:
         }
         if not models:
             raise _no_model(directory)
-        for name, versions in models.items():
-            _check(directory / name, versions)
+        for name in models:
+            _check_model(directory / name)
         _check_readable([directory])
     except OSError as error:
         raise DeployError(
@@ -64,80 +64,87 @@ def find_models(directory: Path) -> dict[str, list[int]]:
     return models
 
 
-def choose(
+def choose_versions(
     models: Mapping[str, Sequence[int]],
     *,
     keep: int = 1,
     pins: Mapping[str, Sequence[int]] | None = None,
     labels: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[ServedModel]:
-    """What is to be served of each model.
+    """Choose the versions of each model that are to be served.
 
     Args:
-        models: the versions that there are, by model, as `find_models` gives them.
+        models: the existing versions, by model, as `find_models` returns them.
         keep: how many of the last versions; for models with neither pins nor labels.
-        pins: by model, the versions to serve whatever else there is.
-        labels: by model, a version for each label. Without pins, the labelled versions are the
-            served ones.
+        pins: by model, the versions to serve whatever others exist.
+        labels: by model, a version for each label. Without pins, exactly the labelled versions
+            are served.
 
     Raises:
-        DeployError: a model or version is not there, or a labelled one is not among the pinned.
+        DeployError: a model or version does not exist, or a labelled one is not among the pinned.
+
+    Example:
+        >>> from tfd2l.deploy.models import choose_versions
+        >>> [model] = choose_versions({"mlp": [1, 2, 3]}, pins={"mlp": [2]})
+        >>> model.versions
+        (2,)
     """
     pins, labels = pins or {}, labels or {}
     for name in (*pins, *labels):
         if name not in models:
             raise DeployError(
-                f"{name!r} is to be pinned or labelled, and is not there. The models are "
+                f"{name!r} is to be pinned or labelled, and does not exist. The models are "
                 f"{_listed(models)}."
             )
     served = []
-    for name, there in models.items():
+    for name, existing in models.items():
         labelled = labels.get(name, {})
         versions = sorted({*pins.get(name, labelled.values())})
-        if missing := sorted({*versions, *labelled.values()} - {*there}):
+        if missing := sorted({*versions, *labelled.values()} - {*existing}):
             raise DeployError(
                 f"{name} has no version {_listed(missing)} to pin or label. It has "
-                f"{_listed(there)}."
+                f"{_listed(existing)}."
             )
-        if loose := sorted({*labelled.values()} - {*versions}):
+        if not_pinned := sorted({*labelled.values()} - {*versions}):
             raise DeployError(
                 f"a labelled version must be served; of {name}, {_listed(versions)} is pinned, and "
-                f"{_listed(loose)} has a label. Pin both, or leave --pin out."
+                f"{_listed(not_pinned)} has a label. Pin both, or leave --pin out."
             )
         served.append(ServedModel(name, tuple(versions), keep, labelled))
     return served
 
 
-def _check(model: Path, versions: Iterable[int]) -> None:
-    """Refuse what would keep the server from starting, or the model from being asked for."""
+def _check_model(model: Path) -> None:
+    """Refuse a model that keeps the server from starting, or that no request can name."""
     if _NAME.fullmatch(model.name) is None:
         raise DeployError(
-            "a model's name goes into URLs as it is, so it has letters (a to z), digits, '.', '_' "
-            f"and '-' only, and none of '.' and '-' in front; got {model.name!r}. Rename the "
+            "a model's name is a part of URLs, so it has only letters (a to z), digits, '.', '_' "
+            f"and '-', and begins with neither '.' nor '-'; got {model.name!r}. Rename the "
             "directory."
         )
-    directories = versions_in(model)
-    for version in (directories[number] for number in versions):
+    directories = list(versions_in(model).values())
+    for version in directories:
         if not any((version / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise DeployError(
                 f"each version must have a saved_model.pb, or the server may not start; {version} "
-                "has none. Remove it, or give it a name that is no number."
+                "has none. Remove it, or give it a name that is not a number."
             )
-    for path in (model, *directories.values()):
+    for path in (model, *directories):
         if path.is_symlink():
             raise DeployError(
-                f"a model must be whole in its directory, as only that is mounted; {path} is a "
-                "symbolic link. Put a copy there."
+                "a model must be whole in its directory, as only the directory is mounted; "
+                f"{path} is a symbolic link. Put a copy there."
             )
-    _check_readable([model, *directories.values()])
+    _check_readable([model, *directories])
 
 
 def _check_readable(directories: Iterable[Path]) -> None:
     for path in directories:
-        if path.stat().st_mode & 0o5 != 0o5:
+        mode = path.stat().st_mode
+        if mode & 0o5 != 0o5:
             raise DeployError(
-                f"the server runs as nobody, so all must be able to read; {path} has mode "
-                f"{path.stat().st_mode & 0o777:03o}. Do: chmod -R o+rX {path}"
+                "the server runs as nobody, so everybody must be able to read the models; "
+                f"{path} has mode {mode & 0o777:03o}. Do: chmod -R o+rX {path}"
             )
 
 

@@ -1,41 +1,31 @@
-"""Run a SavedModel through TensorFlow's C API: the child program of the load check.
-
-    python -I load_check.py REQUEST.npz ANSWER.npz
+"""Runs a SavedModel by the C API of TensorFlow's runtime, without TensorFlow's Python package.
 
 TensorFlow Serving loads models with this API's loader, which knows nothing of Python; the one
-behind `tf.saved_model.load` accepts models that the server refuses. So this file is a program
-of its own and imports the standard library and NumPy alone. `tfd2l.verify` starts it, and shares
-`pack`, `unpack` and the file format with it. Without arguments the program gets ready and waits
-for the two paths as lines of its standard input, so that the library loads while the parent
-still writes the model.
-
-Both files are made by `pack`. The request's message is
-`{"directory": str, "calls": [{"feeds": {tensor: {"array": name, "rows": [start, stop] or null}},
-"fetches": {output: tensor}}]}`; the answer's is `{"error": str or null, "calls": [...]}`, with one
-of `{"error": str}` and `{"outputs": {output: name of array}}` for each call.
+behind `tf.saved_model.load` accepts models that the server refuses. This file imports the standard
+library and NumPy alone, for `c_api_program` runs it in an isolated process.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
-import json
 import os
-import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Session", "SessionError", "load_library", "main", "pack", "unpack"]
+__all__ = ["Session", "SessionError", "load_library"]
 
 Array = np.ndarray[Any, Any]
 
-# Values of TF_DataType, tensorflow/c/tf_datatype.h, and NumPy's names of them.
-_NUMBERS = (1, 2, 3, 4, 5, 6, 9, 10, 22, 23)
-_NAMES = ("f4", "f8", "i4", "u1", "i2", "i1", "i8", "?", "u4", "u8")
-_DTYPES = {code: np.dtype(name) for code, name in zip(_NUMBERS, _NAMES, strict=True)}
+# NumPy's dtypes by the value of TF_DataType, tensorflow/c/tf_datatype.h.
+_DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("float32"), 2: np.dtype("float64"), 3: np.dtype("int32"), 4: np.dtype("uint8"),
+    5: np.dtype("int16"), 6: np.dtype("int8"), 9: np.dtype("int64"), 10: np.dtype("bool"),
+    22: np.dtype("uint32"), 23: np.dtype("uint64"),
+}  # fmt: skip
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _STRING = 7
 # sizeof(TF_TString), tsl/platform/ctstring_internal.h.
@@ -45,7 +35,7 @@ _LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_cc.2.dylib")
 
 
 class SessionError(RuntimeError):
-    """The runtime refused a model or a call; the text is its own.
+    """The runtime refused a model or a call; the text is the runtime's.
 
     Attributes:
         code: its TF_Code, tensorflow/c/tf_status.h; 3 is INVALID_ARGUMENT.
@@ -56,27 +46,8 @@ class SessionError(RuntimeError):
         self.code = code
 
 
-def pack(path: Path | str, message: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-    """Write a message (JSON values) and arrays to one npz file that needs no pickle to read.
-
-    Arrays of dtype object hold `bytes`.
-    """
-    plain = {f"array/{name}": _without_objects(array) for name, array in arrays.items()}
-    # A file object, because savez would add .npz to other names.
-    with Path(path).open("wb") as file:
-        np.savez(file, allow_pickle=False, message=np.array(json.dumps(message)), **plain)
-
-
-def unpack(path: Path | str) -> tuple[Any, dict[str, Array]]:
-    """The message and the arrays of a file that `pack` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        message = json.loads(file["message"].item())
-        names = [name for name in file.files if name != "message"]
-        return message, {name.removeprefix("array/"): _with_objects(file[name]) for name in names}
-
-
 def load_library() -> ctypes.CDLL:
-    """The runtime of the installed TensorFlow wheel, found without importing the package.
+    """Load the runtime of the installed TensorFlow wheel, without importing the package.
 
     Raises:
         SessionError: TensorFlow isn't installed, or its wheel has no C++ library.
@@ -93,36 +64,6 @@ def load_library() -> ctypes.CDLL:
     )
 
 
-class _Output(ctypes.Structure):
-    """TF_Output: an operation and the index of one of its outputs."""
-
-    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
-
-
-_TYPES: dict[str, Any] = {
-    "v": None,
-    "p": ctypes.c_void_p,
-    "i": ctypes.c_int,
-    "z": ctypes.c_size_t,
-    "q": ctypes.c_int64,
-    "s": ctypes.c_char_p,
-    "S": ctypes.POINTER(ctypes.c_char_p),
-    "P": ctypes.POINTER(ctypes.c_void_p),
-    "Q": ctypes.POINTER(ctypes.c_int64),
-    "O": ctypes.POINTER(_Output),
-}
-# A function, then by letters of _TYPES its result and its arguments, as in tensorflow/c: c_api.h,
-# tf_tensor.h, tf_status.h and tf_tstring.h.
-_FUNCTIONS = """
-    TF_NewGraph p  TF_DeleteGraph vp  TF_NewSessionOptions p  TF_DeleteSessionOptions vp
-    TF_NewStatus p  TF_DeleteStatus vp  TF_GetCode ip  TF_Message sp
-    TF_LoadSessionFromSavedModel pppsSippp  TF_DeleteSession vpp  TF_SessionRun vppOPiOPiPipp
-    TF_GraphOperationByName pps  TF_AllocateTensor piQiz  TF_DeleteTensor vp  TF_TensorType ip
-    TF_NumDims ip  TF_Dim qpi  TF_TensorByteSize zp  TF_TensorData pp
-    TF_StringInit vp  TF_StringAssignView vpsz  TF_StringGetDataPointer pp  TF_StringGetSize zp
-"""
-
-
 class Session:
     """A SavedModel loaded as TensorFlow Serving loads it: its MetaGraph tagged `serve`.
 
@@ -132,23 +73,24 @@ class Session:
     def __init__(self, library: ctypes.CDLL, directory: str) -> None:
         """Load the model; SessionError if the runtime can't."""
         self._library = library
-        self._graph, options = library.TF_NewGraph(), library.TF_NewSessionOptions()
-        tags, status = (ctypes.c_char_p * 1)(b"serve"), library.TF_NewStatus()
-        path = os.fsencode(directory)
+        self._graph = library.TF_NewGraph()
+        options = library.TF_NewSessionOptions()
+        status = library.TF_NewStatus()
+        tags = (ctypes.c_char_p * 1)(b"serve")
         self._session = library.TF_LoadSessionFromSavedModel(
-            options, None, path, tags, len(tags), self._graph, None, status
+            options, None, os.fsencode(directory), tags, len(tags), self._graph, None, status
         )
         library.TF_DeleteSessionOptions(options)
         if self._session is None:
             library.TF_DeleteGraph(self._graph)
-        self._raise(status)
+        self._check(status)
 
     def close(self) -> None:
         """Free the model's memory, once, when no run is under way and none will follow."""
         status = self._library.TF_NewStatus()
         self._library.TF_DeleteSession(self._session, status)
         self._library.TF_DeleteGraph(self._graph)
-        self._raise(status)
+        self._check(status)
 
     def run(self, feeds: Mapping[str, Array], fetches: Mapping[str, str]) -> dict[str, Array]:
         """Run the graph once.
@@ -163,21 +105,29 @@ class Session:
         Raises:
             SessionError: the runtime refuses the call, or a tensor name is not in the graph.
         """
-        library, answers = self._library, (ctypes.c_void_p * len(fetches))()
-        sources, targets = self._ends(feeds), self._ends(fetches.values())
-        inputs = (ctypes.c_void_p * len(feeds))(*(self._tensor(array) for array in feeds.values()))
+        library = self._library
+        inputs = self._find(feeds)
+        outputs = self._find(fetches.values())
+        fed = (ctypes.c_void_p * len(feeds))(*(self._to_tensor(array) for array in feeds.values()))
+        fetched = (ctypes.c_void_p * len(fetches))()
         status = library.TF_NewStatus()
-        ends = (sources, inputs, len(feeds), targets, answers, len(fetches))
-        library.TF_SessionRun(self._session, None, *ends, None, 0, None, status)
+        library.TF_SessionRun(
+            self._session, None,
+            inputs, fed, len(feeds),
+            outputs, fetched, len(fetches),
+            None, 0, None, status,
+        )  # fmt: skip
         try:
-            self._raise(status)
-            return {name: self._array(end) for name, end in zip(fetches, answers, strict=True)}
+            self._check(status)
+            return {
+                name: self._to_array(tensor) for name, tensor in zip(fetches, fetched, strict=True)
+            }
         finally:
-            for tensor in (*inputs, *answers):
+            for tensor in (*fed, *fetched):
                 library.TF_DeleteTensor(tensor)
 
-    def _ends(self, names: Collection[str]) -> Any:
-        """A C array of TF_Output for tensor names."""
+    def _find(self, names: Collection[str]) -> Any:
+        """Return a C array of TF_Output with the tensors of these names."""
         found = (_Output * len(names))()
         for slot, name in zip(found, names, strict=True):
             operation, _, index = name.partition(":")
@@ -187,9 +137,10 @@ class Session:
                 raise SessionError(f"the graph has no operation {operation!r}.")
         return found
 
-    def _tensor(self, array: Array) -> int:
-        """A new TF_Tensor with the array's values."""
-        library, shape = self._library, (ctypes.c_int64 * array.ndim)(*array.shape)
+    def _to_tensor(self, array: Array) -> int:
+        """Return a new TF_Tensor with the array's values."""
+        library = self._library
+        shape = (ctypes.c_int64 * array.ndim)(*array.shape)
         if array.dtype != np.object_:
             # Not ascontiguousarray, which makes a vector of a scalar.
             array = np.asarray(array, order="C")
@@ -205,34 +156,40 @@ class Session:
             library.TF_StringAssignView(slot, text, len(text))
         return int(tensor)
 
-    def _array(self, tensor: int) -> Array:
-        """The tensor's values, copied."""
+    def _to_array(self, tensor: int) -> Array:
+        """Copy the tensor's values."""
         library = self._library
         code = library.TF_TensorType(tensor)
         shape = tuple(library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor)))
-        data, size = library.TF_TensorData(tensor), library.TF_TensorByteSize(tensor)
-        raw = ctypes.string_at(data, size) if size else b""
-        if code in _DTYPES:
-            return np.frombuffer(raw, _DTYPES[code]).reshape(shape)
-        if code != _STRING:
+        data = library.TF_TensorData(tensor)
+        size = library.TF_TensorByteSize(tensor)
+        if code == _STRING:
+            return np.array(self._strings(data, size), np.object_).reshape(shape)
+        if code not in _DTYPES:
             raise SessionError(
                 f"an output has TensorFlow's data type number {code}, which is not read here; "
                 f"those that are: {sorted([*_DTYPES, _STRING])}."
             )
-        # Records of equal bytes are equal strings (short ones are stored in the record itself), so
-        # each is asked for once: a batch has few labels and the calls are slow.
-        records = [raw[start : start + _STRING_BYTES] for start in range(0, size, _STRING_BYTES)]
-        slots = {record: data + _STRING_BYTES * index for index, record in enumerate(records)}
-        texts = {record: self._text(slot) for record, slot in slots.items()}
-        return _objects([texts[record] for record in records], shape)
+        raw = ctypes.string_at(data, size) if size else b""
+        return np.frombuffer(raw, _DTYPES[code]).reshape(shape)
 
-    def _text(self, slot: int) -> bytes:
-        """The string at this address of a TF_TString."""
+    def _strings(self, data: int, size: int) -> list[bytes]:
+        """Copy the strings of `size` bytes of TF_TString records."""
+        raw = ctypes.string_at(data, size) if size else b""
+        records = [raw[start : start + _STRING_BYTES] for start in range(0, size, _STRING_BYTES)]
+        # Equal records are equal strings (the record itself has the short ones), so each is read
+        # once: a batch has few different labels, and the calls are slow.
+        slots = {record: data + _STRING_BYTES * index for index, record in enumerate(records)}
+        texts = {record: self._string(slot) for record, slot in slots.items()}
+        return [texts[record] for record in records]
+
+    def _string(self, slot: int) -> bytes:
+        """Copy the string of the TF_TString at this address."""
         size = self._library.TF_StringGetSize(slot)
         return ctypes.string_at(self._library.TF_StringGetDataPointer(slot), size)
 
-    def _raise(self, status: int) -> None:
-        """Free the status; raise what it says unless that is OK."""
+    def _check(self, status: int) -> None:
+        """Free the status; raise SessionError with its text unless it is OK."""
         code = self._library.TF_GetCode(status)
         message = self._library.TF_Message(status).decode(errors="replace")
         self._library.TF_DeleteStatus(status)
@@ -240,75 +197,67 @@ class Session:
             raise SessionError(message, code)
 
 
-def main(arguments: list[str]) -> None:
-    """Answer one request; a faulty model makes an answer too."""
-    try:
-        library, problem = load_library(), None
-    except (SessionError, OSError) as error:
-        library, problem = None, str(error)
-    paths = arguments or [os.fsdecode(line.rstrip(b"\n")) for line in sys.stdin.buffer]
-    if not paths:
-        # The parent gave up before it had a request.
-        return
-    message, arrays = unpack(paths[0])
-    outputs: dict[str, Array] = {}
-    calls: list[dict[str, Any]] = []
-    if library is not None:
-        try:
-            session = Session(library, message["directory"])
-            calls = [_call(session, call, arrays, outputs) for call in message["calls"]]
-        except SessionError as error:
-            problem = str(error)
-    pack(paths[1], {"error": problem, "calls": calls}, outputs)
+class _Output(ctypes.Structure):
+    """TF_Output: an operation and the index of one of its outputs."""
+
+    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
 
-def _call(
-    session: Session, call: Any, arrays: Mapping[str, Array], outputs: dict[str, Array]
-) -> dict[str, Any]:
-    """Make one call of the request; its arrays are added to `outputs`."""
-    feeds = {}
-    for tensor, feed in call["feeds"].items():
-        array, rows = arrays[feed["array"]], feed["rows"]
-        feeds[tensor] = array if rows is None else array[rows[0] : rows[1]]
-    try:
-        found = session.run(feeds, call["fetches"])
-    except SessionError as error:
-        return {"error": str(error)}
-    names = {output: str(len(outputs) + index) for index, output in enumerate(found)}
-    outputs.update({names[output]: array for output, array in found.items()})
-    return {"outputs": names}
+# To a TF_Graph, TF_Status, TF_Tensor or another object of the library's.
+_OBJECT = ctypes.c_void_p
+_OBJECTS = ctypes.POINTER(ctypes.c_void_p)
+_OUTPUTS = ctypes.POINTER(_Output)
+_INT = ctypes.c_int
+_INT64 = ctypes.c_int64
+_INT64S = ctypes.POINTER(ctypes.c_int64)
+_SIZE = ctypes.c_size_t
+_TEXT = ctypes.c_char_p
+_TEXTS = ctypes.POINTER(ctypes.c_char_p)
+
+# The types of the result and of the arguments, as in tensorflow/c: c_api.h, tf_tensor.h,
+# tf_status.h and tf_tstring.h.
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "TF_NewStatus": (_OBJECT, []),
+    "TF_GetCode": (_INT, [_OBJECT]),
+    "TF_Message": (_TEXT, [_OBJECT]),
+    "TF_DeleteStatus": (None, [_OBJECT]),
+    "TF_NewGraph": (_OBJECT, []),
+    "TF_DeleteGraph": (None, [_OBJECT]),
+    "TF_GraphOperationByName": (_OBJECT, [_OBJECT, _TEXT]),
+    "TF_NewSessionOptions": (_OBJECT, []),
+    "TF_DeleteSessionOptions": (None, [_OBJECT]),
+    # Options of the session and of the run, directory, tags and their number, graph, MetaGraphDef,
+    # status.
+    "TF_LoadSessionFromSavedModel": (
+        _OBJECT, [_OBJECT, _OBJECT, _TEXT, _TEXTS, _INT, _OBJECT, _OBJECT, _OBJECT],
+    ),
+    # Session, options; inputs, their values and number; outputs, their values and number; further
+    # operations and their number; metadata, status.
+    "TF_SessionRun": (
+        None,
+        [_OBJECT, _OBJECT, _OUTPUTS, _OBJECTS, _INT, _OUTPUTS, _OBJECTS, _INT, _OBJECTS, _INT,
+         _OBJECT, _OBJECT],
+    ),
+    "TF_DeleteSession": (None, [_OBJECT, _OBJECT]),
+    # Data type, sizes and their number, bytes.
+    "TF_AllocateTensor": (_OBJECT, [_INT, _INT64S, _INT, _SIZE]),
+    "TF_DeleteTensor": (None, [_OBJECT]),
+    "TF_TensorType": (_INT, [_OBJECT]),
+    "TF_NumDims": (_INT, [_OBJECT]),
+    "TF_Dim": (_INT64, [_OBJECT, _INT]),
+    "TF_TensorByteSize": (_SIZE, [_OBJECT]),
+    "TF_TensorData": (_OBJECT, [_OBJECT]),
+    "TF_StringInit": (None, [_OBJECT]),
+    "TF_StringAssignView": (None, [_OBJECT, _TEXT, _SIZE]),
+    "TF_StringGetDataPointer": (_OBJECT, [_OBJECT]),
+    "TF_StringGetSize": (_SIZE, [_OBJECT]),
+}  # fmt: skip
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    """Tell ctypes the types of the functions in use; it would cut pointers to 32 bits."""
-    words = _FUNCTIONS.split()
-    for name, letters in zip(words[::2], words[1::2], strict=True):
+    """Declare the types of the functions in use; ctypes would cut pointers to 32 bits."""
+    for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
-        function.restype, *function.argtypes = (_TYPES[letter] for letter in letters)
+        function.restype = result
+        function.argtypes = arguments
     return library
-
-
-def _without_objects(array: Array) -> Array:
-    """Strings as NumPy's own type, with a point after each: it would drop a final NUL byte."""
-    if array.dtype != np.object_:
-        return array
-    return np.array([text + b"." for text in array.ravel().tolist()], "S").reshape(array.shape)
-
-
-def _with_objects(array: Array) -> Array:
-    """What `_without_objects` was given."""
-    if array.dtype.kind != "S":
-        return array
-    return _objects([text[:-1] for text in array.ravel().tolist()], array.shape)
-
-
-def _objects(texts: list[bytes], shape: tuple[int, ...]) -> Array:
-    array = np.empty(len(texts), np.object_)
-    array[:] = texts
-    return array.reshape(shape)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
-    # The answer is on disk; the library's destructors would only take time.
-    os._exit(0)

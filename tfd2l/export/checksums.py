@@ -1,7 +1,7 @@
-"""SHA-256 of each file of a published version, so that damage is noticed wherever it is.
+"""Writes and checks the SHA-256 of each file of a published version.
 
-TensorFlow has checksums of the variables alone: a bit that flips in the graph, in a label or in
-the divisor of the pixels, would be served. `sha256sum -c` reads the file too.
+TensorFlow itself has checksums of the variables only: it would serve a graph in which a bit has
+flipped, say in a label or in the divisor of the pixels. `sha256sum -c` reads the file too.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import re
 from pathlib import Path
 
 from pipelines.basics.files import write_atomically
-from pipelines.basics.text import one_line
+from pipelines.basics.text import one_line, shown
 from tfd2l.common.errors import Tfd2lError
 
 __all__ = ["CHECKSUMS_FILE", "DamagedError", "check_files", "write_checksums"]
 
-# Below the version's directory, where the server leaves files of others alone.
+# Below the version's directory; the server ignores other files there.
 CHECKSUMS_FILE = Path("assets.extra") / "SHA256SUMS"
 _REMEDY = "Publish the version again, or put an undamaged copy in its place."
 
 
 class DamagedError(Tfd2lError):
-    """A file of a version is not as it was published."""
+    """A file of a version differs from the published one."""
 
 
 def write_checksums(directory: Path) -> None:
-    """Write the checksums of all files that are below `directory` now.
+    """Write the checksums of all files that exist below `directory` now.
 
     Raises:
-        OSError: a file can't be read, or the new one not written.
+        OSError: a file can't be read, or the list can't be written.
     """
     names = sorted(
         path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
@@ -41,16 +41,16 @@ def write_checksums(directory: Path) -> None:
 
 
 def check_files(directory: Path) -> None:
-    """Hold the files against their checksums, if there are any: other programs write none.
+    """Compare the files with their checksums, if the version has any: other programs write none.
 
-    Files that came later are none of the version's.
+    Files that were added later do not belong to the version and are ignored.
 
     Raises:
         DamagedError: a file differs, is missing or can't be read.
     """
     path = directory / CHECKSUMS_FILE
     if not directory.is_dir():
-        # Who loads it says that better.
+        # Loading it gives a better error.
         return
     try:
         lines = os.fsdecode(path.read_bytes()).split("\n")
@@ -58,13 +58,15 @@ def check_files(directory: Path) -> None:
         return
     except OSError as error:
         raise DamagedError(f"{path} can't be read: {error.strerror}. {_REMEDY}") from error
-    # Of a list that was cut, the rest would be right.
+    # Without the number, a list that was cut would pass.
     if lines[-2:] != [_end(len(lines) - 2), ""]:
         raise DamagedError(f"{path} must end with the number of its files. {_REMEDY}")
     for line in lines[:-2]:
         parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
         if parts is None:
-            raise DamagedError(f"{path} has a line that is none. {_REMEDY}")
+            raise DamagedError(
+                f"{path} must have lines of a SHA-256 and a name; got {shown(line)}. {_REMEDY}"
+            )
         _check_file(directory / parts[2], parts[1])
 
 
@@ -73,7 +75,7 @@ def _check_file(path: Path, sha256: str) -> None:
     try:
         found = _sha256(path)
     except (OSError, ValueError) as error:
-        # ValueError is for a name that none can have.
+        # ValueError: no file can have this name, such as one with a NUL.
         reason = getattr(error, "strerror", None) or error
         raise DamagedError(one_line(f"{path} can't be read: {reason}. {_REMEDY}")) from error
     if found != sha256:
@@ -81,7 +83,7 @@ def _check_file(path: Path, sha256: str) -> None:
 
 
 def _end(files: int) -> str:
-    # A comment for sha256sum.
+    # sha256sum takes it for a comment.
     return f"# {files} files"
 
 

@@ -1,11 +1,11 @@
-"""What a SavedModel's file says: its signatures, and ops that a server can't run."""
+"""Reads a SavedModel's file: its signatures, and ops that a server can't run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import json_format
@@ -13,6 +13,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.common.graphs import nodes_of
+from tfd2l.export.signature_types import Signature, TensorSpec
 
 __all__ = [
     "ExportError",
@@ -30,58 +32,11 @@ _STATE_CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStrided
 
 
 class ExportError(Tfd2lError, RuntimeError):
-    """A model can't be exported, or what was exported can't be served."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a signature.
-
-    Attributes:
-        tensor: its name in the graph, 'operation:index'.
-        dtype: TensorFlow's name, such as 'uint8' or 'string'.
-        shape: sizes, None where any is allowed; None for any rank.
-    """
-
-    tensor: str
-    dtype: str
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A signature's inputs and outputs by name."""
-
-    inputs: Mapping[str, TensorSpec]
-    outputs: Mapping[str, TensorSpec]
-
-    @property
-    def method(self) -> Literal["classify", "regress", "predict"]:
-        """The call of TensorFlow Serving that it is for.
-
-        Its names tell: TensorFlow 2 marks every signature as one for Predict, and the server
-        goes by the names too.
-        """
-        if set(self.inputs) == {"inputs"} and self.inputs["inputs"].dtype == "string":
-            if set(self.outputs) == {"classes", "scores"}:
-                return "classify"
-            if set(self.outputs) == {"outputs"}:
-                return "regress"
-        return "predict"
-
-    def as_json(self) -> dict[str, dict[str, Any]]:
-        """Names, dtypes and shapes as JSON values."""
-        return {
-            side: {
-                name: {"dtype": spec.dtype, "shape": None if spec.shape is None else [*spec.shape]}
-                for name, spec in specs.items()
-            }
-            for side, specs in (("inputs", self.inputs), ("outputs", self.outputs))
-        }
+    """A model can't be exported, or an exported model can't be served."""
 
 
 def read_signatures(directory: Path) -> dict[str, Signature]:
-    """The signatures of a SavedModel by name.
+    """Read the signatures of a SavedModel, by name.
 
     Raises:
         ExportError: there is no readable SavedModel, it has other than one MetaGraph tagged
@@ -92,10 +47,10 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
     meta_graph = _read_meta_graph(path)
     try:
         signatures = {
-            # The map may be in any order, and cards are compared.
+            # The map has no order of its own, and cards are compared.
             name: _signature(definition)
             for name, definition in sorted(meta_graph.signature_def.items())
-            # TensorFlow's own, for its loader.
+            # TensorFlow adds these for its own loader.
             if not name.startswith("__")
         }
     except (TypeError, ValueError) as error:
@@ -113,10 +68,10 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
 
 
 def read_signature_defs(directory: Path) -> dict[str, Any]:
-    """The signatures of a SavedModel as the JSON values of the proto SignatureDef, by name.
+    """Read all signatures of a SavedModel as JSON values of the proto SignatureDef, by name.
 
-    All of them, those that TensorFlow adds for its own loader too, as TensorFlow Serving shows
-    them under `metadata`.
+    Those that TensorFlow adds for its own loader are included, as TensorFlow Serving shows them
+    under `metadata` too.
 
     Raises:
         ExportError: there is no readable SavedModel, or it has other than one MetaGraph tagged
@@ -132,18 +87,17 @@ def read_signature_defs(directory: Path) -> dict[str, Any]:
 
 
 def has_variables(directory: Path) -> bool:
-    """Whether the graph of a SavedModel has variables, so that it needs their files.
+    """Return True if the graph of a SavedModel has variables, and so needs their files.
 
     Raises:
         ExportError: as `read_signature_defs`.
     """
     graph = _read_meta_graph(directory / "saved_model.pb").graph_def
-    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
-    return any(node.op == "VarHandleOp" for node in nodes)
+    return any(node.op == "VarHandleOp" for node in nodes_of(graph))
 
 
 def _read_meta_graph(path: Path) -> Any:
-    """The one MetaGraphDef of a saved_model.pb."""
+    """Read the one MetaGraphDef of a saved_model.pb."""
     saved_model = saved_model_pb2.SavedModel()
     try:
         saved_model.ParseFromString(path.read_bytes())
@@ -161,7 +115,7 @@ def _read_meta_graph(path: Path) -> Any:
 
 
 def _signature(definition: Any) -> Signature:
-    """From the proto SignatureDef."""
+    """Convert a SignatureDef."""
     return Signature(
         {name: _tensor_spec(info) for name, info in sorted(definition.inputs.items())},
         {name: _tensor_spec(info) for name, info in sorted(definition.outputs.items())},
@@ -169,7 +123,7 @@ def _signature(definition: Any) -> Signature:
 
 
 def _tensor_spec(info: Any) -> TensorSpec:
-    """From the proto TensorInfo."""
+    """Convert a TensorInfo."""
     shape = tf.TensorShape(info.tensor_shape)
     sizes = None if shape.rank is None else tuple(shape.as_list())
     return TensorSpec(info.name, tf.dtypes.as_dtype(info.dtype).name, sizes)
@@ -177,7 +131,7 @@ def _tensor_spec(info: Any) -> TensorSpec:
 
 @dataclass(frozen=True)
 class _Op:
-    """What the rules of exported graphs ask about: a node, or a whole function."""
+    """The part of a node, or of a whole function, that the rules of exported graphs are about."""
 
     name: str
     kind: str
@@ -189,20 +143,20 @@ def _refuse_ops(graph: Any, signatures: Mapping[str, Signature]) -> None:
     """Raise ExportError for the first op that a signature uses and a server shouldn't run."""
     specs = [spec for signature in signatures.values() for spec in signature.outputs.values()]
     for op in _ops_behind(graph, [spec.tensor for spec in specs]):
-        problem = _problem_of(op)
-        if problem is not None:
+        rule = _broken_rule(op)
+        if rule is not None:
             raise ExportError(
-                f"an exported graph {problem}; {op.name!r} of type {op.kind!r} does. Take it "
+                f"an exported graph {rule}; {op.name!r} of type {op.kind!r} does. Take it "
                 "out of the model's forward pass, or keep it to training."
             )
 
 
-def _problem_of(op: _Op) -> str | None:
-    """Which rule of exported graphs the op breaks."""
+def _broken_rule(op: _Op) -> str | None:
+    """Return the rule of exported graphs that the op breaks, if any."""
     if op.kind in _PYTHON_OPS:
         return "can't call Python (py_function, numpy_function)"
     if op.xla:
-        return "can't ask for XLA (jit_compile=True), which the server has not"
+        return "can't ask for XLA (jit_compile=True), which the server does not have"
     if op.kind in _RANDOM_OPS or "Random" in op.kind:
         return "gives the same answer each time, so it draws no random numbers"
     if op.kind.startswith(_STATE_CHANGES):
@@ -213,14 +167,16 @@ def _problem_of(op: _Op) -> str | None:
 
 
 def _ops_behind(graph: Any, tensors: list[str]) -> Iterator[_Op]:
-    """The nodes that the tensors depend on, and the functions that they call with all nodes.
+    """Yield the nodes that the tensors depend on, and all nodes of the functions that they call.
 
-    The graph also holds the parts that save and restore variables: these may do what a
-    signature may not.
+    The graph also has the parts that save and restore variables, to which the rules of signatures
+    do not apply.
     """
     nodes = {node.name: node for node in graph.node}
     functions = {function.signature.name: function for function in graph.library.function}
-    waiting, called, seen = [*tensors], list[str](), set[str]()
+    waiting = [*tensors]
+    called: list[str] = []
+    seen: set[str] = set()
     while waiting:
         # Inputs are 'node', 'node:index' or, for control, '^node'.
         name = waiting.pop().lstrip("^").split(":")[0]
@@ -246,12 +202,12 @@ def _op(node: Any) -> _Op:
 
 
 def _asks_for_xla(attributes: Any) -> bool:
-    # Asked first, because reading a missing entry of a proto's map adds it.
+    # `in` comes first, because reading a missing entry of a proto's map adds it.
     return "_XlaMustCompile" in attributes and bool(attributes["_XlaMustCompile"].b)
 
 
 def _functions_of(attributes: Any) -> list[str]:
-    """Names of the functions that a node's attributes refer to."""
+    """List the functions that a node's attributes name."""
     names = [value.func.name for value in attributes.values() if value.HasField("func")]
     for value in attributes.values():
         names += [function.name for function in value.list.func]

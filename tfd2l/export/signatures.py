@@ -1,4 +1,4 @@
-"""Models as SavedModels that TensorFlow Serving serves: two signatures each."""
+"""Writes models as SavedModels that TensorFlow Serving serves, with two signatures each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ import tensorflow as tf
 from tfd2l.common.errors import first_line
 from tfd2l.export.saved_model import ExportError
 
-__all__ = ["ExportError", "export_classifier", "export_regressor"]
+__all__ = [
+    "ClassifierLike",
+    "ExportError",
+    "RegressorLike",
+    "export_classifier",
+    "export_regressor",
+]
 
 Outputs = dict[str, tf.Tensor]
-# What Classify and Regress are given: serialised `tf.train.Example`s.
-EXAMPLES = tf.TensorSpec((None,), tf.string, name="inputs")
+# A function of one input, and the shape and dtype of that.
+Endpoint = tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]
+# The input of Classify and Regress: serialised `tf.train.Example`s.
+_EXAMPLES = tf.TensorSpec((None,), tf.string, name="inputs")
 
 
 class _HasVariables(Protocol):
@@ -25,14 +33,14 @@ class _HasVariables(Protocol):
 
 
 class ClassifierLike(_HasVariables, Protocol):
-    """What `export_classifier` needs of a model."""
+    """The part of a model that `export_classifier` needs."""
 
     def logits(self, X: Any, /) -> tf.Tensor:
         """(n, height, width, channel) float32 -> (n, q) float; softmax of it is the answer."""
 
 
 class RegressorLike(_HasVariables, Protocol):
-    """What `export_regressor` needs of a model."""
+    """The part of a model that `export_regressor` needs."""
 
     def __call__(self, X: Any, /) -> tf.Tensor:
         """(n, d) float32 -> (n, 1) or (n,) float."""
@@ -52,11 +60,11 @@ def export_classifier(
     `logits` and `probabilities`, (n, q) float32; `class_id`, (n,) int64; `label`, (n,) string.
 
     `classify`, for Classify: `inputs`, (n,) string, serialised `tf.train.Example`s whose bytes
-    feature `image` holds the pixels row by row -> `classes`, (n, q) string, and `scores`, (n, q)
+    feature `image` has the pixels row by row -> `classes`, (n, q) string, and `scores`, (n, q)
     float32: all labels and their probabilities, the likeliest first.
 
     Args:
-        model: in its inference behaviour, for whatever `preprocess` gives.
+        model: in its inference behaviour, for whatever `preprocess` returns.
         directory: is created; must be empty if it exists.
         labels: the classes' names by class id, all different.
         preprocess: as in training, (n, height, width) uint8 -> (n, h, w, channel) float32.
@@ -65,42 +73,29 @@ def export_classifier(
     Raises:
         ExportError: labels and logits don't match, the model can't be traced, or the directory
             can't be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tfd2l.export.signatures import export_classifier
+        >>> model = d2l.SoftmaxRegressionScratch(num_inputs=4, num_outputs=2, lr=0.1)
+        >>> def preprocess(images):
+        ...     return tf.cast(images, tf.float32)[..., None] / 255
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     export_classifier(model, directory, labels=["no", "yes"], preprocess=preprocess,
+        ...                       image_shape=(2, 2))
+        ...     serve = tf.saved_model.load(directory).signatures["serving_default"]
+        ...     answer = serve(image=tf.zeros((3, 2, 2), tf.uint8))
+        >>> answer["probabilities"].shape
+        TensorShape([3, 2])
     """
     height, width = image_shape
-    # Any images do; a black one and a white one are as different as can be.
+    # Any images will do; a black one and a white one are as different as possible.
     sample = tf.constant([[[pixel] * width] * height for pixel in (0, 255)], tf.uint8)
-    # Also makes the variables of Keras layers that no input has reached yet.
-    _check(type(model).__name__, labels, model.logits(preprocess(sample)))
-    names = tf.constant([*labels])
-    image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
-
-    # The reader's code is traced once, and both signatures call it.
-    @tf.function(input_signature=[image])  # type: ignore[untyped-decorator]  # no types
-    def logits_of(image: tf.Tensor) -> tf.Tensor:
-        return tf.cast(model.logits(preprocess(image)), tf.float32)
-
-    def predict(image: tf.Tensor) -> Outputs:
-        # The server enforces no declared shape; without this op a wrong one gets an answer.
-        logits = logits_of(tf.ensure_shape(image, [None, height, width]))
-        class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
-        return {
-            "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class_id": class_id,
-            "label": tf.gather(names, class_id),
-        }
-
-    def classify(inputs: tf.Tensor) -> Outputs:
-        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
-        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
-        pixels = tf.io.decode_raw(examples["image"], tf.uint8)
-        # Else twice the pixels would count as two images.
-        pixels = tf.ensure_shape(pixels, [None, height * width])
-        answers = predict(tf.reshape(pixels, [-1, height, width]))
-        scores, order = tf.math.top_k(answers["probabilities"], k=len(labels))
-        return {"classes": tf.gather(names, order), "scores": scores}
-
-    endpoints = {"serving_default": (predict, image), "classify": (classify, EXAMPLES)}
+    # This call also creates the variables of Keras layers that no input has reached yet.
+    logits = model.logits(preprocess(sample))
+    _check_labels(labels, logits)
+    _check_logits(type(model).__name__, logits)
+    endpoints = _classifier_endpoints(model, labels, preprocess, image_shape)
     _write(model, Path(directory), endpoints)
 
 
@@ -120,41 +115,28 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
         num_inputs: number of features, at least 1.
 
     Raises:
-        ExportError: the model gives other than one number for an example or can't be traced, or the
-            directory can't be written.
+        ExportError: the model does not predict one number for an example or can't be traced, or
+            the directory can't be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tfd2l.export.signatures import export_regressor
+        >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     export_regressor(model, directory, num_inputs=2)
+        ...     serve = tf.saved_model.load(directory).signatures["serving_default"]
+        ...     answer = serve(features=tf.zeros((5, 2)))
+        >>> answer["prediction"].shape
+        TensorShape([5])
     """
-    # Also makes the variables of Keras layers that no input has reached yet.
+    # This call also creates the variables of Keras layers that no input has reached yet.
     shape = model(tf.zeros((1, num_inputs))).shape
     if shape not in ((1,), (1, 1)):
         raise ExportError(
             "a regression model gives (n, 1) or (n,), one number for each of n examples; this one "
             f"gives {tuple(shape)} for n = 1. Export several targets as several models."
         )
-
-    features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
-
-    # The reader's code is traced once, and both signatures call it.
-    @tf.function(input_signature=[features])  # type: ignore[untyped-decorator]  # no types
-    def prediction_of(X: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.reshape(model(X), [-1]), tf.float32)
-
-    def predict(features: tf.Tensor) -> Outputs:
-        # The server enforces no declared shape; without this op a wrong one gets an answer.
-        return {"prediction": prediction_of(tf.ensure_shape(features, [None, num_inputs]))}
-
-    def regress(inputs: tf.Tensor) -> Outputs:
-        feature = {"features": tf.io.FixedLenFeature([num_inputs], tf.float32)}
-        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
-        return {"outputs": predict(examples["features"])["prediction"]}
-
-    endpoints = {"serving_default": (predict, features), "regress": (regress, EXAMPLES)}
-    _write(model, Path(directory), endpoints)
-
-
-def _check(name: str, labels: Sequence[str], logits: tf.Tensor) -> None:
-    """Raise ExportError unless these are a classifier's labels and its logits of two images."""
-    _check_labels(labels, logits)
-    _check_logits(name, logits)
+    _write(model, Path(directory), _regressor_endpoints(model, num_inputs))
 
 
 def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
@@ -172,9 +154,9 @@ def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
 
 
 def _check_logits(name: str, logits: tf.Tensor) -> None:
-    """Raise ExportError if they are probabilities, (n, q): their softmax would be served as such.
+    """Raise ExportError if the logits, (n, q), are probabilities: softmax would be applied twice.
 
-    That both rows of logits are above 0 and sum to 1 can't be chance.
+    It is no coincidence if all numbers of both rows are above 0 and each row sums to 1.
     """
     rows = tf.cast(logits, tf.float32)
     sums = tf.reduce_sum(rows, axis=-1)
@@ -186,18 +168,79 @@ def _check_logits(name: str, logits: tf.Tensor) -> None:
         )
 
 
+def _classifier_endpoints(
+    model: ClassifierLike,
+    labels: Sequence[str],
+    preprocess: Callable[[tf.Tensor], tf.Tensor],
+    image_shape: tuple[int, int],
+) -> dict[str, Endpoint]:
+    """Make the functions of the two signatures, by the signature's name."""
+    height, width = image_shape
+    names = tf.constant([*labels])
+    image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
+
+    # The user's code is traced once, and both signatures call it.
+    @tf.function(input_signature=[image])  # type: ignore[untyped-decorator]  # no types
+    def logits_of(image: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model.logits(preprocess(image)), tf.float32)
+
+    def predict(image: tf.Tensor) -> Outputs:
+        # The server does not enforce declared shapes; without this op a wrong one gets an answer.
+        logits = logits_of(tf.ensure_shape(image, [None, height, width]))
+        class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
+        return {
+            "logits": logits,
+            "probabilities": tf.nn.softmax(logits),
+            "class_id": class_id,
+            "label": tf.gather(names, class_id),
+        }
+
+    def classify(inputs: tf.Tensor) -> Outputs:
+        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
+        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
+        pixels = tf.io.decode_raw(examples["image"], tf.uint8)
+        # Otherwise twice the pixels would count as two images.
+        pixels = tf.ensure_shape(pixels, [None, height * width])
+        answers = predict(tf.reshape(pixels, [-1, height, width]))
+        scores, order = tf.math.top_k(answers["probabilities"], k=len(labels))
+        return {"classes": tf.gather(names, order), "scores": scores}
+
+    return {"serving_default": (predict, image), "classify": (classify, _EXAMPLES)}
+
+
+def _regressor_endpoints(model: RegressorLike, num_inputs: int) -> dict[str, Endpoint]:
+    """Make the functions of the two signatures, by the signature's name."""
+    features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
+
+    # The user's code is traced once, and both signatures call it.
+    @tf.function(input_signature=[features])  # type: ignore[untyped-decorator]  # no types
+    def prediction_of(X: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.reshape(model(X), [-1]), tf.float32)
+
+    def predict(features: tf.Tensor) -> Outputs:
+        # The server does not enforce declared shapes; without this op a wrong one gets an answer.
+        return {"prediction": prediction_of(tf.ensure_shape(features, [None, num_inputs]))}
+
+    def regress(inputs: tf.Tensor) -> Outputs:
+        feature = {"features": tf.io.FixedLenFeature([num_inputs], tf.float32)}
+        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
+        return {"outputs": predict(examples["features"])["prediction"]}
+
+    return {"serving_default": (predict, features), "regress": (regress, _EXAMPLES)}
+
+
 def _write(
     model: _HasVariables,
     directory: Path,
-    endpoints: Mapping[str, tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]],
+    endpoints: Mapping[str, Endpoint],
 ) -> None:
-    """Trace each endpoint for its input and save them all as signatures."""
+    """Trace the endpoints and save them as signatures."""
     functions = {
         name: tf.function(function, input_signature=[spec], autograph=False)
         for name, (function, spec) in endpoints.items()
     }
     try:
-        # A trace inherits the device it is made on; a server has its own.
+        # A trace inherits the device on which it is made, which a server need not have.
         with tf.device(None):
             for function in functions.values():
                 function.get_concrete_function()
@@ -207,7 +250,7 @@ def _write(
             f"the model must be written to {directory}; {error.message}. Choose a directory on a "
             "disk with room that you may write to."
         ) from error
-    except Exception as error:  # a reader's own code may raise anything
+    except Exception as error:  # the user's code may raise anything
         raise ExportError(
             f"{type(model).__name__} can't be exported: {first_line(error)} Its forward pass must "
             "work in a tf.function, for any number of examples (-1 or tf.shape(X)[0], where "
@@ -218,12 +261,12 @@ def _write(
 def _save(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
     """Write the traced functions and the variables that they use.
 
-    The model itself is not handed over: saving follows all references, to its trainer too.
+    The model itself is not saved: saving follows all references, also the one to its trainer.
     """
     if any(isinstance(variable, keras.Variable) for variable in model.variables):
-        # tf.saved_model.save can't be used on what tracks Keras variables: Python loads the
-        # result, but the server doesn't find the variables. The archive finds the variables of
-        # the endpoints, tf.Variables among them, so there is nothing to track besides.
+        # tf.saved_model.save can't be used on an object that tracks Keras variables: Python loads
+        # the result, but the server doesn't find the variables. The archive finds all variables
+        # of the endpoints, tf.Variables among them, so nothing else need be tracked.
         archive = keras.export.ExportArchive()
         for name, function in functions.items():
             archive.add_endpoint(name, function)

@@ -25,7 +25,7 @@ def models_in(base: Path) -> dict[str, dict[int, Path]]:
     """
     models = {}
     for directory in sorted(base.iterdir()):
-        # Plain files, and directories that are being removed.
+        # Plain files can't be listed, nor directories that are being removed.
         with contextlib.suppress(OSError):
             if not directory.name.startswith("."):
                 models[directory.name] = versions_in(directory)
@@ -47,7 +47,7 @@ def versions_in(directory: Path) -> dict[int, Path]:
 
 
 def hint_one_model(directory: Path) -> str:
-    """The error's text for a directory of versions where a directory of models is expected."""
+    """Return an error's text for a directory of versions in place of a directory of models."""
     return (
         f"{directory} has versions, so it is the directory of one model. Name the one above it: "
         f"{directory.absolute().parent}"

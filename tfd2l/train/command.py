@@ -110,9 +110,7 @@ def run(config: TrainConfig, loaded: LoadedSoon | None, changes: Changes | None)
     """
     from pipelines.idx_files import DataError
     from tfd2l.book.devices import DeviceError
-    from tfd2l.common.errors import DivergedError
-    from tfd2l.engine.checkpoint import CheckpointError
-    from tfd2l.engine.step import CompileError, StepError
+    from tfd2l.engine.errors import CheckpointError, CompileError, DivergedError, StepError
     from tfd2l.export.saved_model import ExportError
     from tfd2l.train.finish import UnfitModelError
     from tfd2l.train.run_directory import RunDirectory, new_run_path
@@ -148,7 +146,7 @@ def train(
     """Fit a model to the data, draw what became of it, publish its export, and show all that."""
     import tensorflow as tf
 
-    from tfd2l.export.publish import probe
+    from tfd2l.export.publish import check_writable
     from tfd2l.train.finish import conclude
     from tfd2l.train.progress import ConsoleProgress
     from tfd2l.train.resume import LearningRate, check_data, take_up
@@ -165,7 +163,7 @@ def train(
             return
         trainer.callbacks.append(LearningRate(config.lr))
     # Not after all the epochs, and not after the old settings are gone.
-    probe(config.export_dir / config.model)
+    check_writable(config.export_dir / config.model)
     if changes is None:
         directory.write_config(settings_of(config), about_data)
     elif changes:
@@ -208,7 +206,7 @@ def make_trainer(config: TrainConfig, callbacks: Sequence[Callback]) -> Trainer:
         gradient_clip_val=config.gradient_clip_val,
         run_eagerly=config.run_eagerly,
         jit_compile=False if config.deterministic else config.jit_compile,
-        steps_per_call=config.checkpoint_every,
+        steps_per_execution=config.checkpoint_every,
         callbacks=callbacks,
     )
 

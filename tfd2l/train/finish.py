@@ -17,10 +17,10 @@ from pipelines.images import prepare_images
 from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
 from tfd2l.book.models.linear import LinearRegression, LinearRegressionScratch
 from tfd2l.book.module import Classifier
-from tfd2l.book.nn_module import tf_variable
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
+from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
 from tfd2l.export.publish import CARD_FILE, publish, published_versions

@@ -11,7 +11,7 @@ from tfd2l.engine.callback import Callback
 
 if TYPE_CHECKING:
     from tfd2l.book.trainer import Trainer
-    from tfd2l.engine.step import Steps
+    from tfd2l.engine.callback import StepResults
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -62,7 +62,7 @@ class StopOnSignal(Callback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
+    def on_train_batches_end(self, trainer: Trainer, call: Sequence[StepResults]) -> None:
         """End the fit here, if that was asked for."""
         if self._received is not None:
             self._keep(trainer)

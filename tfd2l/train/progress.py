@@ -17,8 +17,7 @@ from rich.progress import (
 
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.output import lasting
-from tfd2l.engine.callback import Callback
-from tfd2l.engine.step import Steps
+from tfd2l.engine.callback import Callback, StepResults
 
 
 class ConsoleProgress(Callback):
@@ -55,7 +54,7 @@ class ConsoleProgress(Callback):
             loss="-",
         )
 
-    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
+    def on_train_batches_end(self, trainer: Trainer, call: Sequence[StepResults]) -> None:
         """Move the bar on."""
         if self._progress is not None and self._task is not None and call:
             loss = f"{call[-1].values[-1, 0]:.4f}"

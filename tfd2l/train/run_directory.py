@@ -19,16 +19,15 @@ import tensorflow as tf
 
 from pipelines.basics.files import is_temporary, remove_temporary_files, write_atomically
 from tfd2l.book.trainer import Trainer
-from tfd2l.engine.callback import Callback
+from tfd2l.engine.callback import Callback, StepResults
 from tfd2l.engine.checkpoint import (
     checkpoint_name,
     checkpoints,
-    fault_of,
+    explain_damage,
     prune,
     save_checkpoint,
 )
-from tfd2l.engine.history import History
-from tfd2l.engine.step import Steps
+from tfd2l.engine.state import History
 from tfd2l.train.records import RECORD_FILE, RunError, read_record, write_record
 from tfd2l.train.tensorboard import Events
 
@@ -117,7 +116,7 @@ class RunDirectory(Callback):
         """
         found, passed_over = checkpoints(self.path / CHECKPOINTS), list[Path]()
         for path in found:
-            fault = fault_of(path)
+            fault = explain_damage(path)
             if fault is None:
                 for other in passed_over:
                     other.replace(other.with_name(f"{PASSED_OVER}{other.name}"))
@@ -141,13 +140,13 @@ class RunDirectory(Callback):
     def keep(self, trainer: Trainer) -> None:
         """Write a checkpoint of the fit as it is now."""
         folder = self.path / CHECKPOINTS
-        latest = save_checkpoint(folder, trainer.model, trainer.optim, trainer.state())
+        latest = save_checkpoint(folder, trainer.model, trainer.optim, trainer.state_dict())
         spared, best = {latest.name}, _best_epoch(trainer.history)
         if best is not None:
             spared.add(checkpoint_name(best))
         prune(folder, KEEP_CHECKPOINTS, spared)
 
-    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
+    def on_train_batches_end(self, trainer: Trainer, call: Sequence[StepResults]) -> None:
         """Write a checkpoint, if it is time for one."""
         if self._every is not None and trainer.steps_of_epoch % self._every == 0:
             self.keep(trainer)

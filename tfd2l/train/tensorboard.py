@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
 
 __all__ = ["Events"]
 

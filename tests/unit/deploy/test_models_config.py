@@ -1,4 +1,4 @@
-"""`models.config` read back, against the texts that `deploy` writes and the server's own protos."""
+"""`models.config`: its text, by the server's own protos, and read back."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfd2l.deploy.models import DeployError, ServedModel
-from tfd2l.deploy.models_config import read_models_config, with_real_paths
-from tfd2l.deploy.rendering import Settings, configuration
+from tfd2l.deploy.models_config import models_config, read_models_config, with_real_paths
 
 MODELS = [
     ServedModel("mlp", (3, 2**63 - 1), labels={"stable": 3, "canary": 2**63 - 1}),
     ServedModel("softmax.v2", keep=2),
     ServedModel("linear"),
 ]
-TEXT = configuration(MODELS, Settings())["models.config"]
+TEXT = models_config(MODELS)
 
 
-def test_what_deploy_writes_is_read_back() -> None:
+def test_the_written_text_is_read_back() -> None:
     assert read_models_config(TEXT) == {model.name: model for model in MODELS}
 
 
-def test_what_the_servers_own_writer_makes_of_it_is_read_too() -> None:
+def test_other_spellings_of_the_same_configuration_are_read_too() -> None:
     config = text_format.Parse(TEXT, model_server_config_pb2.ModelServerConfig())
-    # A field that is not asked for here.
+    # A field that is not read here.
     config.model_config_list.config[0].logging_config.sampling_config.sampling_rate = 0.5
     for short in (False, True):
         text = text_format.MessageToString(
@@ -54,8 +53,15 @@ def test_an_empty_file_has_no_models() -> None:
     assert read_models_config("") == {}
 
 
-@pytest.mark.parametrize("text", ["model_config_list {", "no proto", "{}", "\ufffd"])
-def test_what_is_no_configuration_is_refused_with_the_place(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model_config_list {", "no proto", "{}", "\ufffd",
+        # A misspelt field, which the server refuses too.
+        "model_config_list { config { name: 'mlp' base_pth: '/models/mlp' } }",
+    ],
+)  # fmt: skip
+def test_any_other_text_is_refused_with_the_place(text: str) -> None:
     with pytest.raises(DeployError, match=r"ModelServerConfig .*column 1:\d+.*deploy --force"):
         read_models_config(text)
 

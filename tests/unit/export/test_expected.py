@@ -1,4 +1,4 @@
-"""What an exported model's answers are held against: each output, and what rounding may do."""
+"""Expected answers: each output is compared, and may differ by rounding only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 import tensorflow as tf
 
 from tests.support.standins import IMAGES, LABELS, Linear, Scratch, answers, preprocess
-from tfd2l.export.expected import MOST_ROWS, classifier_checks, logits_of, regressor_checks
+from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
 from tfd2l.export.signatures import ExportError, export_classifier
 
 
 def outputs_of(logits: Any) -> dict[str, Any]:
-    """What `serving_default` answers, for float32 logits."""
+    """The answer of `serving_default` for float32 logits."""
     powers = np.exp(logits)
     class_id = logits.argmax(1)
     return {
@@ -49,7 +49,8 @@ class Brightness(Scratch):
 
 
 def test_logits_are_those_of_all_images_in_their_order() -> None:
-    images = np.arange(MOST_ROWS + 7).astype(np.uint8)[:, None, None]
+    # More than the 1000 that are computed at a time.
+    images = np.arange(1007).astype(np.uint8)[:, None, None]
 
     def unscaled(raw: tf.Tensor) -> tf.Tensor:
         return tf.cast(raw, tf.float32)[..., None]
@@ -67,8 +68,8 @@ def test_a_class_may_differ_only_within_rounding(lead: float, passes: bool) -> N
         Fixed(own), IMAGES[:1], labels=LABELS, preprocess=preprocess, tolerance=1e-4
     )
     other = np.array([[own[1], own[0], *own[2:]]], np.float32)
-    problem = check.problem_of(outputs_of(other), slice(0, 1))
-    assert (problem is None) == passes
+    mismatch = check.mismatch_of(outputs_of(other), slice(0, 1))
+    assert (mismatch is None) == passes
 
 
 @pytest.mark.parametrize(
@@ -90,10 +91,10 @@ def test_each_output_of_predict_is_compared(
     check, _ = classifier_checks(model, IMAGES[:3], labels=LABELS, preprocess=preprocess)
     outputs = outputs_of(np.asarray(model.logits(preprocess(IMAGES[:3]))))
     assert len({*outputs["label"]}) > 1
-    assert check.problem_of(outputs, slice(0, 3)) is None
-    problem = check.problem_of({**outputs, name: change(outputs[name])}, slice(0, 3))
-    assert problem is not None
-    assert re.search(words, problem), problem
+    assert check.mismatch_of(outputs, slice(0, 3)) is None
+    mismatch = check.mismatch_of({**outputs, name: change(outputs[name])}, slice(0, 3))
+    assert mismatch is not None
+    assert re.search(words, mismatch), mismatch
 
 
 def test_each_output_of_classify_is_compared(tmp_path: Path) -> None:
@@ -103,24 +104,24 @@ def test_each_output_of_classify_is_compared(tmp_path: Path) -> None:
     [outputs] = answers(tmp_path, [("classify", check.inputs)])
     assert isinstance(outputs, dict)
     classes, scores = outputs["classes"], outputs["scores"]
-    problem_of = check.problem_of
-    assert problem_of(outputs, slice(0, 3)) is None
+    mismatch_of = check.mismatch_of
+    assert mismatch_of(outputs, slice(0, 3)) is None
     turned = {"classes": classes[:, ::-1], "scores": scores[:, ::-1]}
-    assert "likeliest label first" in str(problem_of(turned, slice(0, 3)))
+    assert "likeliest label first" in str(mismatch_of(turned, slice(0, 3)))
     relabelled = {"classes": classes[:, ::-1], "scores": scores}
-    assert "scores differ" in str(problem_of(relabelled, slice(0, 3)))
+    assert "scores differ" in str(mismatch_of(relabelled, slice(0, 3)))
     twice = {"classes": np.repeat(classes[:, :1], 6, 1), "scores": scores}
-    assert "each label once" in str(problem_of(twice, slice(0, 3)))
+    assert "each label once" in str(mismatch_of(twice, slice(0, 3)))
     foreign = {"classes": np.full((3, 6), b"?", object), "scores": scores}
-    assert "of the labels" in str(problem_of(foreign, slice(0, 3)))
+    assert "of the labels" in str(mismatch_of(foreign, slice(0, 3)))
 
 
-def test_answers_that_are_not_finite_are_no_answers() -> None:
+def test_answers_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ExportError, match=r"6 of 6 are not.*smaller learning rate"):
         classifier_checks(Fixed([np.nan] * 6), IMAGES[:1], labels=LABELS, preprocess=preprocess)
 
 
-def test_without_examples_there_is_nothing_to_check() -> None:
+def test_a_check_without_examples_is_refused() -> None:
     with pytest.raises(ExportError, match="got none"):
         regressor_checks(Linear(), np.zeros((0, 2), np.float32))
 
@@ -131,5 +132,5 @@ def test_a_prediction_may_differ_in_proportion_to_its_size() -> None:
     check, _ = regressor_checks(Linear(), features, tolerance=1e-4)
     for off, passes in [((4e-4, 0.19), True), ((5e-4, 0), False), ((0, 0.21), False)]:
         answer = np.array([4.2, 2004.2]) + off
-        problem = check.problem_of({"prediction": answer.astype(np.float32)}, slice(0, 2))
-        assert (problem is None) == passes, off
+        mismatch = check.mismatch_of({"prediction": answer.astype(np.float32)}, slice(0, 2))
+        assert (mismatch is None) == passes, off

@@ -1,12 +1,10 @@
-"""Versions on disk: their numbers, files and permissions, rivals, kills and clearing up."""
+"""Publication: numbers, files and permissions of versions; failures; removal of old versions."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,45 +14,35 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.exports import copying, export_with_checks, names
 from tests.support.standins import IMAGES, LABELS, Concise, Linear, Scratch, preprocess
 from tfd2l.export import publish as publishing
 from tfd2l.export.checksums import check_files
 from tfd2l.export.expected import classifier_checks, regressor_checks
 from tfd2l.export.publish import CARD_FILE, publish, published_versions
-from tfd2l.export.signatures import ExportError, export_classifier, export_regressor
+from tfd2l.export.signatures import ExportError, export_classifier
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Check]]:
-    """A small exported model and its checks."""
-    directory = tmp_path_factory.mktemp("exported")
-    export_regressor(Linear(), directory, num_inputs=2)
-    return directory, regressor_checks(Linear(), np.ones((8, 2), np.float32))
-
-
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
+    return export_with_checks(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture
 def publish_copy(exported: tuple[Path, list[Check]]) -> Callable[..., Path]:
-    """Publish that model below a base, with changed arguments."""
+    """A function that publishes that model below a base, with changed arguments."""
     source, checks = exported
 
     def publish_it(base: Path, **changes: Any) -> Path:
-        def write(directory: Path) -> None:
-            shutil.copytree(source, directory, dirs_exist_ok=True)
-
-        return publish(**{"write": write, "base": base, "checks": checks, "card": {}, **changes})
+        arguments = {"write": copying(source), "checks": checks, "card": {}, **changes}
+        return publish(base=base, **arguments)
 
     return publish_it
 
 
-def test_a_published_classifier_has_all_that_a_server_wants(tmp_path: Path) -> None:
+def test_a_published_classifier_has_all_that_a_server_needs(tmp_path: Path) -> None:
     model = Concise()
     model.logits(preprocess(IMAGES[:1]))
     before = os.umask(0o077)
@@ -100,7 +88,7 @@ def test_a_published_classifier_has_all_that_a_server_wants(tmp_path: Path) -> N
     np.testing.assert_array_equal(warmup[0].inputs["image"], IMAGES[:1])
 
 
-def test_versions_are_counted_on_from_whatever_has_a_number(
+def test_a_version_gets_the_number_after_the_highest_one(
     tmp_path: Path, publish_copy: Callable[..., Path]
 ) -> None:
     assert published_versions(tmp_path / "none") == []
@@ -114,7 +102,7 @@ def test_versions_are_counted_on_from_whatever_has_a_number(
     assert published_versions(tmp_path) == [2, 7, 10, 11, 12]
 
 
-def test_past_the_last_number_nothing_is_published(
+def test_nothing_is_published_after_the_last_number(
     tmp_path: Path, publish_copy: Callable[..., Path]
 ) -> None:
     (tmp_path / str(2**63 - 1)).mkdir()
@@ -124,7 +112,7 @@ def test_past_the_last_number_nothing_is_published(
 
 
 @pytest.mark.parametrize("taken", ["directory", "file", "link"])
-def test_a_number_that_is_taken_at_the_last_moment_is_passed_over(
+def test_a_number_that_a_rival_takes_at_the_last_moment_is_skipped(
     taken: str,
     tmp_path: Path,
     publish_copy: Callable[..., Path],
@@ -206,7 +194,7 @@ def test_a_symbolic_link_in_a_version_is_refused(
     tmp_path: Path, publish_copy: Callable[..., Path], exported: tuple[Path, list[Check]]
 ) -> None:
     def write(directory: Path) -> None:
-        shutil.copytree(exported[0], directory, dirs_exist_ok=True)
+        copying(exported[0])(directory)
         (directory / "assets" / "link").symlink_to("/etc/passwd")
 
     with pytest.raises(ExportError, match="no symbolic links"):
@@ -243,45 +231,6 @@ def test_only_the_last_versions_are_kept(tmp_path: Path, publish_copy: Callable[
     assert names(tmp_path) == ["0", "00", "5", "notes"]
     with pytest.raises(ValueError, match=r"keep must be at least 1.*got 0"):
         publish_copy(tmp_path, keep=0)
-
-
-def test_left_overs_of_the_dead_go_and_stagings_of_the_living_stay(
-    tmp_path: Path, publish_copy: Callable[..., Path]
-) -> None:
-    for name in (".staging-dead", ".removed-dead", ".staging-alive", ".others"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "saved_model.pb").write_text("half")
-    (tmp_path / ".staging-file").write_text("")
-    handle = os.open(tmp_path / ".staging-alive", os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    publish_copy(tmp_path)
-    os.close(handle)
-    left = {".others", ".staging-alive", ".staging-file", "1"}
-    assert {*names(tmp_path)} == left
-    publish_copy(tmp_path)
-    assert {*names(tmp_path)} == left - {".staging-alive"} | {"2"}
-
-
-def test_a_staging_taken_for_a_left_over_is_made_anew(
-    tmp_path: Path, publish_copy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make, made = tempfile.mkdtemp, list[str]()
-
-    def mkdtemp(*args: Any, **options: Any) -> str:
-        path: str = make(*args, **options)
-        if Path(path).parent == tmp_path:
-            made.append(path)
-            if len(made) == 1:
-                # Another publisher, between creation and lock; the handle is open by then.
-                monkeypatch.setattr(fcntl, "flock", lambda handle, kind: Path(path).rmdir())
-            else:
-                monkeypatch.undo()
-        return path
-
-    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
-    assert publish_copy(tmp_path) == tmp_path / "1"
-    assert len(made) == 2
-    assert names(tmp_path) == ["1"]
 
 
 def test_scratch_and_keras_twins_can_share_a_base(tmp_path: Path) -> None:

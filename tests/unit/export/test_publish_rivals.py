@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,33 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.standins import Linear
-from tfd2l.export.expected import regressor_checks
+from tests.support.exports import copying, export_with_checks, names
 from tfd2l.export.publish import publish, published_versions
-from tfd2l.export.signatures import export_regressor
 from tfd2l.export.verify import Check, verify
 from tfd2l.export.warmup import WARMUP_FILE
 
 ROOT = Path(__file__).parents[3]
 
 
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Check]]:
-    """A small exported model and its checks."""
-    directory = tmp_path_factory.mktemp("exported")
-    export_regressor(Linear(), directory, num_inputs=2)
-    return directory, regressor_checks(Linear(), np.ones((8, 2), np.float32))
+    return export_with_checks(tmp_path_factory.mktemp("exported"))
 
 
 def publish_copy(exported: tuple[Path, list[Check]], base: Path) -> Path:
-    def write(directory: Path) -> None:
-        shutil.copytree(exported[0], directory, dirs_exist_ok=True)
-
-    return publish(write, base, checks=exported[1], card={})
+    return publish(copying(exported[0]), base, checks=exported[1], card={})
 
 
 # Publishes `count` times at once, each in a process of its own; the imports, which take most of
@@ -47,7 +34,7 @@ def publish_copy(exported: tuple[Path, list[Check]], base: Path) -> Path:
 PROGRAM = """
 import os, shutil, sys, time
 from pathlib import Path
-sys.path[:0] = {paths!r}
+sys.path.insert(0, {root!r})
 import numpy as np
 from tests.support.standins import Linear
 from tfd2l.export.expected import regressor_checks
@@ -77,8 +64,8 @@ for child in children:
 def start(
     source: Path, base: Path, mark: Path, count: int = 1, hold_s: float = 0
 ) -> subprocess.Popen[str]:
-    """Processes that publish a copy of `source`, and touch `mark` when it is half done."""
-    program = PROGRAM.format(paths=[str(ROOT), str(Path(__file__).parent)])
+    """Start processes that publish a copy of `source`, and touch `mark` when that is half done."""
+    program = PROGRAM.format(root=str(ROOT))
     arguments = [str(source), str(base), str(mark), str(count), str(hold_s)]
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -153,7 +140,7 @@ def test_publishers_killed_at_any_moment_leave_only_whole_versions(
     assert int(last.name) == len(names(base))
 
 
-def test_all_of_a_version_is_on_disk_before_its_name_and_its_name_before_the_end(
+def test_a_version_is_synced_to_disk_before_its_rename_and_the_rename_before_the_end(
     tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[object] = []

@@ -223,7 +223,7 @@ def test_an_image_of_another_shape_can_be_exported(tmp_path: Path) -> None:
     assert classified["classes"][0].tolist() == NAMES[::-1].tolist()
 
 
-def test_the_model_is_not_dragged_along_with_what_refers_to_it(tmp_path: Path) -> None:
+def test_objects_that_the_model_refers_to_are_not_exported(tmp_path: Path) -> None:
     model = Scratch()
     model.trainer = tf.train.Checkpoint(momentum=tf.Variable(tf.zeros((1000, 1000))))
     export_classifier(model, tmp_path, labels=LABELS, preprocess=preprocess)
@@ -231,7 +231,7 @@ def test_the_model_is_not_dragged_along_with_what_refers_to_it(tmp_path: Path) -
     assert sum(path.stat().st_size for path in (tmp_path / "variables").iterdir()) < 100_000
 
 
-def test_a_device_scope_around_the_export_does_not_get_into_it(tmp_path: Path) -> None:
+def test_an_export_does_not_inherit_the_device_around_it(tmp_path: Path) -> None:
     with tf.device("/GPU:0"):
         export_classifier(Scratch(), tmp_path, labels=LABELS, preprocess=preprocess)
     assert "serving_default" in read_signatures(tmp_path)
@@ -251,7 +251,7 @@ def test_labels_that_do_not_fit_are_refused(labels: list[str], words: str, tmp_p
     assert not (tmp_path / "new").exists()
 
 
-def test_a_model_of_several_targets_is_no_regressor(tmp_path: Path) -> None:
+def test_a_model_of_several_targets_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"one number for each .* \(1, 3\) for n = 1"):
         export_regressor(ConciseLinear(3), tmp_path, num_inputs=2)
 
@@ -265,7 +265,7 @@ def test_a_model_that_works_only_eagerly_is_refused(tmp_path: Path) -> None:
         export_classifier(Eager(), tmp_path, labels=LABELS, preprocess=preprocess)
 
 
-def test_variables_that_the_model_does_not_list_are_missed(tmp_path: Path) -> None:
+def test_variables_that_the_model_does_not_list_are_refused(tmp_path: Path) -> None:
     hidden = [tf.Variable(1.0)]
 
     class Hiding(Scratch):
@@ -276,20 +276,22 @@ def test_variables_that_the_model_does_not_list_are_missed(tmp_path: Path) -> No
         export_classifier(Hiding(), tmp_path, labels=LABELS, preprocess=preprocess)
 
 
-def test_keras_global_state_is_left_alone(tmp_path: Path) -> None:
+def test_an_export_leaves_the_global_state_of_keras_unchanged(tmp_path: Path) -> None:
     before = keras.config.dtype_policy().name
     export_classifier(Concise(), tmp_path, labels=LABELS, preprocess=preprocess)
     assert keras.config.dtype_policy().name == before
 
 
 @pytest.mark.parametrize("model", [Scratch, Concise])
-def test_a_directory_that_can_not_be_written_is_named(model: type[Any], tmp_path: Path) -> None:
+def test_a_directory_that_can_not_be_written_is_refused_by_name(
+    model: type[Any], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"must be written to .*/file/mlp; .*Choose a directory"):
         export_classifier(model(), tmp_path / "file" / "mlp", labels=LABELS, preprocess=preprocess)
 
 
-def test_probabilities_passed_off_as_logits_are_refused(tmp_path: Path) -> None:
+def test_probabilities_in_place_of_logits_are_refused(tmp_path: Path) -> None:
     class Forgetful(Scratch):
         def logits(self, X: Any) -> tf.Tensor:
             return tf.nn.softmax(super().logits(X))

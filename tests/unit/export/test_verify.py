@@ -1,4 +1,4 @@
-"""The load check as a whole: what a server can't serve, or serves wrongly, is refused."""
+"""The load check as a whole: it refuses what a server can't serve or would serve wrongly."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.support.standins import (
     preprocess,
 )
 from tfd2l.export.expected import classifier_checks, regressor_checks
+from tfd2l.export.publish import warmup_requests
 from tfd2l.export.saved_model import read_signatures
 from tfd2l.export.signatures import ExportError, export_classifier, export_regressor
 from tfd2l.export.verify import Check, verify
@@ -32,18 +33,9 @@ FEATURES = np.random.default_rng(0).normal(size=(260, 2)).astype(np.float32)
 
 
 def add_warmup(directory: Path, checks: list[Check]) -> list[Check]:
-    """A warm-up file as publishing writes it; gives the checks back."""
-    signatures = read_signatures(directory)
-    requests = [
-        WarmupRequest(
-            signatures[check.signature].method,
-            check.signature,
-            {name: array[:1] for name, array in check.inputs.items()},
-        )
-        for check in checks
-        if check.signature in signatures
-    ]
+    """Write a warm-up file as publishing does; return the checks."""
     (directory / WARMUP_FILE).parent.mkdir(exist_ok=True)
+    requests = warmup_requests(checks, read_signatures(directory))
     write_warmup(directory / WARMUP_FILE, "model", requests)
     return checks
 
@@ -56,7 +48,7 @@ def checks_of(model: Any) -> list[Check]:
 def test_every_classifier_passes_the_whole_check(name: str, tmp_path: Path) -> None:
     model = CLASSIFIERS[name]()
     export_classifier(model, tmp_path, labels=LABELS, preprocess=preprocess)
-    # Half precision rounds to 8 bits; see the tolerance in test_export.
+    # Half precision rounds to 8 bits; see the tolerance in test_signatures.
     tolerance = 0.02 if name == "half precision" else 1e-4
     checks = classifier_checks(
         model, IMAGES, labels=LABELS, preprocess=preprocess, tolerance=tolerance
@@ -209,7 +201,7 @@ def test_keras_variables_saved_the_wrong_way_are_refused(tmp_path: Path) -> None
         return {"logits": model.logits(_guarded(image))}
 
     save(model.net, predict, tmp_path)
-    # Python's own loader has nothing against it, which is why it is no evidence.
+    # Python's own loader accepts it, so that is no evidence.
     loaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     assert loaded(image=tf.constant(IMAGES[:1]))["logits"].shape == (1, 6)
     add_warmup(tmp_path, checks)
@@ -274,7 +266,7 @@ def test_a_half_copy_is_refused(
         verify(copy, good[1])
 
 
-def test_a_type_that_tensorflow_has_not_is_refused(copy: Path) -> None:
+def test_an_unknown_data_type_is_refused(copy: Path) -> None:
     path = copy / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     outputs = saved_model.meta_graphs[0].signature_def["serving_default"].outputs
@@ -339,7 +331,8 @@ IMAGE = WarmupRequest("predict", "serving_default", {"image": IMAGES[:1]})
         (
             write_requests(
                 IMAGE,
-                WarmupRequest("classify", "classify", {"inputs": np.array([b"bad"], object)}),
+                # An Example without the feature `image`.
+                WarmupRequest("classify", "classify", {"inputs": np.array([b""], object)}),
             ),
             "must answer; it says: ",
         ),
@@ -373,7 +366,7 @@ def test_a_corrupted_warm_up_file_is_refused(
         verify(copy, good[1])
 
 
-def test_a_check_for_each_signature_is_asked_for(good: tuple[Path, list[Check]]) -> None:
+def test_each_signature_must_have_a_check(good: tuple[Path, list[Check]]) -> None:
     directory, checks = good
     with pytest.raises(ExportError, match=r"each signature needs a check.*\['serving_default'\]"):
         verify(directory, checks[:1])
@@ -385,14 +378,14 @@ def test_answers_are_compared_row_by_row_beyond_the_first_batch(
     directory, _ = good
     seen: list[slice] = []
 
-    def problem_of(outputs: Any, rows: slice) -> None:
+    def mismatch_of(outputs: Any, rows: slice) -> None:
         assert all(len(array) == rows.stop - rows.start for array in outputs.values())
         seen.append(rows)
 
     images = np.resize(IMAGES, (2100, 28, 28))
     examples = np.resize(add_warmup(directory, good[1])[1].inputs["inputs"], 2100)
     checks = [
-        Check("serving_default", {"image": images}, problem_of),
+        Check("serving_default", {"image": images}, mismatch_of),
         Check("classify", {"inputs": examples}, lambda outputs, rows: None),
     ]
     verify(directory, checks, batch_sizes=(1, 7))

@@ -1,4 +1,4 @@
-"""The warm-up file: its bytes are those of TensorFlow Serving's own messages."""
+"""The warm-up file: what is written, what is read back, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tests.support.standins import IMAGES, objects
 from tfd2l.export.saved_model import ExportError
@@ -35,21 +36,21 @@ def test_requests_come_back_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_record_has_the_bytes_that_the_protos_give_by_hand(tmp_path: Path) -> None:
-    write_warmup(tmp_path / "file", "m", [WarmupRequest("regress", "r", {"inputs": objects(b"E")})])
+    # An Example without features.
+    write_warmup(tmp_path / "file", "m", [WarmupRequest("regress", "r", {"inputs": objects(b"")})])
     [record] = tf.data.TFRecordDataset(str(tmp_path / "file")).as_numpy_iterator()
     # Each field: number * 8 + 2 (bytes), length, content.
     model_spec = b"\x0a\x01m" + b"\x1a\x01r"  # name = 1, signature_name = 3
-    examples = b"\x0a\x03" + b"\x0a\x01E"  # Input.example_list = 1, ExampleList.examples = 1
-    request = b"\x0a\x06" + model_spec + b"\x12\x05" + examples  # model_spec = 1, input = 2
-    log = b"\x0a\x0f" + request  # RegressLog.request = 1
-    assert record == b"\x1a\x11" + log  # PredictionLog.regress_log = 3
+    examples = b"\x0a\x02" + b"\x0a\x00"  # Input.example_list = 1, ExampleList.examples = 1
+    request = b"\x0a\x06" + model_spec + b"\x12\x04" + examples  # model_spec = 1, input = 2
+    log = b"\x0a\x0e" + request  # RegressLog.request = 1
+    assert record == b"\x1a\x10" + log  # PredictionLog.regress_log = 3
 
 
-def test_the_official_messages_read_it_and_are_read(tmp_path: Path) -> None:
-    apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+def test_each_record_is_a_log_of_its_method(tmp_path: Path) -> None:
     write_warmup(tmp_path / "file", "mlp", REQUESTS)
     records = list(tf.data.TFRecordDataset(str(tmp_path / "file")).as_numpy_iterator())
-    predict, classify, regress = (apis.PredictionLog.FromString(record) for record in records)
+    predict, classify, regress = (PredictionLog.FromString(record) for record in records)
     spec = predict.predict_log.request.model_spec
     assert (spec.name, spec.signature_name) == ("mlp", "serving_default")
     image = tf.make_ndarray(predict.predict_log.request.inputs["image"])
@@ -63,8 +64,8 @@ def test_the_official_messages_read_it_and_are_read(tmp_path: Path) -> None:
     assert [(r.method, r.signature) for r in again] == [(r.method, r.signature) for r in REQUESTS]
 
 
-def test_more_records_than_the_server_takes_are_neither_written_nor_read(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="at most 1000 requests; got 1001"):
+def test_more_records_than_the_server_allows_are_neither_written_nor_read(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"at most 1000 requests; got 1001\."):
         write_warmup(tmp_path / "file", "m", [REQUESTS[2]] * 1001)
     write_warmup(tmp_path / "file", "m", [REQUESTS[2]] * 1000)
     with tf.io.TFRecordWriter(str(tmp_path / "long")) as writer:
@@ -72,5 +73,31 @@ def test_more_records_than_the_server_takes_are_neither_written_nor_read(tmp_pat
             writer.write(record)
         writer.write(record)
     assert len(read_warmup(tmp_path / "file")) == 1000
-    with pytest.raises(ExportError, match=r"at most 1000 requests; .* has 1001"):
+    with pytest.raises(ExportError, match=r"at most 1000 requests; got 1001 in .*long"):
         read_warmup(tmp_path / "long")
+
+
+def test_an_input_that_is_not_an_example_is_neither_written_nor_read(tmp_path: Path) -> None:
+    bad = WarmupRequest("classify", "c", {"inputs": objects(b"bad")})
+    with pytest.raises(ExportError, match=r"serialised tf\.train\.Examples; .*'c' has b'bad'"):
+        write_warmup(tmp_path / "file", "m", [bad])
+    # ClassifyLog = 2, its request = 1, its input = 2, the list = 1, an example = 1.
+    record = b"\x12\x0b\x0a\x09\x12\x07\x0a\x05\x0a\x03bad"
+    with tf.io.TFRecordWriter(str(tmp_path / "file")) as writer:
+        writer.write(record)
+    with pytest.raises(ExportError, match="must be a PredictionLog"):
+        read_warmup(tmp_path / "file")
+    # With an Example that can be read in its place, the record is right.
+    with tf.io.TFRecordWriter(str(tmp_path / "file")) as writer:
+        # A field 15 that no Example has, which is ignored.
+        writer.write(record.replace(b"bad", b"\x78\x80\x00"))
+    assert [request.method for request in read_warmup(tmp_path / "file")] == ["classify"]
+
+
+def test_logs_of_other_calls_are_refused_by_name(tmp_path: Path) -> None:
+    log = PredictionLog()
+    log.session_run_log.request.SetInParent()
+    with tf.io.TFRecordWriter(str(tmp_path / "file")) as writer:
+        writer.write(log.SerializeToString())
+    with pytest.raises(ExportError, match=r"record 0 of .*file is not: it is a session_run_log"):
+        read_warmup(tmp_path / "file")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tfd2l as d2l
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
 from tfd2l.train import command as train
 from tfd2l.train.finish import UnfitModelError, check_fit
 

@@ -15,7 +15,7 @@ import pytest
 import tfd2l as d2l
 from tfd2l.common.arrays import write_weights
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, load_checkpoint
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
 from tfd2l.train.resume import check_data
 from tfd2l.train.run_directory import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
 
@@ -217,7 +217,7 @@ def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
     accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
     for epoch in range(1, 8):
         trainer.history = History(val_acc=accuracies[:epoch])
-        trainer._completed = epoch
+        trainer.state.epoch = epoch
         run.keep(trainer)
     kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]
     assert kept == [7, 6, 5, 2]
