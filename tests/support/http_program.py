@@ -26,7 +26,7 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path.startswith("/wait"):
         (folder / path[1:]).touch()
-        while not (folder / "go on").exists():
+        while not (folder / "finish").exists():
             time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"x" * {LONG_ANSWER} if path.endswith("long") else str(length).encode()]
@@ -49,7 +49,7 @@ sys.exit(number)
 
 @contextlib.contextmanager
 def serving(folder: Path, *, idle_s: int = 60, connections: int = 500) -> Iterator[Server]:
-    """The server; paths that begin with /wait are answered when `folder` has a file 'go on'."""
+    """The server; paths that begin with /wait are answered when `folder` has a file 'finish'."""
     limits = [str(idle_s), str(connections)]
     with running(["-c", PROGRAM, str(folder), *limits], folder / "log") as server:
         yield server

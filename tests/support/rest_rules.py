@@ -17,7 +17,7 @@ _PATH = re.compile(
     "(?P<end>:(predict|classify|regress)|/metadata)?",
     re.IGNORECASE,
 )
-# What each signature's rows are.
+# Each signature's input, with the shape and the types of a row.
 _SIGNATURES = {
     ("linear", "serving_default"): ("features", (2,), (int, float)),
     ("linear", "regress"): ("inputs", (), (str,)),
@@ -68,7 +68,7 @@ def _posted(match: re.Match[str], known: bool, document: Any) -> set[int]:
     if call != "predict" and not (isinstance(examples, list) and examples):
         return {400}
     if not known:
-        # What is in the examples is looked at before the model is looked up.
+        # The examples are read before the model is looked up.
         return {404} if call == "predict" or _are_plain(document) else {400, 404}
     signature = _SIGNATURES.get((model, name or "serving_default"))
     if signature is None:
@@ -80,7 +80,7 @@ def _posted(match: re.Match[str], known: bool, document: Any) -> set[int]:
 
 
 def _are_plain(document: dict[str, Any]) -> bool:
-    """Whether all examples are sure to be taken: one finite float after another."""
+    """Whether all examples are surely accepted: each feature is a list of finite floats."""
     features = [document.get("context", {}), *document["examples"]]
     return all(isinstance(each, dict) for each in features) and all(
         isinstance(content, list)

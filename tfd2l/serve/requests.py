@@ -231,7 +231,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _is_base64(value: Any) -> bool:
-    """Whether the value stands for bytes: {"b64": "..."} and nothing more."""
+    """Return whether the value stands for bytes: {"b64": "..."} and nothing more."""
     return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
 
 

@@ -203,7 +203,7 @@ def test_bad_requests_are_400_and_say_what_is_wrong(
 
 
 @pytest.mark.parametrize(
-    ("target", "asked"),
+    ("target", "named"),
     [
         ("/none:predict", "Latest(none)"),
         ("/clothes/versions/2:predict", "Specific(clothes, 2)"),
@@ -214,10 +214,10 @@ def test_bad_requests_are_400_and_say_what_is_wrong(
         ("/linear/versions/9223372036854775807:predict", f"Specific(linear, {2**63 - 1})"),
     ],
 )
-def test_unknown_models_and_versions_are_404(models: ServedModels, target: str, asked: str) -> None:
+def test_unknown_models_and_versions_are_404(models: ServedModels, target: str, named: str) -> None:
     error = refused(models, "POST", target, {"instances": [[1, 2]]})
     assert error.status == 404
-    assert str(error) == f"Servable not found for request: {asked}"
+    assert str(error) == f"Servable not found for request: {named}"
 
 
 @pytest.mark.parametrize(

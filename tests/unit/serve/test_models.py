@@ -74,7 +74,7 @@ def test_the_highest_version_is_served_by_name_and_by_number(
     assert models.available() == {"linear": 2}
     assert served(models) == served(models, 2) == 2
     assert states(models) == {2: "AVAILABLE"}
-    for name, number, asked in [
+    for name, number, named in [
         ("linear", 1, "Specific(linear, 1)"),
         ("linear", 3, "Specific(linear, 3)"),
         ("none", None, "Latest(none)"),
@@ -82,7 +82,7 @@ def test_the_highest_version_is_served_by_name_and_by_number(
         with pytest.raises(RestError) as caught, models.version(name, number):
             pass
         assert caught.value.status == 404
-        assert str(caught.value) == f"Servable not found for request: {asked}"
+        assert str(caught.value) == f"Servable not found for request: {named}"
 
 
 def test_a_new_version_replaces_the_last_one_and_new_models_appear(
@@ -242,19 +242,19 @@ def test_requests_never_fail_while_versions_change(
     models.poll()
     stopped, found = threading.Event(), list[float]()
 
-    def ask() -> None:
+    def query() -> None:
         while not stopped.is_set():
             found.append(served(models))
 
     with ThreadPoolExecutor(4) as pool, models.watching(0.01):
-        asking = [pool.submit(ask) for _ in range(4)]
+        querying = [pool.submit(query) for _ in range(4)]
         try:
             for number in (2, 3):
                 publish(store, base, number)
                 until(lambda number=number: number in found[-1:])  # type: ignore[misc]
         finally:
             stopped.set()
-        for future in asking:
+        for future in querying:
             future.result()
     assert sorted(set(found)) == [1, 2, 3]
     assert states(models) == {3: "AVAILABLE", 2: "END", 1: "END"}

@@ -65,23 +65,36 @@ def test_bodies_up_to_four_times_the_limit_reach_the_application_and_longer_ones
         assert read(connection).startswith(b"HTTP/1.1 413 ")
 
 
-def test_half_sent_requests_delay_nobody_and_are_closed_after_their_silence(
-    tmp_path: Path,
-) -> None:
-    parts = [
-        b"",
-        b"POST / HT",
-        b"POST / HTTP/1.1\r\nContent-Le",
-        HALF,
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
-    ]
-    with serving(tmp_path, idle_s=1) as impatient, ExitStack() as stack:
-        silent = [stack.enter_context(connect(impatient)) for _ in range(100)]
-        for number, connection in enumerate(silent):
-            connection.sendall(parts[number % len(parts)])
+PARTS = [
+    b"",
+    b"POST / HT",
+    b"POST / HTTP/1.1\r\nContent-Le",
+    HALF,
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+]
+
+
+def send_parts(server: Server, number: int, stack: ExitStack) -> list[socket.socket]:
+    """Connections with requests that are never finished; they close with the stack."""
+    connections = [stack.enter_context(connect(server)) for _ in range(number)]
+    for index, connection in enumerate(connections):
+        connection.sendall(PARTS[index % len(PARTS)])
+    return connections
+
+
+def test_half_sent_requests_below_the_limit_of_connections_delay_nobody(tmp_path: Path) -> None:
+    with serving(tmp_path, idle_s=60, connections=110) as patient, ExitStack() as stack:
+        send_parts(patient, 100, stack)
+        begin_s = time.monotonic()
         for _ in range(20):
-            assert get(impatient) == 200
-        for connection in silent:
+            assert get(patient) == 200
+        # Half of the time after which a silent connection would make room.
+        assert time.monotonic() - begin_s < 30
+
+
+def test_a_connection_is_closed_after_its_silence(tmp_path: Path) -> None:
+    with serving(tmp_path, idle_s=1) as impatient, ExitStack() as stack:
+        for connection in send_parts(impatient, 10, stack):
             assert read(connection) == b""
         assert get(impatient) == 200
 
@@ -91,8 +104,7 @@ def test_beyond_the_limit_of_connections_a_client_waits_until_silent_ones_are_cl
 ) -> None:
     with serving(tmp_path, idle_s=2, connections=10) as small, ExitStack() as stack:
         begin_s = time.monotonic()
-        for _ in range(20):
-            stack.enter_context(connect(small)).sendall(HALF)
+        send_parts(small, 20, stack)
         assert get(small) == 200
         # The silence that is allowed, with the second to which the server rounds it.
         assert time.monotonic() - begin_s > 1
@@ -111,7 +123,7 @@ def test_a_signal_ends_it_after_the_running_requests(
         until(lambda: len([*tmp_path.glob("wait*")]) == 2)
         server.process.send_signal(number)
         until(lambda: refuses(server))
-        (tmp_path / "go on").touch()
+        (tmp_path / "finish").touch()
         assert [future.result() for future in running] == [1, LONG_ANSWER]
     assert server.process.wait(DEADLINE_S) == number
     assert "Canceling" not in server.log
@@ -129,7 +141,7 @@ def test_requests_that_wait_for_a_thread_at_the_signal_are_not_answered(
         until(lambda: server.log.count("Task queue depth") > queued)
         server.process.terminate()
         until(lambda: refuses(server))
-        (tmp_path / "go on").touch()
+        (tmp_path / "finish").touch()
         assert [future.result() for future in running] == [200] * 2
         assert third.recv(10) == b""
     assert server.process.wait(DEADLINE_S) == signal.SIGTERM

@@ -14,7 +14,7 @@ function draw(canvas, pixels) {
   context.putImageData(image, 0, 0);
 }
 
-async function ask(address, options) {
+async function fetchJson(address, options) {
   let response;
   try {
     response = await fetch(address, options);
@@ -34,7 +34,7 @@ function check(pixels) {
 
 // The served models change while the page is open, so the list is fetched before each request.
 async function listModels() {
-  const { models } = await ask("page/models");
+  const { models } = await fetchJson("page/models");
   const versions = new Map(models.filter(({ image }) => image).map((one) => [one.name, one.versions[0]]));
   if (!versions.size) {
     throw new Error(`No model here takes images of ${SIDE} x ${SIDE}; train one: python -m tfd2l.train`);
@@ -56,7 +56,7 @@ async function classify(pixels, notes) {
   const bytes = String.fromCharCode(...pixels.flat());
   // With its number, so that the shown version is the one that answered.
   const versions = await listModels(), model = byId("model").value, version = versions.get(model);
-  const answer = await ask(`v1/models/${encodeURIComponent(model)}/versions/${version}:classify`, {
+  const answer = await fetchJson(`v1/models/${encodeURIComponent(model)}/versions/${version}:classify`, {
     method: "POST",
     body: JSON.stringify({
       signature_name: "classify",
@@ -127,7 +127,7 @@ function take(files) {
     const body = await file.arrayBuffer().catch(() => {
       throw new Error(`${file.name} can't be read; choose an image file, and not a folder.`);
     });
-    const { pixels, notes } = await ask("page/prepare", { method: "POST", body });
+    const { pixels, notes } = await fetchJson("page/prepare", { method: "POST", body });
     const others = `${file.name} is the first of ${files.length} files; the others were not used`;
     return classify(pixels, files.length > 1 ? [others, ...notes] : notes);
   });
@@ -152,7 +152,7 @@ document.addEventListener("drop", (event) => {
 });
 
 async function listSamples() {
-  const samples = await ask("page/samples?count=20");
+  const samples = await fetchJson("page/samples?count=20");
   byId("samples").replaceChildren(...samples.map(({ pixels, label }, i) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
