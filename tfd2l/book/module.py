@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import whole_number
 from tfd2l.book import functional
 from tfd2l.book.board import ProgressBoard
@@ -100,7 +100,7 @@ class Module(nn_Module, HyperParameters):
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=False)
 
-    @as_is
+    @do_not_convert
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a value to the curve `train_<key>` or `val_<key>`, also in a compiled step.
 
@@ -147,7 +147,7 @@ class Classifier(Module):
     Source: D2L 4.3.
     """
 
-    @as_is
+    @do_not_convert
     def loss(self, Y_hat: Any, Y: Any, averaged: bool = True) -> tf.Tensor:
         """Cross-entropy of logits against class ids, in nats.
 
@@ -172,7 +172,7 @@ class Classifier(Module):
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
-    @as_is
+    @do_not_convert
     def accuracy(self, Y_hat: Any, Y: Any, averaged: bool = True) -> tf.Tensor:
         """The share of examples whose highest score is that of the true class.
 

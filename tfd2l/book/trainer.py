@@ -23,12 +23,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book.devices import check_placement, choose_device
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
-from tfd2l.book.optim import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import load_checkpoint
 from tfd2l.engine.checks import check_gradients, check_loss, check_methods
@@ -43,6 +42,7 @@ from tfd2l.engine.loaders import (
     skip_passes,
 )
 from tfd2l.engine.metrics import NO_BATCHES, Recorder
+from tfd2l.engine.optimizer import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.engine.passes import Loader
 from tfd2l.engine.python_state import PythonState
 from tfd2l.engine.state import FitAttribute, FitState, History
@@ -190,7 +190,7 @@ class Trainer(HyperParameters):
         model.board.xlim = [0, self.max_epochs]
         self.model = model
 
-    @as_is
+    @do_not_convert
     def prepare_batch(self, batch: Batch) -> Batch:
         """The batch that the model's steps get; a subclass may change it here."""
         return batch
@@ -211,7 +211,7 @@ class Trainer(HyperParameters):
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
         return clip_by_global_norm(grads, grad_clip_val)
 
-    @as_is
+    @do_not_convert
     def record(self, label: str, value: Any, train: bool) -> None:
         """Record a value that a step plots; `Module.plot` calls this."""
         self._recorder.record(label, value, train)

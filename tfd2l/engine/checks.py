@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 
 __all__ = ["check_gradients", "check_loss", "check_methods"]
 
@@ -24,7 +24,7 @@ def check_methods(role: str, given: Any, *methods: str) -> None:
         )
 
 
-@as_is
+@do_not_convert
 def check_loss(loss: Any, name: str) -> None:
     """Raise ValueError unless the loss of the model `name` is one number, of shape () or (1,)."""
     if loss is None:
@@ -38,7 +38,7 @@ def check_loss(loss: Any, name: str) -> None:
         )
 
 
-@as_is
+@do_not_convert
 def check_gradients(gradients: Sequence[Any], name: str) -> None:
     """Raise ValueError if the loss does not depend on any variable of the model `name`."""
     if all(gradient is None for gradient in gradients):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.batching import IndexedBatches
 
 __all__ = ["Batch", "Reiterable", "as_batch", "batch_size_of", "count_batches", "example_of",
@@ -54,7 +54,7 @@ def as_batch(batch: Any) -> Batch:
     )
 
 
-@as_is
+@do_not_convert
 def batch_size_of(batch: Batch) -> int:
     """The number of examples in a batch: the first axis of its targets."""
     shape = tf.nest.flatten(batch[-1])[0].shape

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from tfd2l.engine.callback import StepResults
 from tfd2l.engine.errors import DivergedError
 from tfd2l.engine.loaders import Batch, batch_size_of
@@ -68,12 +68,12 @@ class Recorder:
         state = self._state
         self._before = (state.train_batch_idx - state.so_far.steps, state.val_batch_idx)
 
-    @as_is
+    @do_not_convert
     def begin_step(self, batch: Batch) -> None:
         """Note the size of the batch; what is plotted from here on belongs to this step."""
         self.named, self.size = [], batch_size_of(batch)
 
-    @as_is
+    @do_not_convert
     def record(self, label: str, value: Any, train: bool) -> None:
         """Take a value that a step plots: at once when eager, else as an output of the graph."""
         if tf.executing_eagerly():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from tfd2l.common.errors import first_line, reason
 from tfd2l.engine.callback import StepResults
 from tfd2l.engine.errors import CompileError, PythonStateError, StepError
@@ -223,6 +223,6 @@ def spec_of(batch: Any) -> Any:
     return tf.nest.map_structure(tf.type_spec_from_value, batch)
 
 
-@as_is
+@do_not_convert
 def _mean(value: Any) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(value, tf.float32))
