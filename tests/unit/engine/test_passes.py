@@ -78,6 +78,4 @@ def test_a_loader_that_is_used_up_is_told_from_an_epoch_without_steps() -> None:
 
     message = "training_step has no batches in epoch 2.*iterated more than once"
     with pytest.raises(ValueError, match=message):
-        ValueError, match="training_step has no batches in epoch 2.*iterated more than once"
-    ):
         d2l.Trainer(2).fit(Draws(), Once())
