@@ -88,8 +88,8 @@ def image(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[Callable[[Path], ServedModels]]:
-    """A function that watches a directory as the development server does."""
+def serving() -> Iterator[Callable[[Path], ServedModels]]:
+    """Serve a directory's models as the development server does; all are closed in the end."""
     made: list[ServedModels] = []
 
     def watch(base: Path) -> ServedModels:
@@ -107,10 +107,10 @@ def damages_of(member: str) -> dict[str, Damage]:
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_stays(
-    models: Path, member: str, stand_in: Callable[[Path], ServedModels]
+def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_goes_on(
+    models: Path, member: str, serving: Callable[[Path], ServedModels]
 ) -> None:
-    served, good = stand_in(models), models / "hidden"
+    served, good = serving(models), models / "hidden"
     (models / "clothes/2").rename(good)
     served.poll()
     for number, (name, damage) in enumerate(damages_of(member).items(), 2):
