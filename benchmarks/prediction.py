@@ -1,7 +1,7 @@
-"""`python -m benchmarks.prediction`: W6, milliseconds of a prediction by an exported model.
+"""`python -m benchmarks.prediction`: W6, milliseconds for a prediction by an exported model.
 
-In one process, in turn: the exported signature called from Python, the C API on which the
-development server stands, and Keras' own `predict` on the model in memory.
+Compares, in one process: the C API on which the development server stands, the exported signature
+called from Python, and Keras' own `predict` on the model in memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tfd2l.export.signatures import export_classifier
 
 
 def median_ms(call: Callable[[], Any], calls: int) -> float:
-    """The median of some calls, milliseconds."""
+    """Median time of a call, in milliseconds."""
     seconds = []
     for _ in range(calls):
         started_s = time.perf_counter()
@@ -42,7 +42,7 @@ def median_ms(call: Callable[[], Any], calls: int) -> float:
 
 
 def main() -> None:
-    """Export an untrained MLP, and ask it."""
+    """Export an untrained MLP and time its predictions."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=200)

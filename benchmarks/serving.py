@@ -1,8 +1,8 @@
 """`python -m benchmarks.serving`: requests a second and latencies, before and during a swap.
 
 Starts the development server on a fresh export of an MLP, sends it requests of 1 and of 64 images
-over some connections at once, publishes the next version in the middle, and counts what fails: if
-anything does, the exit status is 1.
+over several connections, publishes the next version meanwhile, and counts the failed requests: if
+there are any, the exit status is 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tfd2l.export.signatures import export_classifier
 
 
 def publish_first(base: Path) -> None:
-    """An untrained MLP, with all that publishing adds: it answers in the time of a trained one."""
+    """Publish an untrained MLP, which answers as fast as a trained one."""
     model = d2l.MLP(10, 256, lr=0.1)
     images = np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8)
     published: dict[str, Any] = {
@@ -55,10 +55,10 @@ def publish_first(base: Path) -> None:
 
 
 class Load:
-    """Some threads that send the same request again and again."""
+    """Threads that send one request repeatedly, each over its own connection."""
 
     def __init__(self, url: str, images: int, connections: int) -> None:
-        """Nothing is sent yet."""
+        """Build the request; `run` sends it."""
         pixels = np.random.default_rng(0).integers(0, 256, (images, 28, 28)).tolist()
         self._body = json.dumps({"inputs": {"image": pixels}}).encode()
         self._url, self._connections = url, connections
@@ -66,7 +66,7 @@ class Load:
         self.failures: list[str] = []
 
     def run(self, seconds: float) -> float:
-        """Send for so long; requests a second."""
+        """Send for this time; return the requests a second."""
         end_s = time.perf_counter() + seconds
         threads = [
             threading.Thread(target=self._send, args=(end_s,)) for _ in range(self._connections)
@@ -90,7 +90,7 @@ class Load:
 
 
 def report(title: str, load: Load, rate: float) -> None:
-    """A line of the table."""
+    """Print a line of the table."""
     cuts = statistics.quantiles(load.latencies, n=100)
     p50, p95, p99 = (1e3 * cuts[n - 1] for n in (50, 95, 99))
     print(
@@ -102,7 +102,7 @@ def report(title: str, load: Load, rate: float) -> None:
 
 
 def main() -> int:
-    """Read the flags, run, report; gives the exit status."""
+    """Read the flags and measure; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=8)
@@ -116,8 +116,8 @@ def main() -> int:
 
 @contextlib.contextmanager
 def serving(directory: Path) -> Iterator[str]:
-    """The server as a process; gives its URL."""
-    command = [sys.executable, "-m", "tfd2l.serve", str(directory), "--stand-in", "--port", "0"]
+    """Run the server as a process; yield its URL."""
+    command = [sys.executable, "-m", "tfd2l.serve", str(directory), "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
@@ -132,7 +132,7 @@ def serving(directory: Path) -> Iterator[str]:
 
 
 def measure(url: str, base: Path, options: argparse.Namespace) -> int:
-    """Print the table; gives the number of requests that failed."""
+    """Print the table; return the number of failed requests."""
     columns = ("req/s", "p50 ms", "p95 ms", "p99 ms", "failed")
     print(f"{'':<30}" + "".join(f"{column:>9}" for column in columns))
     failed = 0
@@ -150,9 +150,9 @@ def measure(url: str, base: Path, options: argparse.Namespace) -> int:
 
 
 def publish_next(base: Path) -> None:
-    """A copy as the next version, by one rename, as publishing leaves it.
+    """Publish a copy as the next version by one rename.
 
-    The load check would take its share of the CPUs that are measured.
+    `publish` itself would run the load check, which takes CPU time from what is measured.
     """
     number = max(published_versions(base))
     shutil.copytree(base / str(number), base / ".staging")

@@ -1,1 +1,1 @@
-"""Files in, arrays and `tf.data` out. Imports nothing of `tfd2l`, and nothing when imported."""
+"""Turns files into arrays and `tf.data`. Knows nothing of `tfd2l`; importing it does nothing."""

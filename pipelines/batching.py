@@ -1,74 +1,81 @@
-"""The one tail of every pipeline in memory: shuffle -> batch -> map -> prefetch.
+"""Batches examples in memory: shuffle -> batch -> map -> prefetch, the end of every pipeline.
 
-A pass over the data is a pair: the order of its examples, and the fetch of a batch by its
-indices. Iterated, the pair is an ordinary `tf.data.Dataset`. A training loop that finds it, as the
-data set's attribute `indexed_batches`, can gather the batches inside its own compiled loop instead,
-which saves the hand-over of every batch from `tf.data`.
+`IndexedBatches` has two parts: the order of the examples in a pass, and the fetch of a batch by its
+indices. `dataset()` makes an ordinary `tf.data.Dataset` of them. A training loop can instead take
+the parts from the data set's attribute `indexed_batches` and gather the batches inside its own
+compiled loop, which saves the transfer of every batch from `tf.data`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import MAX_INT32, whole_number
+
+__all__ = ["Batch", "IndexedBatches", "batched"]
 
 Batch = tuple[tf.Tensor, ...]
 
 
-def _as_they_are(*arrays: tf.Tensor) -> Batch:
+def _unchanged(*arrays: tf.Tensor) -> Batch:
     return arrays
 
 
 @dataclass(frozen=True, eq=False)
 class IndexedBatches:
-    """Examples in memory, as the order of a pass and the fetch of a batch.
+    """Examples in memory: the order of a pass, and the fetch of a batch.
 
     Attributes:
-        arrays: tensors with the examples on their first axis, (n, ...).
-        batch_size: examples in a batch; the last batch of a pass is smaller, never dropped.
-        shuffle: whether each pass has an order of its own.
-        seed: what the orders derive from, together with the number of the pass.
-        prepare: maps the gathered arrays of one whole batch, e.g. to float32; made of TensorFlow's
-            operations, without Python's `if` and `for` over tensors.
+        arrays: tensors of any dtype with the examples on their first axis, (n, ...).
+        batch_size: examples in a batch; the last batch of a pass may be smaller, but is not
+            dropped.
+        shuffle: give each pass an order of its own.
+        seed: an integer; the order of a pass derives from it and from the number of the pass.
+        prepare: maps the gathered arrays of one whole batch, e.g. to float32. It uses TensorFlow's
+            operations, and no `if` or `for` over tensors.
     """
 
-    # Not in the text of errors: arrays are long.
+    # Without `repr`, errors would print the arrays.
     arrays: Batch = field(repr=False)
     batch_size: int
     shuffle: bool
     seed: int
-    prepare: Callable[..., Batch] = _as_they_are
+    prepare: Callable[..., Batch] = _unchanged
 
     @property
     def num_examples(self) -> int:
-        """Examples in a pass."""
+        """Number of examples in a pass."""
         return int(self.arrays[0].shape[0])
 
     @property
     def num_full(self) -> int:
-        """Batches of exactly `batch_size` examples in a pass."""
+        """Number of batches with exactly `batch_size` examples in a pass."""
         return self.num_examples // self.batch_size
 
     @property
     def tail_size(self) -> int:
-        """Examples in the smaller last batch; 0 when there is none."""
+        """Number of examples in the smaller last batch; 0 if all batches are full."""
         return self.num_examples % self.batch_size
 
     @property
     def num_batches(self) -> int:
-        """Batches in a pass, the smaller last one included."""
-        return self.num_full + (self.tail_size > 0)
+        """Number of batches in a pass, with the smaller last one."""
+        return math.ceil(self.num_examples / self.batch_size)
 
     def order(self, epoch: int | tf.Tensor) -> tf.Tensor:
-        """Indices of the examples in the order of pass `epoch`: (n,) int32.
+        """Return the indices of the examples in the order of pass `epoch`: (n,) int32.
 
         The order depends on the seed and on `epoch` alone, so that a pass can be repeated,
         resumed in the middle or split between workers.
+
+        Args:
+            epoch: number of the pass; an int or () integer.
         """
         indices = tf.range(self.num_examples)
         if not self.shuffle:
@@ -77,26 +84,39 @@ class IndexedBatches:
         return tf.random.experimental.stateless_shuffle(indices, seed=seed)
 
     def fetch(self, indices: tf.Tensor) -> Batch:
-        """The prepared batch of the examples at `indices`, (k,) int32."""
+        """Return the prepared batch of the examples at `indices`.
+
+        Args:
+            indices: (k,) int32 in [0, n).
+
+        Returns:
+            Tensors with k examples on their first axis, as `prepare` returns them.
+        """
         return self.prepare(*(tf.gather(array, indices) for array in self.arrays))
 
     def on_current_device(self) -> IndexedBatches:
-        """The same with the arrays on the device that is current; on the host nothing is copied."""
+        """Return the same batches with their arrays, shapes and dtypes kept, on the current device.
+
+        On the host nothing is copied.
+        """
         return replace(self, arrays=tuple(tf.identity(array) for array in self.arrays))
 
     def dataset(self) -> tf.data.Dataset:
-        """The batches as a data set that can be iterated again and again.
+        """Return the batches as a `tf.data.Dataset` that can be iterated any number of times.
 
-        Each iteration of a shuffled one is a pass with a fresh order.
+        Its elements are tuples of tensors with k <= batch_size examples on their first axis, as
+        `prepare` returns them. With `shuffle`, each iteration has a fresh order.
         """
-        # One number an iteration, derived from the seed, stands in for the number of the pass.
+        # A random number for each iteration, derived from the seed, serves as number of the pass.
         passes = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
         indices = passes.flat_map(
-            as_is(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
+            do_not_convert(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
         )
         batches = (
             indices.batch(self.batch_size)
-            .map(as_is(self.fetch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .map(
+                do_not_convert(self.fetch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
             .apply(tf.data.experimental.assert_cardinality(self.num_batches))
             .prefetch(tf.data.AUTOTUNE)
         )
@@ -110,28 +130,37 @@ def batched(
     *,
     shuffle: bool,
     seed: int = 0,
-    prepare: Callable[..., Batch] = _as_they_are,
+    prepare: Callable[..., Batch] = _unchanged,
 ) -> tf.data.Dataset:
-    """Batches of examples that lie in memory, as a `tf.data.Dataset`.
+    """Make a `tf.data.Dataset` of batches from examples in memory.
 
     Args:
-        arrays: tensors or NumPy arrays with the examples on their first axis, all (n, ...).
+        arrays: tensors or NumPy arrays of any dtype with the examples on their first axis, all
+            (n, ...).
         batch_size: examples in a batch, at least 1; the last batch may be smaller.
         shuffle: give every pass a fresh order of the examples.
         seed: an integer; the same seed gives the same orders.
-        prepare: maps the arrays of one batch to the batch; called once a batch, in parallel; made
-            of TensorFlow's operations, without Python's `if` and `for` over tensors.
+        prepare: maps the arrays of one batch to the batch; called once a batch, in parallel. It
+            uses TensorFlow's operations, and no `if` or `for` over tensors.
 
     Returns:
-        A data set of tuples. As it stands, its attribute `indexed_batches` has the examples
-        behind it; what `take`, `map` and the like derive from it is an ordinary data set.
+        A data set of tuples. Its attribute `indexed_batches` holds the examples; data sets that
+        `take`, `map` and the like derive from it have no such attribute.
 
     Raises:
         ValueError: no arrays, no examples, lengths that differ, or a bad batch size or seed.
+
+    Example:
+        >>> X, y = np.arange(5.0), np.arange(5)
+        >>> for batch in batched((X, y), batch_size=2, shuffle=False):
+        ...     print([part.numpy().tolist() for part in batch])
+        [[0.0, 1.0], [0, 1]]
+        [[2.0, 3.0], [2, 3]]
+        [[4.0], [4]]
     """
     batch_size = whole_number("batch_size", batch_size)
     seed = whole_number("seed", seed, minimum=-MAX_INT32)
-    # On the host: a data set of any size then stays out of a GPU's memory until it is asked for.
+    # On the host: a GPU's memory may be too small for the whole data.
     with tf.device("/CPU:0"):
         tensors = tuple(tf.convert_to_tensor(array) for array in arrays)
     lengths = [tensor.shape[0] if tensor.shape.rank else None for tensor in tensors]

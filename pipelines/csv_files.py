@@ -1,11 +1,13 @@
-"""CSV files as frames of text, a chunk at a time, with errors that name column and row."""
+"""Reads CSV files as frames of text, a chunk at a time, with errors that name column and row.
+
+The standard library's `csv` reads the lines. pandas' `read_csv` would fill short rows, cut long
+ones, rename columns that occur twice and lose the line of a row, all in silence.
+"""
 
 from __future__ import annotations
 
 import csv
 import itertools
-import os
-import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,30 +15,41 @@ from typing import Any
 import pandas as pd
 
 from pipelines.basics.errors import Tfd2lError
+from pipelines.basics.files import write_atomically
+from pipelines.basics.text import shown
 
-# What stands for 'no value' in a file, as pandas has it too.
+__all__ = [
+    "CHUNK_ROWS", "NO_VALUE", "TableError", "read_chunks", "read_table", "refuse_duplicates",
+    "write_table",
+]  # fmt: skip
+
+# The texts that mean 'no value'; pandas treats them alike.
 NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"})
 CHUNK_ROWS = 50_000
-_REPR = reprlib.Repr()
-_REPR.maxstring, _REPR.maxlist = 60, 8
 
 
 class TableError(Tfd2lError, ValueError):
-    """A table that can't be read or does not fit; says which column and row."""
+    """A table can't be read or does not fit; the text names column and row."""
 
 
 def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.DataFrame]:
-    """Read a CSV file with a header, so many rows at a time.
+    """Read a CSV file with a header, chunk by chunk.
 
-    Gives frames of pandas' string dtype, missing values as NA, indexed by the line in the file.
+    Args:
+        path: the file; its quotes are `"`, and its line ends any.
+        chunk_rows: rows in a chunk; the last chunk may be smaller.
+
+    Yields:
+        Frames of pandas' string dtype, missing values as NA, indexed by the line in the file on
+        which the row ends. Empty lines are skipped.
 
     Raises:
-        TableError: the file is empty, ragged, not UTF-8, names a column twice, or can't be read to
-            its end.
-        OSError: it can't be opened.
+        TableError: the file is empty, ragged or not UTF-8, it names a column twice, or it can't be
+            read to its end.
+        OSError: the file can't be opened.
     """
     path = Path(path)
-    # Some programs begin a file with a mark of its encoding.
+    # "-sig": some programs begin a file with a byte order mark.
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, strict=True)
         try:
@@ -59,11 +72,11 @@ def read_chunks(path: Path | str, chunk_rows: int = CHUNK_ROWS) -> Iterator[pd.D
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """Read a whole CSV file; see `read_chunks`.
+    """Read a whole CSV file as one frame; see `read_chunks`.
 
     Raises:
         TableError: as `read_chunks`, or there is no row below the header.
-        OSError: it can't be opened.
+        OSError: the file can't be opened.
     """
     chunks = [*read_chunks(path)]
     if not chunks:
@@ -71,21 +84,11 @@ def read_table(path: Path | str) -> pd.DataFrame:
     return pd.concat(chunks)
 
 
-def shown(value: object) -> str:
-    """A text of a table, or a list of them, as Python writes it; shortened where it is long."""
-    return _REPR.repr(value)
-
-
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
-    """Write a CSV file, missing values as NA; it is there whole or not at all."""
+    """Write a CSV file atomically, missing values as NA; make its directory if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        frame.to_csv(draft, index=False, na_rep="NA")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(path, frame.to_csv(index=False, na_rep="NA", lineterminator="\n"))
 
 
 def _header(path: Path, header: list[str] | None) -> list[str]:
@@ -96,7 +99,7 @@ def _header(path: Path, header: list[str] | None) -> list[str]:
 
 
 def refuse_duplicates(table: str, names: list[str]) -> None:
-    """Raise TableError if a column's name stands twice."""
+    """Raise TableError if two columns have the same name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise TableError(
@@ -105,7 +108,7 @@ def refuse_duplicates(table: str, names: list[str]) -> None:
 
 
 def _numbered(lines: Any) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line they end on; empty lines are none."""
+    """Yield each row with the number of the line on which it ends; skip empty lines."""
     return ((lines.line_num, row) for row in lines if row)
 
 

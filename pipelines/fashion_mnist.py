@@ -1,4 +1,4 @@
-"""Fashion-MNIST: find it, verify it, load it.
+"""Finds, verifies and loads Fashion-MNIST.
 
 60,000 and 10,000 grey images of 28 x 28 pixels in ten classes, by Xiao, Rasul and Vollgraf (2017).
 """
@@ -20,6 +20,8 @@ from pipelines.basics.debian import DebianPackageError, unpack_package
 from pipelines.idx import UInt8Array, parse_idx
 from pipelines.idx_files import FILES, AbsentError, DataError, read_directory, write_directory
 
+__all__ = ["DEBIAN_PACKAGE", "LABELS", "Arrays", "cache_dir", "dataset", "load"]
+
 LABELS = (
     "t-shirt",
     "trouser",
@@ -39,7 +41,7 @@ _NEEDED = (
     f"A data directory has the four files {', '.join(file.name for file in FILES)}, "
     "each as it is or with .gz."
 )
-# Below a directory that torchvision was given as `root`.
+# Where torchvision keeps the files below its `root`.
 _TORCHVISION_DIR = Path("FashionMNIST/raw")
 
 
@@ -52,8 +54,8 @@ class Arrays:
         train_labels: (60000,) uint8 in 0..9, read-only.
         val_images: (10000, 28, 28) uint8, read-only.
         val_labels: (10000,) uint8 in 0..9, read-only.
-        source: where the data came from, in one line.
-        sha256: hash of each file's decompressed bytes, by the file's name.
+        source: the place that the data came from, in one line.
+        sha256: the hash of each file's decompressed bytes, by the file's name.
     """
 
     train_images: UInt8Array
@@ -72,24 +74,24 @@ def load(
 ) -> Arrays:
     """Find Fashion-MNIST, verify its SHA-256 and load it.
 
-    A directory that was asked for is the only place that is looked at. Otherwise, in this order:
-    the own cache, the directory of Debian's package, a copy that tensorflow-datasets has made, a
-    download by tensorflow-datasets, Debian's package fetched without root. What does not come
-    from the cache is kept there. TensorFlow is not imported.
+    If a directory is given, no other place is searched. Otherwise these are, in this order: the
+    project's cache, the directory of Debian's package, a copy made by tensorflow-datasets, a
+    download by tensorflow-datasets, Debian's package fetched without root. Data from anywhere but
+    the cache is kept in the cache. TensorFlow is not imported.
 
     Args:
-        data_dir: a directory with the four IDX files, each plain or `.gz`; None takes
+        data_dir: a directory with the four IDX files, each plain or `.gz`; None means
             $TFD2L_DATA_DIR, if that is set.
-        download: whether to use the network when no copy is on this machine.
-        say: given a line for each event worth one: bad files passed over, a slow step ahead, a
-            cache that can't be written. The source is not said; it is in the result.
+        download: use the network if no copy is on this machine.
+        say: called with one line before a slow step, when bad files are passed over, and when the
+            cache can't be written.
 
     Raises:
-        DataError: the directory asked for is not good, or no source gave the data.
+        DataError: the given directory lacks good files, or no source has the data.
     """
-    asked = data_dir if data_dir is not None else os.environ.get("TFD2L_DATA_DIR") or None
-    if asked is not None:
-        return _from_asked(asked)
+    given = data_dir if data_dir is not None else os.environ.get("TFD2L_DATA_DIR") or None
+    if given is not None:
+        return _load_directory(given)
     say = say if say is not None else _say_nothing
     cache = cache_dir()
     reasons = []
@@ -124,24 +126,32 @@ def dataset(
     shuffle: bool,
     seed: int = 0,
 ) -> Any:
-    """Batches for a model, as a `tf.data.Dataset`.
+    """Make a `tf.data.Dataset` of batches for a model.
 
-    Examples are shuffled afresh for each pass, batched, scaled and resized a batch at a time in
-    parallel, and prefetched.
+    It shuffles the examples afresh for each pass, batches them, scales and resizes whole batches
+    in parallel, and prefetches.
 
     Args:
         images: (n, h, w) uint8.
         labels: (n,) uint8.
         batch_size: images in a batch; the last batch of a pass may be smaller.
         resize: (H, W) in pixels; None keeps (h, w).
-        shuffle: as in training.
-        seed: what the orders derive from.
+        shuffle: give every pass a fresh order, as training needs it.
+        seed: an integer from which the orders derive.
 
     Returns:
         A data set of (k, H, W, 1) float32 in [0, 1] and (k,) int32.
 
     Raises:
-        ValueError: a bad `resize` or `batch_size`, or images and labels that differ in number.
+        ValueError: a bad `resize`, `batch_size` or `seed`, or images and labels that differ in
+            number.
+
+    Example:
+        >>> images, labels = np.zeros((10, 28, 28), np.uint8), np.arange(10, dtype=np.uint8)
+        >>> for X, y in dataset(images, labels, batch_size=8, resize=(32, 32), shuffle=True):
+        ...     print(X.shape, X.dtype.name, y.dtype.name)
+        (8, 32, 32, 1) float32 int32
+        (2, 32, 32, 1) float32 int32
     """
     from pipelines.batching import batched
     from pipelines.images import check_size, prepare_images
@@ -157,7 +167,7 @@ def dataset(
 
 
 def cache_dir() -> Path:
-    """Where verified files are kept: below $TFD2L_CACHE_DIR, or else the user's cache directory."""
+    """Return the cache of verified files, below $TFD2L_CACHE_DIR or the user's cache directory."""
     named = os.environ.get("TFD2L_CACHE_DIR")
     base = _expanded(named) if named else user_cache_path("tfd2l")
     return base / "fashion-mnist"
@@ -165,7 +175,7 @@ def cache_dir() -> Path:
 
 @dataclass(frozen=True)
 class _Source:
-    """A place to get the files from; `notice` is said first, if it is on the network."""
+    """A place to get the files from; one on the network has a notice to announce it."""
 
     name: str
     read: Callable[[], dict[str, bytes]]
@@ -174,28 +184,27 @@ class _Source:
 
     @property
     def downloads(self) -> bool:
-        """Whether it is on the network."""
         return bool(self.notice)
 
 
 def _sources(cache: Path) -> list[_Source]:
-    """Where to look, in this order; each read gives verified bytes or raises DataError."""
+    """List the sources in order; each `read` returns verified bytes or raises DataError."""
     tfds_root = tfds.root()
     return [
         _Source(f"the cache {cache}", lambda: read_directory(cache), to_keep=False),
         _Source(f"Debian's package in {DEBIAN_DIR}", lambda: read_directory(DEBIAN_DIR)),
         _Source(
             f"the copy of tensorflow-datasets in {tfds_root}",
-            lambda: _read_what(lambda into: tfds.write_copy(tfds_root, into)),
+            lambda: _read_written_by(lambda into: tfds.write_copy(tfds_root, into)),
         ),
         _Source(
             "a download by tensorflow-datasets",
-            lambda: _read_what(tfds.download),
+            lambda: _read_written_by(tfds.download),
             notice="Fashion-MNIST is not on this machine: trying to download 30 MB.",
         ),
         _Source(
             f"Debian's package {DEBIAN_PACKAGE}, fetched",
-            lambda: _read_what(
+            lambda: _read_written_by(
                 lambda into: unpack_package(DEBIAN_PACKAGE, into), below=_PACKAGED_DIR
             ),
             notice=f"Fetching Debian's package {DEBIAN_PACKAGE}, 30 MB, without installing it.",
@@ -203,19 +212,19 @@ def _sources(cache: Path) -> list[_Source]:
     ]
 
 
-def _read_what(write: Callable[[Path], None], below: str = "") -> dict[str, bytes]:
-    """Read the files that `write` leaves in a temporary directory, or below it."""
+def _read_written_by(write: Callable[[Path], None], below: str = "") -> dict[str, bytes]:
+    """Have `write` fill a temporary directory, and read the files there, or at `below` in it."""
     try:
         with tempfile.TemporaryDirectory(prefix="fashion-mnist-") as directory:
             write(Path(directory))
-            return read_directory(Path(directory, below), shown=Path())
+            return read_directory(Path(directory, below), name=Path())
     except (OSError, DebianPackageError) as error:
         raise DataError(str(error)) from error
 
 
-def _from_asked(asked: Path | str) -> Arrays:
-    """Load from the directory that was asked for, or from torchvision's layout below it."""
-    directory = _expanded(asked)
+def _load_directory(path: Path | str) -> Arrays:
+    """Load the files from the given directory, or from torchvision's layout below it."""
+    directory = _expanded(path)
     reasons = []
     for place in (directory, directory / _TORCHVISION_DIR):
         try:
@@ -233,11 +242,11 @@ def _expanded(path: Path | str) -> Path:
 
 
 def _keep(cache: Path, contents: Mapping[str, bytes], say: Callable[[str], None]) -> None:
-    """Fill the cache; a cache that can't be filled costs time, not the data."""
+    """Fill the cache; if that fails, say so, for the data is there all the same."""
     try:
         write_directory(cache, contents)
     except OSError as error:
-        say(f"The cache {cache} can't be written, so the data will be looked for again: {error}")
+        say(f"The cache {cache} can't be written, so the next run must find the data anew: {error}")
 
 
 def _arrays(contents: Mapping[str, bytes], source: str) -> Arrays:
@@ -255,4 +264,4 @@ def _arrays(contents: Mapping[str, bytes], source: str) -> Arrays:
 
 
 def _say_nothing(line: str) -> None:
-    """Drop a line."""
+    pass

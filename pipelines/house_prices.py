@@ -1,6 +1,6 @@
-"""Sale prices of houses in Ames, Iowa, as the Kaggle competition gives them: read and prepared.
+"""Reads and prepares the Kaggle competition's sale prices of houses in Ames, Iowa.
 
-Source: D2L 5.7. The data is by Dean De Cock (2011); the files are Kaggle's, which the user has.
+Source: D2L 5.7. The data is by Dean De Cock (2011); users get the files from Kaggle.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import numpy as np
 import pandas as pd
 
 from pipelines.basics.numbers import whole_number
-from pipelines.csv_files import TableError, read_table, shown
+from pipelines.basics.text import shown
+from pipelines.csv_files import TableError, read_table
 from pipelines.tables import Statistics, fit, prepare
 
-TARGET, ROW_NAME = "SalePrice", "Id"
+__all__ = ["ROW_NAME", "TARGET", "Prepared", "apply", "folds", "learn", "read"]
+
+TARGET = "SalePrice"
+ROW_NAME = "Id"
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,9 @@ class Prepared:
     """Rows as numbers.
 
     Attributes:
-        inputs: (n, d) float64, standardised numbers and 0/1 columns of categories.
-        log_prices: (n,) float64, natural logarithms of prices in dollars; None where there are
-            no prices, as in the competition's test file.
+        inputs: (n, d) float64, standardized numbers and 0/1 columns of categories.
+        log_prices: (n,) float64, natural logarithms of prices in dollars; None if there are no
+            prices, as in the competition's test file.
     """
 
     inputs: pd.DataFrame
@@ -34,11 +38,11 @@ class Prepared:
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """The rows of a file as text.
+    """Read the rows of a file as text.
 
     Raises:
-        TableError: it is no table of these houses, or damaged.
-        OSError: it can't be opened.
+        TableError: the file is damaged, or is not a table of these houses.
+        OSError: the file can't be opened.
     """
     frame = read_table(path)
     if ROW_NAME not in frame.columns:
@@ -50,16 +54,16 @@ def read(path: Path | str) -> pd.DataFrame:
 
 
 def learn(rows: pd.DataFrame) -> Statistics:
-    """Means, deviations and categories of training rows, as text, prices among them.
+    """Learn means, deviations and categories of training rows of text.
 
     Raises:
-        TableError: there are no prices, or as `fit`.
+        TableError: the rows have no prices, or as `fit`.
     """
     return fit(rows.drop(columns=ROW_NAME, errors="ignore"), TARGET, standardize=True)
 
 
 def apply(rows: pd.DataFrame, statistics: Statistics) -> Prepared:
-    """Rows of text as numbers, by the statistics of the training rows.
+    """Turn rows of text into numbers, by the statistics of the training rows.
 
     Raises:
         TableError: as `prepare`, or a price is not above 0.
@@ -70,7 +74,7 @@ def apply(rows: pd.DataFrame, statistics: Statistics) -> Prepared:
     if (prices <= 0).any():
         row = prices.index[prices <= 0][0]
         raise TableError(f"column {TARGET!r}, row {row}: a price must be above 0.")
-    # Errors in the logarithm are relative ones, so cheap houses count as much as dear ones.
+    # An error of a logarithm is a relative error, so cheap houses count as much as expensive ones.
     return Prepared(inputs, np.log(prices))
 
 
@@ -79,16 +83,25 @@ def folds(rows: pd.DataFrame, k: int) -> Iterator[tuple[pd.DataFrame, pd.DataFra
 
     Args:
         rows: at least k.
-        k: at least 2; the parts are neighbouring rows and differ by one in size at most.
+        k: from 2 to the number of rows; each part has neighbouring rows, and their sizes differ
+            by one at most.
 
     Raises:
-        ValueError: a `k` that can't be had.
+        ValueError: `k` is out of range.
+
+    Example:
+        >>> rows = pd.DataFrame({"Id": ["1", "2", "3"]})
+        >>> for train, val in folds(rows, 3):
+        ...     print([*train["Id"]], [*val["Id"]])
+        ['2', '3'] ['1']
+        ['1', '3'] ['2']
+        ['1', '2'] ['3']
     """
     if len(rows) < 2:
         raise ValueError(f"folds need at least 2 rows; got {len(rows)}.")
-    hint = f"There are {len(rows)} rows, and each fold has one at least."
+    hint = f"There are {len(rows)} rows, and each fold needs at least one."
     k = whole_number("k", k, minimum=2, maximum=len(rows), hint=hint)
-    everyone = np.arange(len(rows))
-    # By place: rows of several files may have the same names.
-    for part in np.array_split(everyone, k):
-        yield rows.iloc[np.setdiff1d(everyone, part)], rows.iloc[part]
+    positions = np.arange(len(rows))
+    # By position: rows of several files may have the same names.
+    for part in np.array_split(positions, k):
+        yield rows.iloc[np.setdiff1d(positions, part)], rows.iloc[part]

@@ -1,4 +1,4 @@
-"""The book's tiny table of houses: written, read and prepared by `pipelines.tables`.
+"""Writes, reads and prepares the book's tiny table of houses.
 
 Source: D2L 2.2.
 """
@@ -13,11 +13,13 @@ import pandas as pd
 from pipelines.csv_files import read_table, write_table
 from pipelines.tables import Missing, fit, prepare, to_tensors
 
+__all__ = ["TARGET", "load", "write"]
+
 TARGET = "Price"
 
 
 def write(path: Path | str) -> None:
-    """Write the table as a CSV file; it is there whole or not at all."""
+    """Write the table as a CSV file, atomically."""
     frame = pd.DataFrame(
         {
             "NumRooms": [None, "2", "4", None],
@@ -30,11 +32,18 @@ def write(path: Path | str) -> None:
 
 
 def load(path: Path | str, missing: Missing = "impute") -> tuple[Any, Any]:
-    """The table as tensors: X, (n, d) float64, and y, (n,) float64, prices.
+    """Load a table as tensors.
 
     Args:
-        path: what `write` wrote, or another table with a numeric column `Price`.
+        path: the file of `write`, or another table with a numeric column `Price`.
         missing: 'impute', 'drop_rows' or 'drop_columns'.
+
+    Returns:
+        X, (n, d) float64, and y, (n,) float64, the prices.
+
+    Raises:
+        TableError: the table is damaged, or has no such column.
+        OSError: the file can't be opened.
     """
     frame = read_table(path)
     X, y = to_tensors(*prepare(frame, fit(frame, TARGET, missing=missing)))

@@ -1,4 +1,4 @@
-"""IDX, the format of the MNIST family: a header in big-endian numbers, then the bytes.
+"""Reads and writes IDX, the format of the MNIST family: a big-endian header, then the bytes.
 
 offset 0   two zero bytes
 offset 2   code of the element type; 0x08 is uint8
@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from pipelines.basics.errors import Tfd2lError
 
+__all__ = ["IdxError", "UInt8Array", "parse_idx", "to_idx"]
+
 UInt8Array = npt.NDArray[np.uint8]
 
 _UINT8 = 0x08
@@ -27,7 +29,7 @@ _REMEDY = "The file is damaged or is not what its name says: get it again."
 
 
 class IdxError(Tfd2lError, ValueError):
-    """Bytes that are no IDX file of labels or of images."""
+    """The bytes are not an IDX file of labels or of images."""
 
 
 def parse_idx(data: bytes, *, name: str) -> UInt8Array:
@@ -38,13 +40,20 @@ def parse_idx(data: bytes, *, name: str) -> UInt8Array:
 
     Args:
         data: the whole file.
-        name: what the errors call it.
+        name: the file's name in errors.
 
     Returns:
         (n,) uint8 labels or (n, height, width) uint8 images: a read-only view of `data`.
 
     Raises:
         IdxError: the magic, the type, the rank, the dimensions or the length are wrong.
+
+    Example:
+        >>> data = to_idx(np.array([9, 0, 3], np.uint8))
+        >>> data.hex(" ")
+        '00 00 08 01 00 00 00 03 09 00 03'
+        >>> parse_idx(data, name="labels").tolist()
+        [9, 0, 3]
 
     Source: the format's description on the MNIST page of LeCun, Cortes and Burges.
     """
@@ -70,7 +79,7 @@ def parse_idx(data: bytes, *, name: str) -> UInt8Array:
     try:
         return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
     except ValueError:
-        # Where one dimension is 0, the others may be anything, but not for NumPy.
+        # If one dimension is 0, the others may be too large for NumPy.
         raise _error(name, "an empty array's dimensions must be small", str(shape)) from None
 
 

@@ -1,37 +1,36 @@
-"""The four files of Fashion-MNIST in a directory: what they must hold, reading and keeping them."""
+"""Reads, verifies and writes the four files of Fashion-MNIST in a directory."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import os
-import secrets
-import time
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.basics.errors import Tfd2lError
+from pipelines.basics.files import remove_temporary_files, write_atomically
 from pipelines.idx import IdxError, parse_idx
 
+__all__ = ["FILES", "AbsentError", "DataError", "IdxFile", "read_directory", "write_directory"]
+
 _REMEDY = "Remove it and get it again."
-# A process that was killed leaves its unfinished file; one this old has no writer any more.
+# A killed process leaves its unfinished file behind; one this old has no writer any more.
 _STALE_S = 3600.0
 
 
 class DataError(Tfd2lError):
-    """The data can't be had, or are not what they should be."""
+    """The data can't be found, or is not what it should be."""
 
 
 class AbsentError(DataError):
-    """There is nothing at the place; as opposed to something that is wrong."""
+    """A place has no data, as opposed to wrong data."""
 
 
 @dataclass(frozen=True)
 class IdxFile:
-    """What is known of one file: its usual name, and the bytes it has when decompressed."""
+    """The usual name of a file, and the size and hash of its decompressed bytes."""
 
     name: str
     size_bytes: int
@@ -62,58 +61,49 @@ FILES = (
 )
 
 
-def read_directory(directory: Path, *, shown: Path | None = None) -> dict[str, bytes]:
+def read_directory(directory: Path, *, name: Path | None = None) -> dict[str, bytes]:
     """Read and verify the four files, each decompressed or as `.gz`.
 
     Args:
-        directory: where they are.
-        shown: what the errors call the directory, where its own name says nothing.
+        directory: holds the files.
+        name: the directory's name in errors, if its own would tell the user nothing.
 
     Returns:
         The decompressed bytes by the file's name without `.gz`.
 
     Raises:
-        AbsentError: none of the files is there.
+        AbsentError: all of the files are missing.
         DataError: a file is missing, can't be read, or is not the one that its name says.
     """
-    shown = directory if shown is None else shown
+    name = directory if name is None else name
     paths = {file.name: _find(directory, file.name) for file in FILES}
     if not any(paths.values()):
-        raise AbsentError(f"{shown} has none of the files")
-    return {file.name: _read(paths[file.name], file, shown) for file in FILES}
+        raise AbsentError(f"{name} has none of the files")
+    return {file.name: _read(paths[file.name], file, name) for file in FILES}
 
 
 def write_directory(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Keep the files decompressed in `directory`, so that none is ever there in part.
+    """Write the files decompressed into `directory`, each of them atomically.
 
-    Each is written under a name of its own and synced before it takes its final name. Processes
-    that do this at the same time don't disturb one another: the last one's equal bytes stay.
+    Processes may do this at the same time: they write equal bytes, and the last one's stay.
+
+    Args:
+        directory: made if need be.
+        contents: the bytes by the file's name.
 
     Raises:
         OSError: no permission, no room, and the like; no unfinished file is left.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for leftover in directory.glob(".*.part"):
-        # Another process may be tidying up too.
-        with suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > _STALE_S:
-                leftover.unlink()
+    remove_temporary_files(directory, older_than_s=_STALE_S)
     for name, data in contents.items():
-        part = directory / f".{name}.{secrets.token_hex(8)}.part"
-        try:
-            with part.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(directory / name)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(directory / name, data)
 
 
 def _find(directory: Path, name: str) -> Path | None:
     for path in (directory / name, directory / f"{name}.gz"):
         try:
-            # Nothing but a regular file: to open a pipe would wait for ever.
+            # Only a regular file: opening a pipe would wait for ever.
             if path.is_file():
                 return path
         except OSError as error:
@@ -121,27 +111,27 @@ def _find(directory: Path, name: str) -> Path | None:
     return None
 
 
-def _read(path: Path | None, file: IdxFile, shown: Path) -> bytes:
-    """The verified decompressed bytes of one file."""
+def _read(path: Path | None, file: IdxFile, directory: Path) -> bytes:
+    """Return the verified decompressed bytes of one file; errors name `directory`."""
     if path is None:
-        raise DataError(f"{shown} must have all four files; {file.name}[.gz] is missing.")
-    label = shown / path.name
+        raise DataError(f"{directory} must have all four files; {file.name}[.gz] is missing.")
+    label = directory / path.name
     # One byte more than allowed shows that there is more, without reading how much.
     limit = file.size_bytes + 1
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             data = stream.read(limit)
     except (OSError, EOFError, zlib.error) as error:
-        # gzip's own errors are among these: no gzip, a wrong checksum, a file cut short.
+        # Also gzip's own: not a gzip file, a wrong checksum, a file that ends too early.
         raise DataError(f"{label} can't be read: {error}. {_REMEDY}") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != file.sha256:
-        raise DataError(_what_is_wrong(label, file, data, digest))
+        raise DataError(_explain_mismatch(label, file, data, digest))
     return data
 
 
-def _what_is_wrong(label: Path, file: IdxFile, data: bytes, digest: str) -> str:
-    """The first rule that `data` breaks, with the value and the remedy."""
+def _explain_mismatch(label: Path, file: IdxFile, data: bytes, digest: str) -> str:
+    """Say which rule `data` breaks first, with the value and the remedy."""
     for other in FILES:
         if digest == other.sha256:
             return f"{label} must hold {file.name}; got {other.name}. Give it its own name."

@@ -1,4 +1,4 @@
-"""Scaling and resizing: the one definition, in the training pipeline and in the exported graph."""
+"""Scales and resizes images: the same code in the training pipeline and in the exported graph."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.text import shown
 
-# 4096 x 4096 float32 is 64 MiB an image; more is a slip of the keyboard, not a wish.
+__all__ = ["MAX_SIDE", "check_size", "prepare_images", "resize", "to_float"]
+
+# 4096 x 4096 float32 is 64 MiB an image; a larger number is more likely a slip of the keyboard.
 MAX_SIDE = 4096
 
 
 def check_size(size: Any) -> tuple[int, int]:
-    """Give back `size` as (height, width) in pixels, if it is one.
+    """Return `size` as (height, width) in pixels.
 
     Raises:
-        ValueError: it is no pair of whole numbers from 1 to `MAX_SIDE`.
+        ValueError: it is not a pair of whole numbers from 1 to `MAX_SIDE`.
+
+    Example:
+        >>> check_size([32, 48])
+        (32, 48)
     """
     pair = isinstance(size, tuple | list) and len(size) == 2
     if not pair or not all(
@@ -34,12 +40,16 @@ def check_size(size: Any) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-@as_is
+@do_not_convert
 def to_float(images: tf.Tensor) -> tf.Tensor:
     """Scale uint8 in 0..255 to float32 in [0, 1]; any shape.
 
     Raises:
         ValueError: `images` is not uint8.
+
+    Example:
+        >>> print(to_float(tf.constant([0, 255], tf.uint8)).numpy())
+        [0. 1.]
     """
     images = tf.convert_to_tensor(images)
     if images.dtype != tf.uint8:
@@ -47,24 +57,24 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
             f"images must be uint8 in 0..255, before any scaling; got {images.dtype.name}."
         )
     if tf.config.list_logical_devices("GPU"):
-        # A product: TensorFlow's graph optimiser makes one of a quotient by a constant, and then
-        # a compiled step and an exported model would differ from eager by a rounding.
+        # A product, not a quotient: TensorFlow's graph optimizer turns a quotient by a constant
+        # into a product, so that compiled and eager results would differ by a rounding.
         return tf.cast(images, tf.float32) * np.float32(1 / 255)
-    # The same bits in one pass over memory: a fifth less time for an epoch of softmax regression.
-    # There is no kernel of it for GPUs.
+    # The same bits in one pass over memory, so that an epoch of softmax regression takes a fifth
+    # less time. GPUs have no kernel for it.
     return tf.quantization.dequantize(tf.bitcast(images, tf.quint8), 0.0, 1.0, mode="MIN_COMBINED")
 
 
-@as_is
+@do_not_convert
 def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Resize a batch bilinearly, with antialiasing where it shrinks.
+    """Resize a batch bilinearly, with antialiasing if it shrinks.
 
-    For fixed sizes that is linear: `A @ image @ B^T` with two small constant matrices. It equals
-    `tf.image.resize(..., "bilinear", antialias=True)` within 1e-5; for 256 images of 28 x 28 it
-    measured 9 to 20 times as fast on two cores. A side that keeps its length has no product.
+    For fixed sizes this is linear: `A @ image @ B^T` with two small constant matrices. It equals
+    `tf.image.resize(..., "bilinear", antialias=True)` within 1e-5, and is 9 to 20 times as fast
+    for 256 images of 28 x 28 on two cores. A side that keeps its length needs no product.
 
     Args:
-        images: (n, h, w) float32; n may be unknown when tracing, h and w may not.
+        images: (n, h, w) float32; while tracing, n may be unknown, but h and w must be known.
         size: (H, W), pixels.
 
     Returns:
@@ -81,8 +91,8 @@ def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
             f"got shape {images.shape}."
         )
     rows, columns = images.shape[1:]
-    # Whole-batch products in this order and layout: folding n into the rows, or transposing for
-    # one large product, measured the same for 28 x 28 to 32, 96 and 224, and is less plain.
+    # Folding n into the rows, or transposing for one large product, is less plain and measured no
+    # faster for 28 x 28 to 32, 96 and 224.
     if height != rows:
         images = tf.matmul(_weights(rows, height), images)  # (H, h) @ (n, h, w) -> (n, H, w)
     if width != columns:
@@ -90,12 +100,12 @@ def resize(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return images
 
 
-@as_is
+@do_not_convert
 def prepare_images(images: tf.Tensor, size: tuple[int, int] | None) -> tf.Tensor:
-    """What a model is given: scaled, resized if asked, with a channel.
+    """Scale images, resize them if a size is given, and add a channel: a model's input.
 
     Args:
-        images: (n, h, w) uint8.
+        images: (n, h, w) uint8 in 0..255.
         size: (H, W) in pixels; None keeps (h, w).
 
     Returns:
@@ -103,6 +113,10 @@ def prepare_images(images: tf.Tensor, size: tuple[int, int] | None) -> tf.Tensor
 
     Raises:
         ValueError: as `to_float` and `resize`.
+
+    Example:
+        >>> prepare_images(tf.zeros((2, 28, 28), tf.uint8), (32, 32)).shape
+        TensorShape([2, 32, 32, 1])
     """
     scaled = to_float(images)
     if scaled.shape.rank != 3:
@@ -112,12 +126,12 @@ def prepare_images(images: tf.Tensor, size: tuple[int, int] | None) -> tf.Tensor
 
 @lru_cache(maxsize=64)
 def _weights(length: int, new_length: int) -> npt.NDArray[np.float32]:
-    """(new_length, length) float32: row i has the weights of new pixel i; its sum is 1.
+    """Return (new_length, length) float32: row i has the weights of new pixel i, with sum 1.
 
-    NumPy, not a tensor: each graph that uses it gets a constant of its own.
+    An array and not a tensor, for each graph that uses it needs a constant of its own.
     """
     step = length / new_length
-    # A triangle of half-width one old pixel; when shrinking, of one new pixel: the antialias.
+    # A triangle with a half-width of one old pixel or, for antialiasing, of one larger new pixel.
     half_width = max(step, 1.0)
     centres = (np.arange(new_length) + 0.5) * step
     distances = np.abs(np.arange(length) + 0.5 - centres[:, None])

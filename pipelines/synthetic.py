@@ -1,4 +1,4 @@
-"""Data made up from a known linear model: y = Xw + b + noise."""
+"""Draws synthetic data from a known linear model: y = Xw + b + noise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from pipelines.basics.numbers import MAX_FLOAT32, real_number, whole_number
 from pipelines.basics.text import shown
+
+__all__ = ["Floats", "linear_examples"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,7 +31,12 @@ def linear_examples(
         X: (n, d) float32, standard normal; y: (n, 1) float32.
 
     Raises:
-        ValueError: `w` is no vector of finite numbers, or another number is out of range.
+        ValueError: `w` is not a vector of finite numbers, or another number is out of range.
+
+    Example:
+        >>> X, y = linear_examples([2, -3.4], 4.2, noise=0, num_examples=5, seed=0)
+        >>> np.allclose(y, X @ [[2], [-3.4]] + 4.2)
+        True
 
     Source: D2L 3.3.1.
     """

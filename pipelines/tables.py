@@ -1,43 +1,41 @@
 """Tables of text, prepared for a model by statistics of their training rows.
 
-A table of any size goes through in pieces, with the same result as in one: columns are text until
-`fit` has seen all of them, and sums are exact, so nothing depends on where the pieces are cut.
+`fit` also reads a table of any size in chunks: columns stay text until it has seen all of them, and
+its sums depend on the chunks by rounding alone.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates, shown
+from pipelines.basics.text import shown
+from pipelines.columns import Column
+from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates
+
+__all__ = ["Statistics", "dataset", "fit", "prepare", "streamed", "to_tensors"]
 
 Missing = Literal["impute", "drop_rows", "drop_columns"]
-Floats = npt.NDArray[np.float64]
-# More different texts than this are names of the rows, not kinds of them.
-MOST_CATEGORIES = 1000
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What preparing a table has to know of its training rows.
+    """The statistics of the training rows by which `prepare` turns text into numbers.
 
     Attributes:
-        means: of each numeric column, by its name.
-        categories: of each categorical column the values, sorted.
+        means: the mean of each numeric column, by its name.
+        categories: the sorted values of each categorical column, by its name.
         target: the column to predict, or None.
         missing: 'impute' fills numbers by the mean and gives 'no category' a column of its own;
-            'drop_rows' and 'drop_columns' delete what has missing values.
-        deviations: of each numeric column the standard deviation to divide by, after its mean is
-            subtracted; empty where the numbers stay as they are.
+            'drop_rows' and 'drop_columns' delete the rows or columns that have missing values.
+        deviations: the standard deviation of each numeric column; its numbers are divided by it
+            after the mean is subtracted. Empty if the numbers stay as they are.
     """
 
     means: dict[str, float]
@@ -48,7 +46,7 @@ class Statistics:
 
     @property
     def columns(self) -> list[str]:
-        """Names of the prepared columns, in order: numbers first, then a 0/1 column a category."""
+        """The names of the prepared columns: numbers first, then a 0/1 column for each category."""
         names = list(self.means)
         for name, values in self.categories.items():
             names += [f"{name}_{value}" for value in values]
@@ -75,25 +73,36 @@ def fit(
     categorical: Collection[str] = (),
     standardize: bool = False,
 ) -> Statistics:
-    """Learn from training rows what `prepare` has to know.
+    """Learn the statistics of training rows.
 
     Args:
         frames: one frame of text, or the chunks of one.
-        target: the numeric column to predict; it is no input.
+        target: the numeric column to predict; it is not an input.
         missing: see `Statistics`.
-        categorical: columns that are kinds even if they look like numbers.
+        categorical: columns that hold categories even if they look like numbers.
         standardize: give numeric inputs mean 0 and standard deviation 1.
 
     Raises:
-        TableError: a column mixes numbers and other text, has no value or too many categories;
-            two prepared columns would have one name.
+        TableError: a column mixes numbers and other text, has no value, too many categories or
+            numbers too far apart; or two prepared columns would have one name.
+
+    Example:
+        >>> rows = pd.DataFrame({"Rooms": ["2", None, "4"], "Roof": ["Slate", "Tin", None]})
+        >>> statistics = fit(rows)
+        >>> statistics.means, statistics.categories
+        ({'Rooms': 3.0}, {'Roof': ('Slate', 'Tin')})
+        >>> inputs, target = prepare(rows, statistics)
+        >>> inputs.to_numpy().tolist()
+        [[2.0, 1.0, 0.0, 0.0], [3.0, 0.0, 1.0, 0.0], [4.0, 0.0, 0.0, 1.0]]
+        >>> list(inputs)
+        ['Rooms', 'Roof_Slate', 'Roof_Tin', 'Roof_nan']
     """
-    seen: dict[str, _Column] = {}
+    seen: dict[str, Column] = {}
     for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
         refuse_duplicates("the table", list(frame.columns))
         for name in frame.columns:
-            column = seen.setdefault(name, _Column(name, name in categorical))
-            column.take_in(frame[name])
+            column = seen.setdefault(name, Column(name, name in categorical))
+            column.add(frame[name])
     wanted = [*categorical, *([] if target is None else [target])]
     if absent := [name for name in wanted if name not in seen]:
         raise TableError(f"the table has no column {shown(absent[0])}; it has {shown(list(seen))}.")
@@ -102,13 +111,13 @@ def fit(
         inputs = [column for column in inputs if not column.has_missing]
     numeric = [column for column in inputs if column.is_numeric()]
     statistics = Statistics(
-        means={column.name: column.mean() for column in numeric},
+        means={column.name: column.moments.mean for column in numeric},
         categories={c.name: tuple(sorted(c.values)) for c in inputs if not c.is_numeric()},
         target=target,
         missing=missing,
-        deviations={c.name: c.deviation() for c in numeric} if standardize else {},
+        deviations={c.name: c.moments.deviation for c in numeric} if standardize else {},
     )
-    # A category's column may be called what another column is.
+    # The column of a category may get the name that another column has already.
     refuse_duplicates("the prepared table", statistics.columns)
     return statistics
 
@@ -116,12 +125,12 @@ def fit(
 def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, pd.Series | None]:
     """Turn rows of text into numbers, by the statistics of the training rows.
 
-    A category that training did not have is 0 in all columns of its own. Columns may stand in any
-    order; those that training did not have are left out.
+    A category that training did not have becomes 0 in all columns of its column's categories.
+    Columns may come in any order; columns that training did not have are left out.
 
     Returns:
-        Inputs, float64, with the columns of `statistics.columns`; and the target, float64, or None
-        where the statistics have none or the rows (as at prediction) don't.
+        The inputs, (n, d) float64, with the columns of `statistics.columns`; and the target, (n,)
+        float64, or None if the statistics or the rows (as at prediction) have no target.
 
     Raises:
         TableError: a column is missing, there is text where a number belongs, or a number is too
@@ -156,7 +165,7 @@ def prepare(frame: pd.DataFrame, statistics: Statistics) -> tuple[pd.DataFrame, 
 
 
 def to_tensors(inputs: pd.DataFrame, target: pd.Series | None) -> tuple[Any, ...]:
-    """Prepared rows as tensors: (n, d) float64 and, with a target, (n,) float64."""
+    """Convert prepared rows to tensors: (n, d) float64 and, with a target, (n,) float64."""
     import tensorflow as tf
 
     X = tf.constant(inputs.to_numpy(dtype=np.float64))
@@ -166,7 +175,19 @@ def to_tensors(inputs: pd.DataFrame, target: pd.Series | None) -> tuple[Any, ...
 def dataset(
     inputs: pd.DataFrame, target: pd.Series, batch_size: int, *, shuffle: bool, seed: int = 0
 ) -> Any:
-    """Prepared rows as a `tf.data.Dataset` of (k, d) float32 and (k, 1) float32."""
+    """Batch prepared rows as a `tf.data.Dataset` of (k, d) float32 and (k, 1) float32.
+
+    Args:
+        inputs: (n, d) float64, from `prepare`.
+        target: (n,) float64, from `prepare`.
+        batch_size: rows in a batch; the last batch may be smaller.
+        shuffle: give every pass a fresh order of the rows.
+        seed: an integer from which the orders derive.
+
+    Raises:
+        TableError: a number is too large for float32.
+        ValueError: a bad batch size or seed.
+    """
     from pipelines.batching import batched
 
     return batched(_arrays(inputs, target), batch_size, shuffle=shuffle, seed=seed)
@@ -175,10 +196,19 @@ def dataset(
 def streamed(
     path: Path | str, statistics: Statistics, batch_size: int, chunk_rows: int = CHUNK_ROWS
 ) -> Any:
-    """The same from a file of any size, a chunk in memory at a time, in the file's order.
+    """Batch the rows of a file of any size, with one chunk in memory at a time.
+
+    Args:
+        path: a CSV file with the target's column.
+        statistics: those of the training rows.
+        batch_size: rows in a batch; the last batch may be smaller.
+        chunk_rows: rows in memory.
+
+    Returns:
+        A `tf.data.Dataset` of (k, d) float32 and (k, 1) float32, in the file's order.
 
     Raises:
-        TableError: when it is iterated: as `read_chunks` and `prepare`, or a target is missing.
+        TableError: during iteration: as `read_chunks` and `prepare`, or there is no target.
     """
     import tensorflow as tf
 
@@ -195,76 +225,8 @@ def streamed(
     return rows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-@dataclass
-class _Column:
-    """What `fit` gathers of a column; the sum is exact, so chunks add up to the whole."""
-
-    name: str
-    as_categories: bool
-    has_missing: bool = False
-    count: int = 0
-    total: Fraction = field(default_factory=Fraction)
-    squares: Fraction = field(default_factory=Fraction)
-    values: set[str] = field(default_factory=set)
-    text_at: Any = None
-    number_at: Any = None
-
-    def take_in(self, column: pd.Series) -> None:
-        texts = column.dropna().astype("str")
-        self.has_missing |= len(texts) < len(column)
-        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
-        is_number = np.isfinite(numbers) & (not self.as_categories)
-        self.count += int(is_number.sum())
-        for number in numbers[is_number]:
-            self.total += Fraction(float(number))
-            self.squares += Fraction(float(number)) ** 2
-        others = texts[~is_number]
-        if self.number_at is None and is_number.any():
-            self.number_at = texts.index[is_number][0]
-        if self.text_at is None and len(others):
-            self.text_at = (others.index[0], others.iloc[0])
-        self.values.update(others.unique())
-        if len(self.values) > MOST_CATEGORIES and self.number_at is None:
-            raise TableError(
-                f"column {shown(self.name)} has more than {MOST_CATEGORIES} categories; it names "
-                "rows rather than kinds of them. Drop it."
-            )
-
-    def is_numeric(self) -> bool:
-        if self.count == 0 and not self.values:
-            raise TableError(
-                f"column {shown(self.name)} has no value in any row; use missing='drop_columns'."
-            )
-        if self.count and self.values:
-            row, text = self.text_at
-            raise TableError(
-                f"column {shown(self.name)}, row {row}: {shown(text)} is no number, while row "
-                f"{self.number_at} has one. Correct it, or pass categorical=[{shown(self.name)}]."
-            )
-        return not self.values
-
-    def mean(self) -> float:
-        return float(self.total / self.count)
-
-    def deviation(self) -> float:
-        """The standard deviation over n - 1; 1 where all values are equal, which leaves zeros."""
-        squares = self.squares - self.total**2 / self.count
-        if not squares:
-            return 1.0
-        variance = squares / (self.count - 1)
-        # Without its power of 4: the variance of small numbers has no place among floats.
-        half = (variance.numerator.bit_length() - variance.denominator.bit_length()) // 2
-        try:
-            return math.ldexp(math.sqrt(variance / Fraction(4) ** half), half) or 1.0
-        except OverflowError:
-            raise TableError(
-                f"column {shown(self.name)}: the standard deviation of its numbers must fit into "
-                "float64, which ends at 1.8e308. Scale them, or don't standardize."
-            ) from None
-
-
 def _numbers(column: pd.Series) -> pd.Series:
-    """Text as float64, missing as NaN."""
+    """Convert text to float64, missing values to NaN."""
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     wrong = (numbers.isna() | ~np.isfinite(numbers)) & column.notna()
     if wrong.any():
@@ -275,7 +237,7 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def _finite(column: pd.Series, dtype: str) -> pd.Series:
-    """The column, if what was calculated has a place in `dtype`."""
+    """Return the column, if all of its calculated numbers fit into `dtype`."""
     wrong = ~np.isfinite(column)
     if wrong.any():
         raise TableError(

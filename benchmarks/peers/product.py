@@ -79,7 +79,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         num_epochs,
         run_eagerly="TFD2L_BENCH_EAGER" in os.environ or None,
         jit_compile=JIT[os.environ.get("TFD2L_BENCH_JIT")],
-        steps_per_call=int(steps) if steps else None,
+        steps_per_execution=int(steps) if steps else None,
         callbacks=[Watch()],
     )
     if "TFD2L_BENCH_ROWS" in os.environ:

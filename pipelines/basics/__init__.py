@@ -1,1 +1,1 @@
-"""What pipelines and library both stand on: checked numbers, files, processes, AutoGraph."""
+"""Basics of pipelines and library: errors, text, numbers, files, processes, AutoGraph."""

@@ -1,6 +1,6 @@
-"""Get a Debian package and unpack it, without root and without installing it.
+"""Gets a Debian package and unpacks it, without root and without installing it.
 
-The standard library only: it also runs on the system's Python, before any environment exists.
+It needs the standard library alone, so it runs before any environment exists.
 
     python3 -m pipelines.basics.debian PACKAGE INTO
 """
@@ -19,38 +19,40 @@ from pathlib import Path
 from pipelines.basics.errors import Tfd2lError
 from pipelines.basics.processes import Outcome, ProgramError, run
 
-# A package of 30 MB and 9 MB of lists at 300 kB/s, with a reserve.
+__all__ = ["TIMEOUT_S", "DebianPackageError", "main", "unpack_package"]
+
+# Enough for a package of 30 MB and 9 MB of lists at 300 kB/s, with a reserve.
 TIMEOUT_S = 180.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _OPTIONS = (
-    # One server that does not answer must not use up the time of the others.
+    # A server that does not answer must leave time for the others.
     "-o=Acquire::http::Timeout=15",
     "-o=Acquire::https::Timeout=15",
     "-o=Acquire::Retries=1",
-    # Signatures are checked whatever the machine's own settings say.
+    # Check signatures, whatever the machine's own settings say.
     "-o=APT::Get::AllowUnauthenticated=false",
     "-o=Acquire::AllowInsecureRepositories=false",
 )
 
 
 class DebianPackageError(Tfd2lError):
-    """A Debian package could not be had or could not be unpacked."""
+    """A Debian package can't be fetched or unpacked."""
 
 
 def unpack_package(name: str, into: Path, *, timeout_s: float = TIMEOUT_S) -> None:
     """Get the Debian package `name` from the machine's mirror and unpack its files below `into`.
 
-    It asks with the machine's package lists first. Where those are missing or out of date it
-    makes lists of its own in a temporary directory. apt checks the signature of the lists and,
-    by them, the package. Nothing is installed and none of the package's scripts run.
+    It tries the machine's package lists first. If they are missing or out of date, it makes lists
+    of its own in a temporary directory. apt checks the signature of the lists and, by them, the
+    package. Nothing is installed, and the package's scripts do not run.
 
     Args:
         name: e.g. "dataset-fashion-mnist".
-        into: a directory, made if need be. After an error it may hold a part of the files.
-        timeout_s: seconds for everything together.
+        into: a directory, made if need be. After an error it may hold some of the files.
+        timeout_s: seconds for all steps together.
 
     Raises:
-        DebianPackageError: no such package, no apt, no mirror, no time or no room.
+        DebianPackageError: the package, apt, a mirror, time or disk space is missing.
     """
     if not _NAME.fullmatch(name):
         raise DebianPackageError(
@@ -77,14 +79,14 @@ def unpack_package(name: str, into: Path, *, timeout_s: float = TIMEOUT_S) -> No
 
 
 def _download(name: str, work: Path, deadline: float) -> Path:
-    """Leave the package's file below `work`, and give its path."""
+    """Download the package's file below `work`, and return its path."""
     by_machine, by_own = work / "by-machines-lists", work / "by-own-lists"
     first = _apt_get("download", name, cwd=by_machine, deadline=deadline)
     if first.status == 0:
         return _package(by_machine)
     options = _private_lists(work)
     update = _apt_get("update", options=options, cwd=by_own, deadline=deadline)
-    # Whether a source that matters failed shows in the download: a foreign one may well be away.
+    # Its status is ignored: an unrelated source may be away. The download shows if it was needed.
     second = _apt_get("download", name, options=options, cwd=by_own, deadline=deadline)
     if second.status == 0:
         return _package(by_own)
@@ -96,14 +98,14 @@ def _download(name: str, work: Path, deadline: float) -> Path:
 
 
 def _private_lists(work: Path) -> tuple[str, ...]:
-    """Apt's options for lists and caches of our own, below `work`."""
+    """Return apt's options for separate lists and caches below `work`."""
     for directory in ("lists/partial", "cache/archives/partial"):
         (work / directory).mkdir(parents=True)
     return (
         f"-o=Dir::State={work}",
         f"-o=Dir::State::lists={work}/lists",
         f"-o=Dir::Cache={work}/cache",
-        # Only what finds a package: no descriptions, no file lists.
+        # Neither descriptions nor file lists are needed to find a package.
         "-o=Acquire::Languages=none",
         "-o=Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false",
         "-o=Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
@@ -113,20 +115,20 @@ def _private_lists(work: Path) -> tuple[str, ...]:
 def _apt_get(*arguments: str, options: Sequence[str] = (), cwd: Path, deadline: float) -> Outcome:
     cwd.mkdir(exist_ok=True)
     command = ["apt-get", "-q", *_OPTIONS, *options, *arguments]
-    # The messages are read below: they must be the English ones.
+    # `_complaint` reads the messages, in English.
     env = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     return run(command, timeout_s=deadline - time.monotonic(), cwd=cwd, env=env)
 
 
 def _package(directory: Path) -> Path:
-    """The one file that a download which ended well has left."""
+    """Return the file that a successful download has left."""
     for package in directory.glob("*.deb"):
         return package
-    raise DebianPackageError(f"apt-get download ended well, but left no package in {directory}.")
+    raise DebianPackageError(f"apt-get download succeeded, but left no package in {directory}.")
 
 
 def _complaint(outcome: Outcome) -> str:
-    """The program's first error line, or else its first warning, or else its status."""
+    """Return the program's first line with an error, else with a warning, else its status."""
     lines = [line.strip() for line in outcome.output.splitlines()]
     for mark in ("E: ", "dpkg-deb: error: ", "W: Failed", "Err:"):
         for line in lines:
@@ -136,7 +138,7 @@ def _complaint(outcome: Outcome) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Unpack one package; 0, or 2 after one line about what went wrong."""
+    """Unpack one package; return 0, or 2 after one line with the error."""
     parser = argparse.ArgumentParser(
         prog="python3 -m pipelines.basics.debian",
         description="Unpack a Debian package into a directory, without root.",

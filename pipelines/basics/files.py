@@ -5,9 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+__all__ = ["is_temporary", "remove_temporary_files", "write_atomically"]
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")
 
@@ -17,18 +22,21 @@ def write_atomically(
 ) -> None:
     """Write a temporary file beside `path`, sync it to disk and rename it into place.
 
+    Threads and processes may write the same file at once; the last one's content stays.
+
     Args:
         path: the file; its directory exists.
-        content: text, written as UTF-8 with its own line ends; bytes; or a function that writes to
-            the open file.
-        mode: permissions of the file, whatever the umask; by default as the umask has it.
+        content: text, written as UTF-8 with its line ends unchanged; bytes; or a function that
+            writes to the open file.
+        mode: permissions of the file, whatever the umask; by default the umask decides.
 
     Raises:
-        OSError: it can't be written, and names the file; what was there before stays.
+        OSError: the file can't be written; the error names it, and its old content stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the process id: containers that share a directory may have the same one.
+    temporary = path.with_name(f".{path.name}.{secrets.randbelow(10**18)}")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             if callable(content):
                 content(file)
             else:
@@ -40,27 +48,37 @@ def write_atomically(
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
-        # Errors of writing itself name no file.
+        # An error of `write` names no file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path, of: str | None = None) -> bool:
-    """Whether this is an unfinished file of `write_atomically`, for the name `of` or for any."""
+    """Return True for an unfinished file of `write_atomically`, for the name `of` or for any."""
     name = _TEMPORARY.fullmatch(path.name)
     return name is not None and of in (None, name[1]) and path.is_file()
 
 
-def remove_temporary_files(directory: Path, of: str | None = None) -> None:
-    """Delete what a killed process has left unfinished; no other process may be writing there."""
+def remove_temporary_files(
+    directory: Path, of: str | None = None, *, older_than_s: float = 0.0
+) -> None:
+    """Delete the unfinished files of killed processes.
+
+    Args:
+        directory: may be missing.
+        of: the name of the file that was being written; None means any.
+        older_than_s: seconds since the last write; 0 only where no other process is writing.
+    """
     for path in directory.glob(".*"):
-        if is_temporary(path, of):
-            path.unlink()
+        # Another process may be deleting the same file.
+        with suppress(FileNotFoundError):
+            if is_temporary(path, of) and time.time() - path.stat().st_mtime >= older_than_s:
+                path.unlink()
 
 
 def _sync_directory(directory: Path) -> None:
-    """Sync the rename itself, so that nothing written later can survive a crash without it."""
+    """Sync the rename, so that after a crash nothing written later can be there without it."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Checks of numbers that a user gives, with one wording for all of them."""
+"""Checks numbers that a user gives, with the same wording everywhere."""
 
 from __future__ import annotations
 
@@ -12,32 +12,39 @@ __all__ = ["MAX_FLOAT32", "MAX_INT32", "positive_number", "real_number", "whole_
 
 # The largest number in TensorFlow's int32 indices and shapes.
 MAX_INT32 = 2**31 - 1
-# The largest and the smallest normal float32: beyond them a number becomes infinite or 0.
-MAX_FLOAT32, _MIN_NORMAL_FLOAT32 = (2 - 2**-23) * 2.0**127, 2.0**-126
+# Larger numbers become infinite in float32.
+MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
+# Smaller numbers lose digits in float32, and become 0 in the end.
+_MIN_NORMAL_FLOAT32 = 2.0**-126
 
 
 def whole_number(
     name: str, value: Any, *, minimum: int = 1, maximum: int = MAX_INT32, hint: str = ""
 ) -> int:
-    """Give back `value` as an int, if it is a whole number in a range.
+    """Return `value` as an int, if it is a whole number in a range.
 
     Args:
-        name: what the user calls it.
+        name: the user's name of the number.
         value: an int of Python, NumPy or TensorFlow; floats and bools are refused.
         minimum: the smallest value that is allowed.
         maximum: the largest value that is allowed.
-        hint: a sentence that says what to do instead.
+        hint: a sentence for the error that says what to do instead.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `value` is anything else.
+
+    Example:
+        >>> whole_number("batch_size", 0)
+        Traceback (most recent call last):
+        ValueError: batch_size must be a whole number of at least 1; got 0.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
-    # A TensorFlow float has no index, and says so by an AttributeError.
+    # A TensorFlow float raises AttributeError.
     except (TypeError, AttributeError):
         number = None
     if number is None or not minimum <= number <= maximum:
-        # The bound of int32 is worth a mention only where it is exceeded.
+        # The error mentions the bound of int32 only if it is exceeded.
         too_large = number is not None and number > maximum
         rule = (
             f"from {minimum} to {maximum}"
@@ -51,45 +58,66 @@ def whole_number(
 def real_number(
     name: str, value: Any, *, minimum: float = 0.0, maximum: float = MAX_FLOAT32, hint: str = ""
 ) -> float:
-    """Give back `value` as a float, if it is a number in a range.
+    """Return `value` as a float, if it is a number in a range.
 
     Args:
-        name: what the user calls it.
-        value: a number of Python, NumPy or TensorFlow; neither NaN, infinite nor a bool.
+        name: the user's name of the number.
+        value: a number of Python, NumPy or TensorFlow; NaN, infinities and bools are refused.
         minimum: the smallest value that is allowed.
         maximum: the largest value that is allowed.
-        hint: a sentence that says what to do instead.
+        hint: a sentence for the error that says what to do instead.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `value` is anything else.
+
+    Example:
+        >>> real_number("dropout", 1.5, maximum=1)
+        Traceback (most recent call last):
+        ValueError: dropout must be a finite number from 0 to 1; got 1.5.
     """
     number = _float(value)
-    # Written so that NaN is refused.
+    # In this form the comparison refuses NaN.
     if number is None or not minimum <= number <= maximum:
-        rule = f" from {minimum:g} to {maximum:g}"
-        if maximum == MAX_FLOAT32 and (number is None or not MAX_FLOAT32 < abs(number) < math.inf):
-            rule = f" of at least {minimum:g}" if minimum > -MAX_FLOAT32 else ""
+        # The error mentions the bounds of float32 only if they are exceeded.
+        too_large = number is not None and MAX_FLOAT32 < abs(number) < math.inf
+        if maximum < MAX_FLOAT32 or too_large:
+            rule = f" from {minimum:g} to {maximum:g}"
+        elif minimum > -MAX_FLOAT32:
+            rule = f" of at least {minimum:g}"
+        else:
+            rule = ""
         raise ValueError(_sentence(name, f"a finite number{rule}", value, hint))
     return number
 
 
 def positive_number(name: str, value: Any, *, hint: str = "") -> float:
-    """Give back `value` as a float, if it is a number above 0 that float32 can hold.
+    """Return `value` as a float, if it is a number above 0 that float32 can hold.
+
+    Args:
+        name: the user's name of the number.
+        value: a number of Python, NumPy or TensorFlow; NaN, infinities and bools are refused.
+        hint: a sentence for the error that says what to do instead.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `value` is anything else.
+
+    Example:
+        >>> positive_number("lr", -1)
+        Traceback (most recent call last):
+        ValueError: lr must be a finite number above 0; got -1.
     """
     number = _float(value)
     if number is None or not _MIN_NORMAL_FLOAT32 <= number <= MAX_FLOAT32:
-        # The bounds of float32 are worth a mention only where they are exceeded.
-        met = number is not None and 0 < number < math.inf
-        rule = "a finite number above 0" + f", {_MIN_NORMAL_FLOAT32:.1e} to {MAX_FLOAT32:.1e}" * met
+        rule = "a finite number above 0"
+        # The error mentions the bounds of float32 only if they are exceeded.
+        if number is not None and 0 < number < math.inf:
+            rule += f", {_MIN_NORMAL_FLOAT32:.1e} to {MAX_FLOAT32:.1e}"
         raise ValueError(_sentence(name, rule, value, hint))
     return number
 
 
 def _float(value: Any) -> float | None:
-    """The value as a float; None for anything but a single number, and for text and bools."""
+    """Return the value as a float; None for text, bools and anything but a single number."""
     is_text = isinstance(value, str | bytes | bytearray)
     is_bool = isinstance(value, bool) or getattr(value, "dtype", None) == "bool"
     if is_text or is_bool or tuple(getattr(value, "shape", ())) != ():

@@ -1,4 +1,4 @@
-"""Run another program within a time limit. The standard library only."""
+"""Runs another program within a time limit. Needs the standard library alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from pathlib import Path
 
 from pipelines.basics.errors import Tfd2lError
 
+__all__ = ["Outcome", "ProgramError", "run"]
+
 
 class ProgramError(Tfd2lError):
-    """A program could not be started or did not end in time."""
+    """A program can't be started or does not end in time."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended: its exit status, and what it wrote to both outputs together."""
+    """The exit status of a program, and the text of stdout and stderr together."""
 
     status: int
     output: str
@@ -32,16 +34,20 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run `command` without a terminal and without input.
+    """Run a program without a terminal and without input.
 
     Args:
         command: the program and its arguments; no shell reads them.
-        timeout_s: seconds until it is killed together with all that it started.
-        cwd: where to run it.
-        env: what to add to the environment.
+        timeout_s: seconds after which it is killed, together with all processes that it started.
+        cwd: the directory to run it in; None means the current one.
+        env: variables to add to the environment.
 
     Raises:
-        ProgramError: it could not be started, or the time was up.
+        ProgramError: the program can't be started, or the time is up.
+
+    Example:
+        >>> run(["printf", "hello"], timeout_s=60)
+        Outcome(status=0, output='hello')
     """
     try:
         process = subprocess.Popen(
@@ -53,7 +59,7 @@ def run(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # A group of its own, so that killing it reaches the helpers that it started.
+            # A group of its own, so that a kill also reaches the processes that it started.
             start_new_session=True,
         )
     except OSError as error:
@@ -62,7 +68,7 @@ def run(
         try:
             output, _ = process.communicate(timeout=max(timeout_s, 0.0))
         except BaseException as error:
-            # Also on Ctrl-C, which doesn't reach a group of its own.
+            # Also after Ctrl-C, which the terminal does not send to another group.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,4 +1,4 @@
-"""Foreign text and values in one short line, for errors and messages."""
+"""Puts any text or value into one short line, for errors and messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
 
 
 def one_line(text: str, limit: int = 600) -> str:
-    """The text in one line of printable characters, cut after `limit` of them.
+    """Return the text in one line of printable characters, cut after `limit` of them.
 
     Line breaks and runs of spaces become one space, other control characters their escapes.
 
@@ -20,7 +20,7 @@ def one_line(text: str, limit: int = 600) -> str:
         >>> one_line("no  such   file")
         'no such file'
     """
-    # Escapes only lengthen the text, so what lies far behind the limit need not be looked at.
+    # Escapes only lengthen the text, so text far beyond the limit can't become part of the line.
     line = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in " ".join(text[: 10 * limit].split())[: limit + 1]
@@ -29,7 +29,7 @@ def one_line(text: str, limit: int = 600) -> str:
 
 
 def shown(value: Any, limit: int = 100) -> str:
-    """The value as Python writes it, in one line and short, however large or nested it is.
+    """Return the value's `repr` in one short line, however large or nested the value is.
 
     Example:
         >>> shown([1, 2, 3, 4, 5, 6, 7, 8])
@@ -38,6 +38,6 @@ def shown(value: Any, limit: int = 100) -> str:
     try:
         text = _REPR.repr(value)
     except ValueError:
-        # Python writes no integer of more than 4300 digits.
+        # Python refuses to write an integer of more than 4300 digits.
         text = f"{type(value).__name__} of too many digits"
     return one_line(text, limit)

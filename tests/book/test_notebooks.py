@@ -1,4 +1,4 @@
-"""The notebooks: executed in fresh kernels, committed whole, and each with its test file."""
+"""The notebooks run in fresh kernels, are committed with outputs, and match the book tests."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SECTIONS = (
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("stem", STEMS)
 
-# The longest takes 15 s beside another one on two cores; a busy machine may need some times that.
+# The longest takes 15 s next to another one on two cores; a busy machine takes a few times that.
 NOTEBOOK_TIMEOUT_S = 180
-# Larger ones are slow to open and to review.
+# Larger notebooks are slow to open and to review.
 MAX_SIZE_BYTES = 400_000
-MACHINES_PATH = re.compile(
+MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:root|home|tmp|work|usr|var|opt|mnt|Users|content)\b|\b[A-Z]:\\|site-packages"
 )
 PICTURE = "image/svg+xml"
@@ -47,11 +47,11 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def kinds_of_output(cell: Any) -> list[str]:
-    """What a reader sees below the cell: streams by name, other outputs by what they hold."""
+    """List the cell's outputs: streams by their names, other outputs by their MIME types."""
     kinds: list[str] = []
     for output in cell.outputs:
         kind = output.get("name") or "+".join(sorted(output.get("data", {"error": ""})))
-        # Where a stream is cut into messages is chance.
+        # A stream arrives in messages that are cut at random places.
         if not (output.output_type == "stream" and kinds[-1:] == [kind]):
             kinds.append(kind)
     return kinds
@@ -68,10 +68,10 @@ def test_notebooks_and_book_tests_correspond_one_to_one() -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """A notebook after its execution, what it left in its folder, and what stopped it."""
+    """An executed notebook, the files that it left behind, and the error that stopped it."""
 
     notebook: Any
-    left: list[str]
+    left_files: list[str]
     error: BaseException | None
 
 
@@ -79,43 +79,49 @@ class Run:
 def runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, house_files: Path
 ) -> dict[str, Run]:
-    """The notebooks that are asked for, executed with one epoch in their trainings.
-
-    Two at a time: for most of its time a notebook imports TensorFlow, on one core.
-    """
+    """Execute the notebooks of the selected tests, with one epoch in their trainings."""
     chosen = [item for item in request.session.items if "runs" in vars(item)["fixturenames"]]
     stems = [vars(item)["callspec"].params["stem"] for item in chosen]
-    turns = asyncio.Semaphore(2)
-
-    async def run(stem: str) -> Run:
-        # A stand-in for the notebooks' own folder, in which anything that is written shows.
-        clone = tmp_path_factory.mktemp(stem)
-        folder, notebook, error = clone / "notebooks", read(stem), None
-        folder.mkdir()
-        resources = {"metadata": {"path": str(folder)}}
-        # Killed at its end: what TensorFlow tidies away at an orderly one takes a second.
-        client = NotebookClient(
-            notebook, kernel_name="python3", resources=resources, shutdown_kernel="immediate"
-        )
-        async with turns:
-            try:
-                await asyncio.wait_for(client.async_execute(), NOTEBOOK_TIMEOUT_S)
-            except (CellExecutionError, DeadKernelError, TimeoutError) as caught:
-                error = caught
-        left = sorted(path.name for path in clone.rglob("*") if path != folder)
-        return Run(notebook, left, error)
-
-    async def run_all() -> list[Run]:
-        return await asyncio.gather(*(run(stem) for stem in stems))
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFD2L_MAX_EPOCHS", "1")
-        # Kaggle's own files are not for a repository to have.
+        # The repository can't have Kaggle's own files.
         patch.setenv("TFD2L_HOUSE_PRICES", str(house_files))
-        # The kernels' own files: history, profile, connections.
+        # The kernels write files of their own: history, profile, connections.
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        return dict(zip(stems, asyncio.run(run_all()), strict=True))
+        clones = {stem: tmp_path_factory.mktemp(stem) for stem in stems}
+        return asyncio.run(execute_all(clones))
+
+
+async def execute_all(clones: dict[str, Path]) -> dict[str, Run]:
+    """Execute notebooks, two at a time: each mostly imports TensorFlow, which uses one core."""
+    slots = asyncio.Semaphore(2)
+
+    async def execute_in_slot(stem: str, clone: Path) -> Run:
+        async with slots:
+            return await execute(stem, clone)
+
+    runs = await asyncio.gather(*(execute_in_slot(*item) for item in clones.items()))
+    return dict(zip(clones, runs, strict=True))
+
+
+async def execute(stem: str, clone: Path) -> Run:
+    """Execute a notebook in an empty directory, where any file that it writes shows."""
+    folder, notebook, error = clone / "notebooks", read(stem), None
+    folder.mkdir()
+    # "immediate" kills the kernel: TensorFlow takes a second to tidy up in an orderly shutdown.
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        shutdown_kernel="immediate",
+    )
+    try:
+        await asyncio.wait_for(client.async_execute(), NOTEBOOK_TIMEOUT_S)
+    except (CellExecutionError, DeadKernelError, TimeoutError) as caught:
+        error = caught
+    left_files = sorted(path.name for path in clone.rglob("*") if path != folder)
+    return Run(notebook, left_files, error)
 
 
 @pytest.mark.slow
@@ -124,13 +130,13 @@ def test_it_runs_from_top_to_bottom_in_a_fresh_kernel(stem: str, runs: dict[str,
     run = runs[stem]
     if run.error is not None:
         raise run.error
-    # What is committed is what comes out, except for numbers and times.
+    # The committed outputs are the same, except for numbers and times.
     executed, committed = (
         {cell.id: kinds_of_output(cell) for cell in code_cells(notebook)}
         for notebook in (run.notebook, read(stem))
     )
     assert executed == committed
-    assert run.left == []
+    assert run.left_files == []
 
 
 @each_notebook
@@ -149,23 +155,23 @@ def test_no_cell_ends_in_an_error_or_writes_to_stderr(stem: str) -> None:
 
 
 @each_notebook
-def test_nothing_in_it_tells_of_the_machine_that_ran_it(stem: str) -> None:
+def test_nothing_in_it_reveals_the_machine_that_ran_it(stem: str) -> None:
     notebook = read(stem)
-    # Python's version and the times of execution would change with every run.
+    # Other metadata, such as Python's version and execution times, would change with every run.
     assert {*notebook.metadata} == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
     assert {*notebook.metadata.language_info} == {"name"}
     assert all({*cell.metadata} <= {"tags"} for cell in notebook.cells)
     shown = json.dumps([cell.outputs for cell in code_cells(notebook)])
-    # Pictures within pictures are random letters and slashes.
+    # Pictures embedded in pictures are random letters and slashes.
     shown = re.sub(r"base64,[\w+/=\\]+", "", shown)
-    assert MACHINES_PATH.findall(shown) == []
+    assert MACHINE_PATH.findall(shown) == []
 
 
-def test_a_machines_path_is_found() -> None:
+def test_paths_of_a_machine_are_found() -> None:
     paths = ["in /tmp/x", "/root", r"C:\Users", "('/home/me')", "lib/site-packages/keras"]
-    assert all(MACHINES_PATH.search(path) for path in paths)
-    assert not MACHINES_PATH.search("http://www.w3.org/1999/xlink 3/work a/tmp ../data 1/2")
+    assert all(MACHINE_PATH.search(path) for path in paths)
+    assert not MACHINE_PATH.search("http://www.w3.org/1999/xlink 3/work a/tmp ../data 1/2")
 
 
 @each_notebook
@@ -179,6 +185,7 @@ def test_the_first_code_cell_is_the_common_one(stem: str) -> None:
     assert first.metadata.get("tags") == ["setup"]
     assert first.source == code_cells(read(STEMS[0]))[0].source
     assert "%pip install" in first.source
+    assert "import tfd2l as d2l\n" in first.source
     assert first.outputs == []
 
 
@@ -190,7 +197,7 @@ def test_a_cell_that_draws_has_its_picture(stem: str) -> None:
 
 
 def draws(source: str) -> bool:
-    """Whether running the cell draws, other than in functions that it defines or in a `try`."""
+    """Return True if running the cell draws, outside of functions that it defines and of `try`."""
 
     def calls(node: ast.AST) -> Iterator[ast.Call]:
         for child in ast.iter_child_nodes(node):
@@ -206,7 +213,7 @@ def draws(source: str) -> bool:
     )
 
 
-def test_drawing_cells_are_told_from_those_that_define_a_drawing() -> None:
+def test_cells_that_draw_are_distinguished_from_cells_that_define_a_drawing() -> None:
     assert draws("for size in sizes:\n    data.visualize(batch)")
     assert draws("d2l.plot(x, y);")
     assert not draws("def step(self):\n    self.plot('loss', 1.0, train=True)")
@@ -214,7 +221,7 @@ def test_drawing_cells_are_told_from_those_that_define_a_drawing() -> None:
 
 
 @each_notebook
-def test_its_training_is_that_of_all_epochs(stem: str) -> None:
+def test_its_outputs_are_of_a_training_with_all_epochs(stem: str) -> None:
     notebook = read(stem)
     sources = "\n".join(cell.source for cell in code_cells(notebook))
     stated = re.findall(r'"TFD2L_MAX_EPOCHS", "?(\d+)"?\)', sources)
@@ -225,11 +232,11 @@ def test_its_training_is_that_of_all_epochs(stem: str) -> None:
 
 
 def ends_of_curves(cell: Any) -> list[float]:
-    """The last number at the axis of epochs, for each board below the cell."""
+    """Return the last tick of the epoch axis for each board below the cell."""
     ends = []
     for output in cell.outputs:
         picture = output.get("data", {}).get(PICTURE, "")
-        # Matplotlib draws text as outlines, and leaves the text itself in a comment.
+        # Matplotlib draws text as outlines and keeps the text itself in a comment.
         axis = picture.partition('id="matplotlib.axis_1"')[2].partition('id="matplotlib.axis_2"')[0]
         words = re.findall(r"<!-- (.*?) -->", axis)
         if "epoch" in words:

@@ -154,10 +154,10 @@ class StopAt(d2l.Callback):
         self.folder, self.step = folder, step
 
     def stop(self, trainer: d2l.Trainer) -> None:
-        save_checkpoint(self.folder, trainer.model, trainer.optim, trainer.state())
+        save_checkpoint(self.folder, trainer.model, trainer.optim, trainer.state_dict())
         raise StopError
 
-    def on_train_steps(self, trainer: d2l.Trainer, call: Any) -> None:
+    def on_train_batches_end(self, trainer: d2l.Trainer, call: Any) -> None:
         if (trainer.epoch, trainer.steps_of_epoch) == (1, self.step):
             self.stop(trainer)
 
@@ -200,10 +200,10 @@ def assert_goes_on(
 ) -> None:
     """Hold a fit that was cut after `step` steps of its second epoch against one that was not."""
     data = SomeImages(images, 33)
-    model, trainer = fresh(name), d2l.Trainer(3, steps_per_call=1, **mode)
+    model, trainer = fresh(name), d2l.Trainer(3, steps_per_execution=1, **mode)
     whole = trainer.fit(model, data)
     with pytest.raises(StopError):
-        d2l.Trainer(3, steps_per_call=1, callbacks=[StopAt(folder, step)], **mode).fit(
+        d2l.Trainer(3, steps_per_execution=1, callbacks=[StopAt(folder, step)], **mode).fit(
             fresh(name), data
         )
     other = ZOO[name].make()

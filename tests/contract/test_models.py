@@ -16,7 +16,8 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
-from tfd2l.engine.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
+from tfd2l.engine.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from tfd2l.engine.errors import CheckpointError
 from tfd2l.export.expected import regressor_checks
 from tfd2l.export.publish import publish
 from tfd2l.export.signatures import export_regressor
@@ -156,7 +157,7 @@ def test_a_checkpoint_brings_back_weights_and_epoch(
     model = fresh(name)
     trainer = d2l.Trainer(1)
     trainer.fit(model, data_for(name, images))
-    path = save_checkpoint(tmp_path, model, trainer.optim, trainer.state())
+    path = save_checkpoint(tmp_path, model, trainer.optim, trainer.state_dict())
     other = MODELS[name]()
     other_trainer = d2l.Trainer(1)
     other_trainer.fit(other, data_for(name, images))

@@ -1,4 +1,4 @@
-"""The benchmark of the server: its exit status says whether requests failed."""
+"""The benchmark of the server: its exit status is 1 if requests failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.rest_server import Canned, RestServer
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RestServer]:
-    """A server in the place of the measured one."""
+    """A server that replaces the measured one."""
     with RestServer() as server:
 
         @contextlib.contextmanager

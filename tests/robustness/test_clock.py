@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfd2l as d2l
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import RunDirectory, new_run_path
 

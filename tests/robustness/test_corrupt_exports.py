@@ -88,8 +88,8 @@ def image(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Callable[[Path], ServedModels]]:
-    """Serve a directory's models as the development server does; all are closed in the end."""
+def watch_models() -> Iterator[Callable[[Path], ServedModels]]:
+    """A function that watches a directory as the development server does."""
     made: list[ServedModels] = []
 
     def watch(base: Path) -> ServedModels:
@@ -107,10 +107,10 @@ def damages_of(member: str) -> dict[str, Damage]:
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_goes_on(
-    models: Path, member: str, serving: Callable[[Path], ServedModels]
+def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_stays(
+    models: Path, member: str, watch_models: Callable[[Path], ServedModels]
 ) -> None:
-    served, good = serving(models), models / "hidden"
+    served, good = watch_models(models), models / "hidden"
     (models / "clothes/2").rename(good)
     served.poll()
     for number, (name, damage) in enumerate(damages_of(member).items(), 2):
@@ -172,10 +172,10 @@ def test_the_load_check_notices_changed_constants_even_without_checksums(
 
 
 def serve(models: Path, log: Path) -> subprocess.Popen[str]:
-    """The stand-in, as a user starts it."""
+    """The development server, as a user starts it."""
     with log.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "tfd2l.serve", str(models), "--port", "0", "--stand-in",
+            [sys.executable, "-m", "tfd2l.serve", str(models), "--port", "0",
              "--poll-seconds", "0.1"],
             cwd=ROOT,
             stdout=subprocess.PIPE,

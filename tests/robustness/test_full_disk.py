@@ -59,7 +59,7 @@ def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(
         error, remedy = failed.stderr.splitlines()
         assert "No space left on device" in error
         assert file in error
-        assert remedy == "when that is mended, go on with --resume run"
+        assert remedy == "when that is mended, resume with --resume run"
         subprocess.run(["mount", "-o", "remount,size=40m", disk], check=True)
         resumed = train(disk, "--resume", "run")
         assert resumed.returncode == 0, resumed.stderr

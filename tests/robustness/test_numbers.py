@@ -113,7 +113,7 @@ def test_wrong_numbers_of_a_trainer_are_refused_by_name() -> None:
     refused("max_epochs", make, NO_COUNT)
     refused("gradient_clip_val", make, NO_WEIGHT)
     refused("num_gpus", make, [-1, 2, 0.0, math.nan, "0", True])
-    refused("steps_per_call", make, [wrong for wrong in NO_COUNT if wrong is not None])
+    refused("steps_per_execution", make, [wrong for wrong in NO_COUNT if wrong is not None])
 
 
 def test_wrong_numbers_of_data_are_refused_by_name(images: tuple[Any, Any]) -> None:

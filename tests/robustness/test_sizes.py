@@ -14,8 +14,7 @@ import tfd2l as d2l
 from pipelines import fashion_mnist, images
 from pipelines.batching import batched
 from pipelines.tables import dataset
-from tfd2l.common.errors import DivergedError
-from tfd2l.engine.step import CompileError, StepError
+from tfd2l.engine.errors import CompileError, DivergedError, StepError
 
 Array = np.ndarray[Any, Any]
 MODELS: dict[str, Callable[[], d2l.Classifier]] = {

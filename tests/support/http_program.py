@@ -1,9 +1,8 @@
-"""A server of our own with an application that waits when told to, as a process."""
+"""`tfd2l.serve.server` as a process, with an application that waits until it may answer."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,9 @@ import requests
 
 from tests.support.served import DEADLINE_S, Server, running
 
-MOST_BYTES = 100_000
+MAX_BYTES = 100_000
+# Longer than what the system keeps for a connection by default.
+LONG_ANSWER = 1_000_000
 PROGRAM = f"""
 import sys, time
 from pathlib import Path
@@ -22,17 +23,18 @@ folder = Path(sys.argv[1])
 
 def application(environ, start_response):
     length = len(environ["wsgi.input"].read())
-    if environ["PATH_INFO"].startswith("/wait"):
-        (folder / environ["PATH_INFO"][1:]).touch()
-        while not (folder / "go on").exists():
+    path = environ["PATH_INFO"]
+    if path.startswith("/wait"):
+        (folder / path[1:]).touch()
+        while not (folder / "finish").exists():
             time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [str(length).encode()]
+    return [b"x" * {LONG_ANSWER} if path.endswith("long") else str(length).encode()]
 
 bound = bind("127.0.0.1", 0)
 limits = Limits(
     threads=2,
-    body_bytes={MOST_BYTES},
+    body_bytes={MAX_BYTES},
     header_bytes=4000,
     idle_s=int(sys.argv[2]),
     connections=int(sys.argv[3]),
@@ -47,7 +49,7 @@ sys.exit(number)
 
 @contextlib.contextmanager
 def serving(folder: Path, *, idle_s: int = 60, connections: int = 500) -> Iterator[Server]:
-    """The server; paths that begin with /wait are answered when `folder` has a file 'go on'."""
+    """The server; paths that begin with /wait are answered when `folder` has a file 'finish'."""
     limits = [str(idle_s), str(connections)]
     with running(["-c", PROGRAM, str(folder), *limits], folder / "log") as server:
         yield server
@@ -58,18 +60,9 @@ def connect(server: Server) -> socket.socket:
 
 
 def read(connection: socket.socket) -> bytes:
-    """All until the server closes."""
+    """Everything until the server closes."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def get(server: Server, path: str = "/") -> int:
     return requests.get(server.url + path, timeout=DEADLINE_S).status_code
-
-
-def error_of(answer: bytes) -> str:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"Content-Type: application/json" in head
-    assert b"Server: a test" in head
-    document = json.loads(body)
-    assert [*document] == ["error"]
-    return str(document["error"])

@@ -24,7 +24,7 @@ from tfd2l.engine.checkpoint import checkpoints
 ROOT = Path(__file__).parents[2]
 # What appears while the command is at something, below the trial's folder.
 PHASES = {
-    "filling the cache": "tfd2l/fashion-mnist/.*.part",
+    "filling the cache": "tfd2l/fashion-mnist/.*",
     "writing a checkpoint": "run/checkpoints/.*",
     "writing metrics": "run/.metrics.csv.*",
     "publishing": "savedmodels/*/.staging-*",

@@ -1,4 +1,4 @@
-"""Which statuses a request may get, by rules that share no code with the stand-in.
+"""The statuses that a request may get, by rules that share no code with the development server.
 
 They are for the models of `served.export_models`, version 1 of each: 'linear', which takes rows of
 two numbers, and 'clothes', which takes images of 28 x 28 whole numbers.
@@ -17,7 +17,7 @@ _PATH = re.compile(
     "(?P<end>:(predict|classify|regress)|/metadata)?",
     re.IGNORECASE,
 )
-# What each signature's rows are.
+# Each signature's input, with the shape and the types of a row.
 _SIGNATURES = {
     ("linear", "serving_default"): ("features", (2,), (int, float)),
     ("linear", "regress"): ("inputs", (), (str,)),
@@ -49,9 +49,9 @@ def statuses(method: str, path: str, body: bytes) -> set[int]:
 
 def _parsed(body: bytes) -> Any:
     """The body's JSON value; None if it has none."""
-    text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     try:
-        # Of a name given twice the first one counts.
+        text = body.removeprefix(b"\xef\xbb\xbf").decode()
+        # The first of two equal names counts.
         return json.loads(text, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     except (ValueError, RecursionError):
         return None
@@ -68,7 +68,7 @@ def _posted(match: re.Match[str], known: bool, document: Any) -> set[int]:
     if call != "predict" and not (isinstance(examples, list) and examples):
         return {400}
     if not known:
-        # What is in the examples is looked at before the model is looked up.
+        # The examples are read before the model is looked up.
         return {404} if call == "predict" or _are_plain(document) else {400, 404}
     signature = _SIGNATURES.get((model, name or "serving_default"))
     if signature is None:
@@ -80,7 +80,7 @@ def _posted(match: re.Match[str], known: bool, document: Any) -> set[int]:
 
 
 def _are_plain(document: dict[str, Any]) -> bool:
-    """Whether all examples are sure to be taken: one finite float after another."""
+    """Whether all examples are surely accepted: each feature is a list of finite floats."""
     features = [document.get("context", {}), *document["examples"]]
     return all(isinstance(each, dict) for each in features) and all(
         isinstance(content, list)
@@ -108,8 +108,12 @@ def _predicted(
         rows = [row[name] for row in rows]
     if not all(_has_shape(row, shape, kinds) for row in rows):
         return {400}
-    # A number may be out of range, and a text no example.
-    sure = rows and all(_is_small(value) for row in rows for value in _leaves(row))
+    values = [value for row in rows for value in _leaves(row)]
+    # The images are uint8.
+    if kinds == (int,) and not all(0 <= value <= 255 for value in values):
+        return {400}
+    # A text may be no example.
+    sure = rows and kinds != (str,) and all(_is_double(value) for value in values)
     return {200} if sure else {200, 400}
 
 
@@ -138,6 +142,6 @@ def _leaves(value: Any) -> list[Any]:
     return [leaf for each in value for leaf in _leaves(each)]
 
 
-def _is_small(value: Any) -> bool:
-    """Whether every float and every 32-bit integer can hold it."""
-    return type(value) in (int, float) and (math.isnan(value) or abs(value) < 2**24)
+def _is_double(value: float) -> bool:
+    """Whether it is surely a double; Python reads 1e999, which is refused, as an infinity."""
+    return abs(value) < 1e300 or math.isnan(value)

@@ -1,6 +1,6 @@
-"""A small HTTP server that answers as TensorFlow Serving's REST interface does, and as it mustn't.
+"""A small HTTP server that answers as TensorFlow Serving's REST interface does, or as it is told.
 
-Its classifier is softmax regression in NumPy. Like the real server it takes a number that is no
+Its classifier is softmax regression in NumPy. Like the real server it takes a number outside of
 uint8 for its remainder by 256.
 """
 
@@ -24,12 +24,12 @@ LABELS = ("t-shirt", "trouser", "púllover", "dress")
 
 
 class Softmax:
-    """Softmax regression of images of one shape, with fixed weights."""
+    """Softmax regression for images of one shape, with fixed weights."""
 
     def __init__(self, height: int = 28, width: int = 28, seed: int = 0) -> None:
         self.shape = (height, width)
         W = np.random.default_rng(seed).normal(0, 0.3, (height * width, len(LABELS)))
-        # So that noise is not always of one class.
+        # Centred, so that noise is not always of one class.
         self.W = W - W.mean(axis=0)
 
     def __call__(self, images: Array) -> dict[str, Array]:
@@ -47,12 +47,12 @@ class Softmax:
 
 @dataclass
 class Canned:
-    """An answer to give instead of the right one; `drip` sends it slowly and without an end."""
+    """An answer to give instead of the right one; `stalls` promises a byte more and hangs."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    drip: bool = False
+    stalls: bool = False
 
 
 @dataclass
@@ -60,13 +60,13 @@ class RestServer:
     """The server; `canned` answers come before its own.
 
     Attributes:
-        model: what it serves; its images may have another shape.
-        requests: method and path of all that came, in order.
-        bodies: what came with them.
-        canned: what the next requests get: an answer, or 'hang' or 'drop'.
-        versions: those that it has.
-        connections: the addresses that they came from.
-        faults: exceptions in the server itself, of which there must be none.
+        model: the classifier that it serves; its images may have another shape.
+        requests: method and path of all requests, in order.
+        bodies: the requests' bodies.
+        canned: answers to the next requests: an answer, or 'hang' or 'drop'.
+        versions: the model's versions.
+        connections: the addresses of the clients, one for each connection.
+        faults: exceptions in the server itself; there must be none.
     """
 
     model: Softmax = field(default_factory=Softmax)
@@ -98,7 +98,7 @@ class RestServer:
         class Http(ThreadingHTTPServer):
             def handle_error(self, *_: Any) -> None:
                 error = sys.exception()
-                # A client that hangs up is no fault of this server; anything else is.
+                # A client may hang up; any other exception is a fault of this server.
                 if not isinstance(error, ConnectionError):
                     server.faults.append(repr(error))
 
@@ -115,12 +115,20 @@ class RestServer:
         self._thread.join()
         assert not self.faults
 
+    def reset(self) -> None:
+        """Return to the first state."""
+        self.model = Softmax()
+        self.versions = (2, 3)
+        for record in (self.requests, self.bodies, self.canned):
+            record.clear()
+        self.connections.clear()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_port}"
 
     def posted(self) -> int:
-        """How many requests for predictions came."""
+        """The number of requests for predictions."""
         return sum(method == "POST" for method, _ in self.requests)
 
     def _respond(self, handler: BaseHTTPRequestHandler) -> None:
@@ -137,19 +145,14 @@ class RestServer:
         handler.send_response(answer.status)
         for name, value in answer.headers.items():
             handler.send_header(name, value)
-        if not answer.drip and not {"Transfer-Encoding", "Content-Length"} & {*answer.headers}:
-            handler.send_header("Content-Length", str(len(answer.body)))
+        if "Content-Length" not in answer.headers:
+            handler.send_header("Content-Length", str(len(answer.body) + answer.stalls))
         handler.end_headers()
-        try:
-            handler.wfile.write(answer.body)
-            handler.wfile.flush()
-            while answer.drip and not self.ended.wait(0.02):
-                handler.wfile.write(b" ")
-                handler.wfile.flush()
-        except ConnectionError:
-            # The client had enough.
-            handler.close_connection = True
-        if answer.drip or "Content-Length" in answer.headers:
+        handler.wfile.write(answer.body)
+        handler.wfile.flush()
+        if answer.stalls:
+            self.ended.wait()
+        if answer.stalls or "Content-Length" in answer.headers:
             handler.close_connection = True
 
     def _answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> Canned:
@@ -240,13 +243,13 @@ class RestServer:
 
 
 def as_json(value: Any, status: int = 200) -> Canned:
-    """An answer of JSON."""
+    """An answer with JSON content."""
     headers = {"Content-Type": "application/json"}
     return Canned(status, json.dumps(value).encode(), headers)
 
 
 def unused_port() -> int:
-    """A port on which nothing listens, unless something begins to."""
+    """A port on which nothing listens, unless another program takes it."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

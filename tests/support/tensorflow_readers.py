@@ -13,7 +13,8 @@ import tensorflow as tf
 from tests.support.readers import Reader
 from tfd2l.book.models.linear import LinearRegressionScratch
 from tfd2l.common.arrays import FORMAT, read_weights, write_weights
-from tfd2l.engine.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from tfd2l.engine.checkpoint import load_checkpoint, save_checkpoint
+from tfd2l.engine.errors import CheckpointError
 from tfd2l.export.checksums import CHECKSUMS_FILE, DamagedError, check_files, write_checksums
 from tfd2l.export.expected import image_examples
 from tfd2l.export.saved_model import ExportError, read_signature_defs, read_signatures

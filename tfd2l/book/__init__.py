@@ -1,23 +1,25 @@
-"""What chapters 2 to 5 of the book define, by the book's names; each file says its section.
+"""The definitions of the book's chapters 2 to 5, by the book's names; each file says its section.
 
-How `Trainer.fit` runs the steps is in `engine/`, and the commands are folders of their own.
+The machinery behind `Trainer.fit` is in `engine/`, and each command has a folder of its own.
 
 | section | file |
 |---|---|
 | 2.1 to 2.5 | `aliases`: the book's short names for TensorFlow's functions |
-| 2.4 | `plotting`: plot, and the book's doors to pyplot |
+| 2.4 | `plotting`: plot; `pyplot`: the book's functions for pyplot |
 | 2.6 | `distributions`: Multinomial |
 | 3.1 | `timer`: Timer |
 | 3.2 | `hyperparameters`, `board`, `nn_module`, `module`, `data`, `trainer` |
 | 3.3 | `data`: SyntheticRegressionData |
-| 3.4, 3.5, 3.7 | `models/linear`, `optim`: SGD |
+| 3.4, 3.5, 3.7 | `models/linear`; `optim`: SGD |
 | 4.1, 4.4 | `functional`: softmax, losses, accuracy |
-| 4.2 | `data`: FashionMNIST |
+| 4.2 | `data`: FashionMNIST; `plotting`: show_images |
 | 4.3 | `module`: Classifier |
 | 4.4, 4.5 | `models/softmax` |
-| 5.1, 5.2, 5.6 | `models/mlp` |
+| 5.1, 5.2, 5.6 | `models/mlp`; `functional`: relu, dropout_layer |
 | 5.7 | `downloads`, `kaggle_house` |
 | 6.7 | `devices` |
+
+Without a section: `summary`, the table of a model's parts.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The book's short names for TensorFlow's functions, so that its code reads the same everywhere.
+"""The book's short names for TensorFlow's functions; its code reads the same in every framework.
 
 Source: the aliases of the book's TensorFlow module, 1.0.3.
 """
@@ -49,21 +49,46 @@ zeros_like = tf.zeros_like
 
 
 def reshape(tensor: Any, shape: int | Sequence[Any] | tf.Tensor) -> tf.Tensor:
-    """The same numbers in another shape.
+    """Return the same numbers in another shape.
 
     Args:
-        tensor: any shape.
-        shape: sizes, one of which may be -1, to be worked out; or one size, for a vector. (In a
-            compiled step `tf.reshape` itself refuses a bare number, though not an eager one.)
+        tensor: any shape and dtype.
+        shape: sizes, one of which may be -1, which means the size that fits; or one size, for a
+            vector. (`tf.reshape` itself takes a bare number eagerly, but not in a compiled step.)
+
+    Returns:
+        A tensor of the given shape and the dtype of `tensor`.
+
+    Example:
+        >>> d2l.reshape(d2l.arange(6), (2, -1)).numpy().tolist()
+        [[0, 1, 2], [3, 4, 5]]
+
+    Source: D2L 2.1.
     """
     return tf.reshape(tensor, (shape,) if isinstance(shape, int) else shape)
 
 
 def numpy(tensor: Any) -> Any:
-    """The tensor's values as a NumPy array; not within a compiled step, which has no values yet."""
+    """Return the tensor's values as a NumPy array of its shape and dtype.
+
+    In a compiled step tensors have no values yet, so that this raises AttributeError.
+
+    Example:
+        >>> d2l.numpy(d2l.ones((2,)))
+        array([1., 1.], dtype=float32)
+
+    Source: D2L 2.1.
+    """
     return tensor.numpy()
 
 
 def size(tensor: Any) -> Any:
-    """How many numbers the tensor has, () int32 of NumPy."""
+    """Return the number of elements of a tensor of any shape and dtype, as NumPy's () int32.
+
+    Example:
+        >>> int(d2l.size(d2l.zeros((2, 3))))
+        6
+
+    Source: D2L 2.1.
+    """
     return tf.size(tensor).numpy()

@@ -1,12 +1,10 @@
-"""The board of curves that grow while a model trains."""
+"""The progress board: curves that grow while a model trains. D2L 3.2.1."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,37 +12,40 @@ import numpy as np
 from pipelines.basics.numbers import whole_number
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.common.figures import figure_of, in_notebook, new_figure, set_given, svg
+from tfd2l.engine.callback import OutsideSteps
+from tfd2l.engine.state import Curves, Point, WaitingValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = ["ProgressBoard"]
+
 LINE_STYLES = ("-", "--", "-.", ":")
 COLORS = ("C0", "C1", "C2", "C3")
-# Seconds between two live pictures; a slow renderer waits longer (see ProgressBoard._show).
+# Seconds between two live pictures, at least; after slow ones it is longer.
 LIVE_INTERVAL_S = 0.2
 
 
-@dataclass(frozen=True)
-class Point:
-    """A point of a curve."""
-
-    x: float
-    y: float
-
-
-class ProgressBoard(HyperParameters):
+class ProgressBoard(HyperParameters, OutsideSteps):
     """A board of curves that grow while a model trains.
 
-    In a notebook the picture is updated in place; elsewhere `figure` gives it when it is wanted.
+    In a notebook the picture is updated in place; elsewhere `figure()` returns it.
+
+    Attributes:
+        data: the points of each curve, by label.
+        curves: the same, with the values that are not yet points.
+
+    Example:
+        >>> board = d2l.ProgressBoard(xlabel="x")
+        >>> for x in range(4):
+        ...     board.draw(x, x**2, "square", every_n=2)
+        >>> board.data["square"]
+        [Point(x=0.5, y=0.5), Point(x=2.5, y=6.5)]
+
     Source: D2L 3.2.1.
     """
 
-    # For PythonState: what a board changes by itself while a model trains.
-    LIBRARY_ATTRIBUTES = frozenset({
-        "axes", "data", "fig", "hparams", "xlabel", "xlim", "_handle", "_next_show_s", "_stale",
-        "_waiting",
-    })  # fmt: skip
     ylabel: str | None
     ylim: Sequence[float] | None
     xscale: str
@@ -68,26 +69,48 @@ class ProgressBoard(HyperParameters):
         figsize: tuple[float, float] = (3.5, 2.5),
         display: bool = True,
     ) -> None:
-        """Set up an empty board; `figsize` is in inches, `display=False` never shows it."""
+        """Set up an empty board.
+
+        Args:
+            xlabel: name of the x axis.
+            ylabel: name of the y axis.
+            xlim: smallest and largest x shown.
+            ylim: smallest and largest y shown.
+            xscale: matplotlib's name of the x scale.
+            yscale: matplotlib's name of the y scale.
+            ls: line styles of the curves, taken in turn.
+            colors: colors of the curves; more curves than these get matplotlib's own.
+            fig: the figure of `axes`, as in the book.
+            axes: draw there instead of into a new figure.
+            figsize: (width, height) in inches.
+            display: False never shows the board in a notebook.
+        """
         self.save_hyperparameters()
-        # These change later: a trainer names the axis, and each picture is a new figure.
-        self.xlabel, self.xlim, self.figsize = xlabel, xlim, figsize
-        self.fig, self.axes = fig, axes
-        self.data: dict[str, list[Point]] = {}
-        self._waiting: defaultdict[str, list[tuple[float, float, float]]] = defaultdict(list)
+        # These change later: a trainer names the x axis, and each picture is a new figure.
+        self.xlabel = xlabel
+        self.xlim = xlim
+        self.figsize = figsize
+        self.fig = fig
+        self.axes = axes
+        self.curves = Curves({}, {})
         self._handle: Any = None
         self._next_show_s = -math.inf
-        # Whether points were drawn that the shown picture lacks.
+        # Whether the shown picture lacks points that were drawn since.
         self._stale = False
 
+    @property
+    def data(self) -> dict[str, list[Point]]:
+        """The points of each curve, by label."""
+        return self.curves.points
+
     def draw(self, x: float, y: float, label: str, every_n: int = 1, weight: float = 1.0) -> None:
-        """Add a value to the curve `label`; each `every_n` values become one point, their mean.
+        """Add a value to the curve `label`; every `every_n` values become one point, their mean.
 
         Args:
             x: position, in units of the x axis.
             y: value.
-            label: name of the curve; curves appear in the order in which they were first named.
-            every_n: how many values make a point, at least 1.
+            label: name of the curve; curves appear in the order of their first values.
+            every_n: the number of values of a point, at least 1.
             weight: the value's share in the mean, e.g. the size of its batch.
 
         Raises:
@@ -95,40 +118,28 @@ class ProgressBoard(HyperParameters):
         """
         every_n = whole_number("every_n", every_n)
         self.data.setdefault(label, [])
-        self._waiting[label].append((float(x), float(y), float(weight)))
-        if len(self._waiting[label]) >= every_n:
+        waiting = self.curves.waiting.setdefault(label, [])
+        waiting.append(WaitingValue(float(x), float(y), float(weight)))
+        if len(waiting) >= every_n:
             self._make_point(label)
             self._show()
 
     def flush(self) -> None:
-        """Make points of the values that still wait for company, and show the board as it is."""
-        for label, values in self._waiting.items():
+        """Make points of the values that still wait, and show the board as it is."""
+        for label, values in self.curves.waiting.items():
             if values:
                 self._make_point(label)
         self._show(now=True)
 
     def clear(self) -> None:
-        """Forget all curves; what is drawn next begins a picture of its own."""
-        self.data.clear()
-        self._waiting.clear()
-        self._handle, self._stale = None, False
-
-    def to_json(self) -> dict[str, Any]:
-        """The curves, and what waits for company, as JSON values."""
-        points = {k: [[p.x, p.y] for p in line] for k, line in self.data.items()}
-        return {"points": points, "waiting": dict(self._waiting)}
-
-    def from_json(self, found: dict[str, Any]) -> None:
-        """Take over what `to_json` gave."""
-        self.clear()
-        for label, line in found["points"].items():
-            self.data[label] = [Point(x, y) for x, y in line]
-        for label, values in found["waiting"].items():
-            self._waiting[label] = [(x, y, weight) for x, y, weight in values]
+        """Remove all curves; the next value begins a new picture."""
+        self.curves = Curves({}, {})
+        self._handle = None
+        self._stale = False
 
     def figure(self) -> Figure:
-        """The board as a matplotlib figure: one line for each curve."""
-        # A new figure each time: a layout that starts from the last one's would creep.
+        """The board as a matplotlib figure, with one line for each curve."""
+        # A new figure each time: a layout that starts from the one before would creep.
         given: Axes | None = self.hparams["axes"]
         axes = new_figure(self.figsize).subplots() if given is None else given
         axes.clear()
@@ -151,15 +162,15 @@ class ProgressBoard(HyperParameters):
         return self.fig
 
     def _make_point(self, label: str) -> None:
-        """The waiting values' mean x and weighted mean y become a point."""
-        x, y, weight = np.array(self._waiting[label]).T
+        """Make a point of the mean x and the weighted mean y of the waiting values."""
+        x, y, weight = np.array(self.curves.waiting[label]).T
         total = weight.sum()
         mean = float((y * weight).sum() / total) if total else float(y.mean())
         self.data[label].append(Point(float(x.mean()), mean))
-        self._waiting[label].clear()
+        self.curves.waiting[label].clear()
 
     def _show(self, now: bool = False) -> None:
-        """Show or update the picture in a notebook, not more often than drawing can afford."""
+        """Show or update the picture in a notebook, unless the last one is too recent."""
         if not self.display or not in_notebook():
             return
         started_s = time.monotonic()
@@ -175,16 +186,17 @@ class ProgressBoard(HyperParameters):
         else:
             self._handle.update(picture)
         finished_s = time.monotonic()
-        # At most a tenth of the time goes into pictures, however slow the renderer is.
+        # Pictures take at most a tenth of the time, however slow the renderer is.
         self._next_show_s = finished_s + max(LIVE_INTERVAL_S, 9 * (finished_s - started_s))
 
     def _show_after_the_cell(self) -> None:
-        """Have the last points shown when the notebook's cell ends, whoever drew them."""
+        """Show the last points when the notebook's cell ends."""
         if self._stale:
             return
         from IPython import get_ipython
 
-        self._stale, events = True, get_ipython().events
+        self._stale = True
+        events = get_ipython().events
 
         def show_once(_result: object) -> None:
             events.unregister("post_run_cell", show_once)

@@ -1,4 +1,4 @@
-"""Data modules: what a trainer asks for batches."""
+"""Data modules: they give a trainer its batches for training and validation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,20 @@ from pipelines.synthetic import linear_examples
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.plotting import show_images
 
+__all__ = ["DataModule", "FashionMNIST", "SyntheticRegressionData"]
+
 
 class DataModule(HyperParameters):
     """The base class of data: one loader for training, one for validation.
+
+    Example:
+        >>> class Squares(d2l.DataModule):
+        ...     batch_size = 3
+        ...     def get_dataloader(self, train):
+        ...         X = tf.range(4.0)[:, None]
+        ...         return self.get_tensorloader((X, X**2), train)
+        >>> [X.shape for X, y in Squares().train_dataloader()]
+        [TensorShape([3, 1]), TensorShape([1, 1])]
 
     Source: D2L 3.2.3.
     """
@@ -28,35 +39,43 @@ class DataModule(HyperParameters):
     seed: int = 0
 
     def __init__(self, root: str | Path | None = "../data", num_workers: int = 4) -> None:
-        """Keep where the data lies.
+        """Save the arguments.
 
         Args:
-            root: a directory.
-            num_workers: kept for the book's call shape; tf.data finds its own parallelism.
+            root: the directory of the data.
+            num_workers: not used; it is here so that the book's calls work. tf.data sets its own
+                parallelism.
         """
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Any:
-        """Batches for training or for validation: a `tf.data.Dataset` or another iterable."""
+        """Return the batches for training or validation: a `tf.data.Dataset` or other iterable."""
         raise NotImplementedError(f"{type(self).__name__} has no get_dataloader(train); define it.")
 
     def train_dataloader(self) -> Any:
-        """Batches for training."""
+        """Return the batches for training."""
         return self.get_dataloader(train=True)
 
     def val_dataloader(self) -> Any:
-        """Batches for validation, or None."""
+        """Return the batches for validation, or None."""
         return self.get_dataloader(train=False)
 
     def get_tensorloader(
         self, tensors: Sequence[Any], train: bool, indices: slice = slice(0, None)
     ) -> tf.data.Dataset:
-        """Batches of examples in memory, reshuffled in each pass if `train`.
+        """Make a data set of batches from examples in memory.
 
         Args:
-            tensors: arrays with the examples on their first axis.
-            train: whether to shuffle.
-            indices: which examples to take.
+            tensors: arrays of any dtype with the examples on their first axis, all (n, ...).
+            train: if True, give every pass a fresh order.
+            indices: the examples to use.
+
+        Returns:
+            A `tf.data.Dataset` of tuples: for each tensor (k, ...) of its dtype, where k is
+            `self.batch_size` or, in the last batch, less.
+
+        Raises:
+            ValueError: the lengths differ, or there are no examples.
 
         Source: D2L 3.3.3.
         """
@@ -75,6 +94,13 @@ class SyntheticRegressionData(DataModule):
         X: (num_train + num_val, d) float32; the training examples come first.
         y: (num_train + num_val, 1) float32.
 
+    Example:
+        >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2, num_train=40, num_val=8)
+        >>> for X, y in data.train_dataloader():
+        ...     print(X.shape, y.shape)
+        (32, 2) (32, 1)
+        (8, 2) (8, 1)
+
     Source: D2L 3.3.1.
     """
 
@@ -91,7 +117,16 @@ class SyntheticRegressionData(DataModule):
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        """Draw the examples; `w` is (d,), `noise` the standard deviation of y about Xw + b.
+        """Draw the examples.
+
+        Args:
+            w: (d,) float weights.
+            b: the bias.
+            noise: standard deviation of y about Xw + b, at least 0.
+            num_train: training examples, at least 1.
+            num_val: validation examples, at least 0.
+            batch_size: examples in a batch.
+            seed: a whole number of at least 0, for the examples and for the order of each epoch.
 
         Raises:
             ValueError: a number is out of range.
@@ -107,7 +142,10 @@ class SyntheticRegressionData(DataModule):
         self.X, self.y = tf.constant(X), tf.constant(y)
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
-        """Batches of ((n, d) float32, (n, 1) float32); None where there is nothing to validate."""
+        """Make batches of (k, d) float32 X and (k, 1) float32 y.
+
+        Returns None for validation if `num_val` is 0.
+        """
         if not train and self.num_val == 0:
             return None
         indices = slice(0, self.num_train) if train else slice(self.num_train, None)
@@ -120,8 +158,8 @@ class FashionMNIST(DataModule):
     Attributes:
         train: images (60000, 28, 28) uint8 and labels (60000,) uint8.
         val: images (10000, 28, 28) uint8 and labels (10000,) uint8.
-        source: where the data came from, in one line.
-        sha256: hash of each file's decompressed bytes, by the file's name.
+        source: the place that the data came from, in one line.
+        sha256: the hash of each file's decompressed bytes, by the file's name.
 
     Source: D2L 4.2.
     """
@@ -141,13 +179,13 @@ class FashionMNIST(DataModule):
         Args:
             batch_size: images in a batch.
             resize: (height, width) of the images in a batch, pixels.
-            root: a directory with the files; None looks in all the usual places.
-            seed: what the order of each epoch derives from.
-            arrays: data that was loaded before; then nothing is looked for.
+            root: a directory with the files; None searches all the usual places.
+            seed: a whole number of at least 0, from which the order of each epoch derives.
+            arrays: data that is loaded already; then nothing is searched.
 
         Raises:
             ValueError: a number is out of range.
-            DataError: the data can't be had, or is not what it should be.
+            DataError: the data can't be found, or is not Fashion-MNIST.
         """
         super().__init__(root)
         batch_size, resize = whole_number("batch_size", batch_size), check_size(resize)
@@ -159,11 +197,15 @@ class FashionMNIST(DataModule):
         self.source, self.sha256 = arrays.source, arrays.sha256
 
     def text_labels(self, indices: Any) -> list[str]:
-        """The names of class ids, any sequence of int."""
+        """Return the names of class ids.
+
+        Args:
+            indices: (n,) integers in [0, 10): a sequence, array or tensor.
+        """
         return [fashion_mnist.LABELS[int(index)] for index in indices]
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset:
-        """Batches of (n, height, width, 1) float32 in [0, 1] and (n,) int32."""
+        """Make batches of (k, height, width, 1) float32 in [0, 1] and (k,) int32 in [0, 10)."""
         images, labels = self.train if train else self.val
         return fashion_mnist.dataset(
             images, labels, self.batch_size, resize=self.resize, shuffle=train, seed=self.seed
@@ -172,9 +214,18 @@ class FashionMNIST(DataModule):
     def visualize(
         self, batch: Any, nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()
     ) -> None:
-        """Show the first images of a batch, with their labels or those given."""
+        """Show the first images of a batch in a grid.
+
+        Args:
+            batch: images (n, height, width, 1) float32 in [0, 1] and class ids (n,) integer.
+            nrows: rows of the grid.
+            ncols: columns of the grid.
+            labels: titles of the images; by default the names of their classes.
+
+        Source: D2L 4.2.3.
+        """
         X, y = batch
         titles = labels or self.text_labels(y)
-        # Eight inches are as much as a notebook's column shows without scrolling.
+        # A notebook's column shows eight inches without scrolling.
         scale = min(1.5, 8 / ncols)
         show_images(np.squeeze(np.asarray(X), axis=-1), nrows, ncols, titles=titles, scale=scale)

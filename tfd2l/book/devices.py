@@ -1,4 +1,4 @@
-"""Where computations run: the CPU, or a GPU where TensorFlow sees one."""
+"""Chooses the device that computations run on: the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import tensorflow as tf
 
 from tfd2l.common.errors import Tfd2lError
 
+__all__ = [
+    "DeviceError", "check_placement", "choose_device", "cpu", "gpu", "num_gpus", "try_all_gpus",
+    "try_gpu",
+]  # fmt: skip
+
 
 class DeviceError(Tfd2lError, ValueError):
-    """The device that was asked for can't be used."""
+    """The chosen device can't be used."""
 
 
 def choose_device(num_gpus: int | None) -> str:
-    """TensorFlow's name of the device to train on.
+    """Return TensorFlow's name of the device to train on.
 
     Args:
-        num_gpus: 0 for the CPU, 1 for the first GPU, None for a GPU if there is one.
+        num_gpus: 0 means the CPU, 1 the first GPU, None a GPU if there is one.
 
     Raises:
-        DeviceError: a GPU is asked for, and TensorFlow sees none; or more than one.
+        DeviceError: `num_gpus` is 1 and TensorFlow sees no GPU, or it is another number.
+
+    Example:
+        >>> choose_device(num_gpus=0)
+        '/CPU:0'
     """
     available = len(tf.config.list_logical_devices("GPU"))
     wanted = min(available, 1) if num_gpus is None else num_gpus
@@ -32,30 +41,36 @@ def choose_device(num_gpus: int | None) -> str:
         )
     if wanted > available:
         raise DeviceError(
-            "a GPU was asked for, but TensorFlow sees none. Train on the CPU (num_gpus=0, or "
+            "a GPU was chosen, but TensorFlow sees none. Train on the CPU (num_gpus=0, or "
             "--device cpu), or install NVIDIA's driver and `pip install tensorflow[and-cuda]`."
         )
     return "/GPU:0" if wanted else "/CPU:0"
 
 
 def check_placement(variables: Iterable[tf.Variable], device: str) -> None:
-    """Raise unless the variables lie on a device of the kind that `device` names.
+    """Check that the variables are on a device of the same kind as `device`.
 
     Raises:
-        DeviceError: a variable lies elsewhere.
+        DeviceError: a variable is on a device of another kind.
     """
     kind = tf.DeviceSpec.from_string(device).device_type
     for variable in variables:
-        lies_on = tf.DeviceSpec.from_string(variable.device).device_type
-        if lies_on not in (None, kind):
+        actual = tf.DeviceSpec.from_string(variable.device).device_type
+        if actual not in (None, kind):
             raise DeviceError(
-                f"training runs on {kind}, but the variable {variable.name!r} lies on {lies_on}; "
+                f"training runs on {kind}, but the variable {variable.name!r} is on {actual}; "
                 f"create the model within `with tf.device({device!r}):`."
             )
 
 
 def cpu() -> Any:
-    """The CPU, for a `with`: what is made within lies there.
+    """Return the CPU as a context manager: tensors made within are on the CPU.
+
+    Example:
+        >>> with d2l.cpu():
+        ...     x = tf.ones((2,))
+        >>> x.device.endswith("CPU:0")
+        True
 
     Source: D2L 6.7.
     """
@@ -63,26 +78,32 @@ def cpu() -> Any:
 
 
 def gpu(i: int = 0) -> Any:
-    """The GPU number `i`, for a `with`.
+    """Return GPU number `i` as a context manager.
 
     Raises:
-        DeviceError: TensorFlow sees fewer GPUs. (It would otherwise place in silence on the CPU.)
+        DeviceError: TensorFlow sees fewer GPUs. (TensorFlow itself would use the CPU, without a
+            warning.)
+
+    Source: D2L 6.7.
     """
     if not 0 <= i < num_gpus():
         raise DeviceError(
-            f"GPU number {i} was asked for, and TensorFlow sees {num_gpus()}; try_gpu({i}) "
-            "takes the CPU instead."
+            f"gpu({i}) needs at least {i + 1} GPUs, and TensorFlow sees {num_gpus()}; "
+            f"try_gpu({i}) uses the CPU instead."
         )
     return tf.device(f"/GPU:{i}")
 
 
 def num_gpus() -> int:
-    """How many GPUs TensorFlow sees."""
+    """Return the number of GPUs that TensorFlow sees.
+
+    Source: D2L 6.7.
+    """
     return len(tf.config.list_logical_devices("GPU"))
 
 
 def try_gpu(i: int = 0) -> Any:
-    """The GPU number `i` if it is there, or else the CPU.
+    """Return GPU number `i` if there is one, else the CPU, as a context manager.
 
     Source: D2L 6.7.
     """
@@ -90,7 +111,7 @@ def try_gpu(i: int = 0) -> Any:
 
 
 def try_all_gpus() -> list[Any]:
-    """All GPUs, or the CPU alone where there is none.
+    """Return all GPUs, or the CPU alone if there are no GPUs, as context managers.
 
     Source: D2L 6.7.
     """

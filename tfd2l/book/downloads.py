@@ -1,4 +1,4 @@
-"""Files from the web, verified, and kept for the next time."""
+"""Downloads files, verifies them and keeps them for the next time."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ import requests
 from tfd2l.common.errors import Tfd2lError
 
 with warnings.catch_warnings():
-    # Its progress bar, which nothing here uses, misses widgets when it is imported in a notebook.
+    # In a notebook pooch's import warns that its progress bar, unused here, has no widgets.
     warnings.filterwarnings("ignore", message="IProgress not found")
     import pooch
 
-# Where the book keeps its data; its code writes d2l.DATA_URL + "<file>".
+__all__ = ["DATA_URL", "DownloadError", "download"]
+
+# The book's data lies here; its code writes d2l.DATA_URL + "<file>".
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 TIMEOUT_S = 30.0
 
 
 class DownloadError(Tfd2lError, OSError):
-    """A file can't be had, or is not what it should be."""
+    """A file can't be fetched, or is not the right one."""
 
 
 def download(url: str, folder: str | Path = "../data", sha1_hash: str | None = None) -> str:
-    """Fetch a file, unless it lies in `folder` already.
+    """Fetch a file, unless it is in `folder` already.
 
     Args:
         url: http or https; the last part of its path is the file's name.
-        folder: where the file is kept; made when missing.
-        sha1_hash: SHA-1 of the content, 40 hexadecimal digits. A file there that differs is
-            fetched anew; what is fetched and differs is refused. None takes whatever there is.
+        folder: the directory for the file; made if need be.
+        sha1_hash: SHA-1 of the content, 40 hexadecimal digits. A file in the folder that differs is
+            fetched again; a fetched file that differs is refused. None accepts any content.
 
     Returns:
         The file's path.
 
     Raises:
-        DownloadError: it can't be fetched, or has another hash; the folder is left as it was.
+        DownloadError: the file can't be fetched, or has another hash; the folder stays as it was.
 
     Source: D2L 5.7.1.
     """
@@ -64,7 +66,7 @@ def download(url: str, folder: str | Path = "../data", sha1_hash: str | None = N
         raise DownloadError(
             f"{reason}{url} can't be fetched ({type(error).__name__}). With the right file from "
             f"elsewhere, put it at {str(path)!r} and run this again."
-        ) from None  # the client's trace has seventy lines, and nothing more to say
+        ) from None  # the HTTP client's traceback has seventy lines and tells nothing more
     except ValueError as error:
         raise DownloadError(
             f"{url} gave something else than the file with SHA-1 {sha1_hash}. With the right "

@@ -1,17 +1,22 @@
-"""The book's functions on tensors: activations, losses and measures, without state."""
+"""The book's functions on tensors: activations, losses, accuracy, dropout; all without state."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number
 
+__all__ = [
+    "accuracy", "corr2d", "cross_entropy", "cross_entropy_from_logits", "dropout_layer", "entropy",
+    "flattened", "l2_penalty", "relu", "softmax", "squared_loss",
+]  # fmt: skip
 
-@as_is
+
+@do_not_convert
 def relu(X: tf.Tensor) -> tf.Tensor:
-    """max(X, 0), element by element.
+    """Compute max(X, 0), element by element.
 
     Args:
         X: any shape, float.
@@ -19,15 +24,19 @@ def relu(X: tf.Tensor) -> tf.Tensor:
     Returns:
         Shape and dtype of `X`, values in [0, inf).
 
+    Example:
+        >>> d2l.relu(tf.constant([-1.0, 0.0, 2.0])).numpy().tolist()
+        [0.0, 0.0, 2.0]
+
     Source: D2L 5.1.
     """
-    # The constant comes first: a tie at 0 then has gradient 0, as tf.nn.relu has it.
+    # With the constant first, the gradient at 0 is 0, as that of tf.nn.relu.
     return tf.maximum(tf.zeros((), X.dtype), X)
 
 
-@as_is
+@do_not_convert
 def softmax(X: tf.Tensor) -> tf.Tensor:
-    """Turn each row into probabilities: exp(x) over the row's sum of exp.
+    """Turn each row into probabilities: exp(x) divided by the row's sum of exp(x).
 
     The row's maximum is subtracted first, so that exp can't overflow. It cancels in the quotient,
     so no gradient needs to pass through it.
@@ -38,13 +47,17 @@ def softmax(X: tf.Tensor) -> tf.Tensor:
     Returns:
         (n, q) float of the dtype of `X`; rows sum to 1.
 
+    Example:
+        >>> d2l.softmax(tf.constant([[0.0, 0.0], [1000.0, 0.0]])).numpy().tolist()
+        [[0.5, 0.5], [1.0, 0.0]]
+
     Source: D2L 4.1 and 4.4.
     """
     X_exp = tf.exp(X - tf.stop_gradient(tf.reduce_max(X, axis=1, keepdims=True)))
     return X_exp / tf.reduce_sum(X_exp, axis=1, keepdims=True)
 
 
-@as_is
+@do_not_convert
 def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Mean negative log-probability of the true class, in nats.
 
@@ -58,17 +71,22 @@ def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: `y_hat` is not of rank 2, the lengths differ, or `y` has no integers.
 
+    Example:
+        >>> y_hat = tf.constant([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]])
+        >>> round(float(d2l.cross_entropy(y_hat, tf.constant([0, 2]))), 4)
+        1.4979
+
     Source: D2L 4.4; its example gives 1.4979.
     """
     y = _class_ids(y_hat, y)
     return -tf.reduce_mean(tf.math.log(tf.gather(y_hat, y, batch_dims=1)))
 
 
-@as_is
+@do_not_convert
 def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Negative log-probability of the true class for each example, in nats.
 
-    Softmax and logarithm are taken together, which stays finite where exp would over- or
+    It takes softmax and logarithm together, which stays finite where exp would over- or
     underflow.
 
     Args:
@@ -81,13 +99,18 @@ def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: `logits` is not of rank 2, the lengths differ, or `y` has no integers.
 
+    Example:
+        >>> losses = d2l.cross_entropy_from_logits(tf.zeros((2, 4)), tf.constant([0, 3]))
+        >>> np.allclose(losses, np.log(4))
+        True
+
     Source: D2L 4.5.
     """
     y = _class_ids(logits, y)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
 
 
-@as_is
+@do_not_convert
 def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Half the squared error of each prediction.
 
@@ -99,7 +122,12 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         The shape and dtype of `y_hat`, values in [0, inf).
 
     Raises:
-        ValueError: the shapes differ. (n, 1) against (n,) would broadcast to (n, n) in silence.
+        ValueError: the shapes differ. (n, 1) and (n,) would broadcast to (n, n) without an error.
+
+    Example:
+        >>> d2l.squared_loss(tf.constant([[3.0], [1.0]]), tf.constant([[1.0], [1.0]])).numpy()
+        array([[2.],
+               [0.]], dtype=float32)
 
     Source: D2L 3.1 and 3.4.
     """
@@ -111,9 +139,9 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.square(y_hat - y) / 2
 
 
-@as_is
+@do_not_convert
 def entropy(p: tf.Tensor) -> tf.Tensor:
-    """Expected surprise of a distribution, -sum p log p, in nats; 0 log 0 counts as 0.
+    """Entropy of a distribution, -sum p log p, in nats; 0 log 0 counts as 0.
 
     Args:
         p: (..., q) float; the last axis is a distribution.
@@ -121,26 +149,37 @@ def entropy(p: tf.Tensor) -> tf.Tensor:
     Returns:
         (...) of the dtype of `p`, values in [0, log q].
 
+    Example:
+        >>> d2l.entropy(tf.constant([[0.5, 0.5], [1.0, 0.0]])).numpy() / np.log(2)
+        array([1., 0.])
+
     Source: D2L 4.1.3.
     """
-    # Subtracted from 0, so that certainty has entropy 0.0 and not -0.0.
+    # A plain minus sign would give a sure outcome the entropy -0.0.
     return 0.0 - tf.reduce_sum(tf.math.xlogy(p, p), axis=-1)
 
 
-@as_is
+@do_not_convert
 def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
     """Share of examples whose highest score is at the true class.
 
     Args:
         Y_hat: (n, q) float; scores, larger for the likelier class.
         Y: (n,) int; class ids in [0, q).
-        averaged: False gives the examples' own 0 or 1.
+        averaged: if False, return 0 or 1 for each example.
 
     Returns:
         () float32 in [0, 1], or (n,) float32 of zeros and ones.
 
     Raises:
         ValueError: `Y_hat` is not of rank 2, the lengths differ, or `Y` has no integers.
+
+    Example:
+        >>> scores, classes = tf.constant([[0.1, 0.9], [0.8, 0.2]]), tf.constant([1, 1])
+        >>> float(d2l.accuracy(scores, classes))
+        0.5
+        >>> d2l.accuracy(scores, classes, averaged=False).numpy().tolist()
+        [1.0, 0.0]
 
     Source: D2L 4.3.2.
     """
@@ -149,7 +188,7 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
     return tf.reduce_mean(hits) if averaged else hits
 
 
-@as_is
+@do_not_convert
 def dropout_layer(
     X: tf.Tensor, dropout: float, seed: keras.random.SeedGenerator | None = None
 ) -> tf.Tensor:
@@ -157,15 +196,21 @@ def dropout_layer(
 
     Args:
         X: any shape, float.
-        dropout: the probability of a number's being dropped, in [0, 1].
-        seed: what to draw from; as an attribute of a model it is kept in checkpoints, and the
-            draws are the same compiled and eager. Without it TensorFlow's own state is drawn from.
+        dropout: the probability that a number is set to zero, in [0, 1].
+        seed: the source of the random numbers. As an attribute of a model it is saved in
+            checkpoints, and compiled and eager steps draw the same numbers. None means
+            TensorFlow's global random state.
 
     Returns:
         Shape and dtype of `X`.
 
     Raises:
         ValueError: `dropout` is not a probability.
+
+    Example:
+        >>> X = tf.ones((1000,))
+        >>> sorted({float(x) for x in d2l.dropout_layer(X, 0.5)})
+        [0.0, 2.0]
 
     Source: D2L 5.6.2.
     """
@@ -181,16 +226,26 @@ def dropout_layer(
     return tf.where(kept, X / (1 - dropout), tf.zeros((), X.dtype))
 
 
-@as_is
+@do_not_convert
 def l2_penalty(w: tf.Tensor) -> tf.Tensor:
-    """Half the sum of squares of `w`, any shape: () of its dtype.
+    """Half the sum of squares of `w`.
+
+    Args:
+        w: any shape, float.
+
+    Returns:
+        () of the dtype of `w`, in [0, inf).
+
+    Example:
+        >>> float(d2l.l2_penalty(tf.constant([1.0, 2.0])))
+        2.5
 
     Source: D2L 3.7.3.
     """
     return tf.reduce_sum(tf.square(w)) / 2
 
 
-@as_is
+@do_not_convert
 def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
     """Two-dimensional cross-correlation: each entry is the sum of a window of `X` times `K`.
 
@@ -202,7 +257,12 @@ def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
         (H - h + 1, W - w + 1) of the dtype of `X`.
 
     Raises:
-        ValueError: a rank other than 2, or a kernel larger than `X`.
+        ValueError: a rank is not 2, or the kernel is larger than `X`.
+
+    Example:
+        >>> X = tf.constant([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]])
+        >>> d2l.corr2d(X, tf.constant([[0.0, 1.0], [2.0, 3.0]])).numpy().tolist()
+        [[19.0, 25.0], [37.0, 43.0]]
 
     Source: D2L 7.2.1; its example gives [[19, 25], [37, 43]].
     """
@@ -218,13 +278,20 @@ def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d(image, kernel, strides=1, padding="VALID")[0, :, :, 0]
 
 
-@as_is
+@do_not_convert
 def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
-    """Make one row of each example: (n, ...) float -> (n, num_inputs).
+    """Reshape each example into one row.
+
+    Args:
+        X: (n, ...) float, with num_inputs numbers an example.
+        num_inputs: at least 1.
+
+    Returns:
+        (n, num_inputs) of the dtype of `X`.
 
     Raises:
-        ValueError: the examples have another size, which a reshape alone would mix up with their
-            number; or they are no floats.
+        ValueError: the examples have another size, which a reshape alone would hide by another n;
+            or they are not floats.
     """
     sizes = X.shape[1:]
     if sizes.rank and sizes.is_fully_defined() and sizes.num_elements() != num_inputs:
@@ -239,9 +306,9 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
     return tf.reshape(X, (-1, num_inputs))
 
 
-@as_is
+@do_not_convert
 def _class_ids(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """`y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
+    """Return `y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
     if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
         raise ValueError(
             f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."

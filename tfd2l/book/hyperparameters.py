@@ -1,4 +1,4 @@
-"""Constructor arguments as attributes, and methods added to a class after its definition."""
+"""Saves constructor arguments as attributes, and adds methods to a class after its definition."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+__all__ = ["HyperParameters", "add_to_class"]
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def add_to_class(Class: type) -> Callable[[Method], Method]:
-    """Register the decorated function as a method of `Class`, also for objects made before.
+    """Make the decorated function a method of `Class`, also for objects that exist already.
 
-    The function is returned too, so its name stays usable in the notebook that defines it.
+    The function's name stays usable in the notebook that defines it.
+
+    Example:
+        >>> class A:
+        ...     b = 1
+        >>> a = A()
+        >>> @d2l.add_to_class(A)
+        ... def double(self):
+        ...     return 2 * self.b
+        >>> a.double()
+        2
+
     Source: D2L 3.2.1.
     """
 
@@ -27,17 +40,25 @@ def add_to_class(Class: type) -> Callable[[Method], Method]:
 class HyperParameters:
     """Base of classes whose constructor arguments are their hyperparameters.
 
+    Example:
+        >>> class B(d2l.HyperParameters):
+        ...     def __init__(self, a, b, c):
+        ...         self.save_hyperparameters(ignore=["c"])
+        >>> model = B(a=1, b=2, c=3)
+        >>> model.a, dict(model.hparams)
+        (1, {'a': 1, 'b': 2})
+
     Source: D2L 3.2.1.
     """
 
     def save_hyperparameters(self, ignore: Iterable[str] = ()) -> None:
         """Save the caller's constructor arguments as attributes and, read-only, in `self.hparams`.
 
-        Only arguments are taken, not the constructor's other local variables. Called again
-        further down the class hierarchy, it merges with what the parent saved.
+        The constructor's other local variables are not saved. A call in a subclass adds its
+        arguments to those that the parent's constructor has saved.
 
         Args:
-            ignore: names of arguments to leave out. Names that start with an underscore always are.
+            ignore: names of arguments to leave out, beside those that start with an underscore.
 
         Raises:
             AttributeError: an argument has the name of a read-only attribute of the class.
@@ -56,8 +77,8 @@ class HyperParameters:
         inherited: Mapping[str, Any] = getattr(self, "hparams", {})
         self.hparams = MappingProxyType({**inherited, **chosen})
         for name, value in chosen.items():
-            # TensorFlow's attribute tracking would replace the contents of the caller's own dicts
-            # and lists by its wrappers, in place; set this way, they stay what they are.
+            # TensorFlow's attribute tracking would put wrappers into the caller's own dicts and
+            # lists; `object.__setattr__` goes past it.
             container = isinstance(value, dict | list | tuple)
             try:
                 (object.__setattr__ if container else setattr)(self, name, value)
@@ -69,21 +90,21 @@ class HyperParameters:
                 ) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        """For `copy.deepcopy`: all attributes; the read-only view can't be copied, a dict can."""
+        """Return all attributes for `copy.deepcopy`, `hparams` as a dict that can be copied."""
         state = dict(vars(self))
         if "hparams" in state:
             state["hparams"] = dict(state["hparams"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What `__getstate__` gave; set past TensorFlow's tracking, whose records are in it."""
+        """Set the attributes, past TensorFlow's tracking, whose records are among them."""
         vars(self).update(state)
         if "hparams" in state:
             vars(self)["hparams"] = MappingProxyType(state["hparams"])
 
 
 def _arguments_of(values: inspect.ArgInfo) -> dict[str, Any]:
-    """The caller's arguments by name: `self` left out, `**kwargs` spread."""
+    """Return the caller's arguments by name, without `self` and with the entries of `**kwargs`."""
     named = {name: values.locals[name] for name in values.args[1:]}
     if values.varargs is not None:
         named[values.varargs] = values.locals[values.varargs]

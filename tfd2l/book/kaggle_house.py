@@ -14,22 +14,38 @@ from pipelines.tables import dataset
 from tfd2l.book.data import DataModule
 from tfd2l.book.downloads import DATA_URL, download
 
+__all__ = ["TEST_FILE", "TEST_SHA1", "TRAIN_FILE", "TRAIN_SHA1", "KaggleHouse"]
+
 # The book's copies of the competition's files, and their SHA-1.
-TRAIN_FILE, TRAIN_SHA1 = "kaggle_house_pred_train.csv", "585e9cc93e70b39160e7921475f9bcd7d31219ce"
-TEST_FILE, TEST_SHA1 = "kaggle_house_pred_test.csv", "fa19780a7b011d9b009e8bff8e99922a8ee2eb90"
+TRAIN_FILE = "kaggle_house_pred_train.csv"
+TRAIN_SHA1 = "585e9cc93e70b39160e7921475f9bcd7d31219ce"
+TEST_FILE = "kaggle_house_pred_test.csv"
+TEST_SHA1 = "fa19780a7b011d9b009e8bff8e99922a8ee2eb90"
 
 
 class KaggleHouse(DataModule):
     """Houses with 79 features each, and the logarithms of their prices.
 
-    Numbers are standardised and categories found by the training rows alone, so that validation
-    is on houses that nothing was learnt from.
+    The training rows alone give the means, deviations and categories, so that nothing is learned
+    from the houses of the validation.
 
     Attributes:
         raw_train: training rows as text.
-        raw_val: rows to validate on, or the competition's test rows, which have no prices.
+        raw_val: validation rows, or the competition's test rows, which have no prices.
+        statistics: means, deviations and categories of the training rows.
         train: training rows as numbers.
-        val: the other rows as numbers.
+        val: the other rows as numbers, or None.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame(
+        ...     {"Id": ["1", "2", "3"], "LotArea": ["1", "2", "3"], "SalePrice": ["1", "1", "2"]}
+        ... )
+        >>> data = d2l.KaggleHouse(batch_size=2, train=rows)
+        >>> for X, y in data.train_dataloader():
+        ...     print(X.shape, y.shape)
+        (2, 1) (2, 1)
+        (1, 1) (1, 1)
 
     Source: D2L 5.7.2.
     """
@@ -44,28 +60,28 @@ class KaggleHouse(DataModule):
         root: str | Path = "../data",
         seed: int = 0,
     ) -> None:
-        """Take the rows given, or read the competition's files.
+        """Prepare the given rows, or those of the competition's files.
 
         Args:
             batch_size: houses in a batch.
-            train: training rows as text, as `pipelines.house_prices.read` gives them; without
-                them, the competition's training and test files are taken from `root`, and
-                fetched when they are not there.
+            train: training rows as text, as `pipelines.house_prices.read` returns them; None means
+                the competition's training and test files in `root`, which are downloaded if they
+                are missing.
             val: further rows, with or without prices.
             root: the directory of the files.
-            seed: what the order of each epoch derives from.
+            seed: a whole number of at least 0, from which the order of each epoch derives.
 
         Raises:
-            ValueError: `val` without `train`, or a number out of range.
-            DownloadError: the files are not there and can't be fetched.
-            TableError: the rows are not what they should be.
+            ValueError: `val` is given without `train`, or a number is out of range.
+            DownloadError: the files are missing and can't be downloaded.
+            TableError: the rows are damaged, or are not of these houses.
         """
         super().__init__(root)
         batch_size = whole_number("batch_size", batch_size)
         seed = whole_number("seed", seed, minimum=0)
         self.save_hyperparameters(ignore=["train", "val"])
         if train is None and val is not None:
-            raise ValueError("there are rows to validate on without training rows; give both.")
+            raise ValueError("validation rows need training rows as well; give both.")
         if train is None:
             train = house_prices.read(download(DATA_URL + TRAIN_FILE, root, TRAIN_SHA1))
             val = house_prices.read(download(DATA_URL + TEST_FILE, root, TEST_SHA1))
@@ -75,14 +91,20 @@ class KaggleHouse(DataModule):
         self.val = None if val is None else house_prices.apply(val, self.statistics)
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
-        """Batches of ((n, d) float32, (n, 1) float32 log prices), or None without prices."""
+        """Make batches of (k, d) float32 inputs and (k, 1) float32 log prices.
+
+        Returns None if there are no such rows, or no prices.
+        """
         rows = self.train if train else self.val
         if rows is None or rows.log_prices is None:
             return None
         return dataset(rows.inputs, rows.log_prices, self.batch_size, shuffle=train, seed=self.seed)
 
     def folds(self, k: int) -> Iterator[KaggleHouse]:
-        """The training rows split k times into training and validation rows.
+        """Split the training rows k times into training and validation rows.
+
+        Args:
+            k: from 2 to the number of training rows.
 
         Source: D2L 5.7.4.
         """

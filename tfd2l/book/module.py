@@ -1,14 +1,14 @@
-"""The base classes of models."""
+"""The base classes of models: Module (D2L 3.2.2) and Classifier (D2L 4.3)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import whole_number
 from tfd2l.book import functional
 from tfd2l.book.board import ProgressBoard
@@ -16,8 +16,7 @@ from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.nn_module import nn_Module
 from tfd2l.book.optim import learning_rate
 
-if TYPE_CHECKING:
-    from tfd2l.book.trainer import Trainer
+__all__ = ["Classifier", "Module"]
 
 Batch = tuple[tf.Tensor, ...]
 
@@ -26,17 +25,40 @@ class Module(nn_Module, HyperParameters):
     """The base class of models: parameters, loss, steps and optimizer in one object.
 
     Attributes may be `tf.Variable`s, Keras layers and models, other modules, and lists or dicts of
-    them; `trainable_variables` finds the parameters of all. Subclasses define `forward` (or an
-    attribute `net` that it calls) and `loss`; the steps and the optimizer can be replaced as well,
-    and run compiled all the same.
+    them; `trainable_variables` finds the parameters of all. Subclasses define `loss`, and `forward`
+    or an attribute `net` that it calls. They may replace the steps and the optimizer as well, which
+    are compiled all the same.
+
+    Attributes:
+        board: the curves of what the steps plot.
+        trainer: the trainer of the last fit.
+
+    Example:
+        >>> class Mean(d2l.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.guess = tf.Variable(0.0)
+        ...     def forward(self, X):
+        ...         return tf.fill(tf.shape(X)[:1], self.guess)
+        ...     def loss(self, y_hat, y):
+        ...         return tf.reduce_mean((y_hat - y) ** 2)
+        >>> model = Mean()
+        >>> float(model.loss(model(tf.zeros((2, 3))), tf.constant([1.0, 3.0])))
+        5.0
 
     Source: D2L 3.2.2.
     """
 
-    trainer: Trainer
+    # A d2l.Trainer, whose file imports this one.
+    trainer: Any
 
     def __init__(self, plot_train_per_epoch: int = 2, plot_valid_per_epoch: int = 1) -> None:
-        """Set up the board; it gets so many points of a curve in each epoch."""
+        """Set up the board.
+
+        Args:
+            plot_train_per_epoch: points of a training curve in each epoch, at least 1.
+            plot_valid_per_epoch: points of a validation curve in each epoch, at least 1.
+        """
         super().__init__()
         plot_train_per_epoch = whole_number("plot_train_per_epoch", plot_train_per_epoch)
         plot_valid_per_epoch = whole_number("plot_valid_per_epoch", plot_valid_per_epoch)
@@ -44,14 +66,18 @@ class Module(nn_Module, HyperParameters):
         self.board = ProgressBoard()
 
     def call(self, *inputs: Any) -> Any:
-        """`forward` of the inputs, as the book has it."""
+        """The output of `forward` for the inputs, as in the book."""
         return self.forward(*inputs)
 
     def forward(self, X: Any, *inputs: Any) -> Any:
-        """The model's output for a batch: `self.net(X)`, unless a subclass says otherwise.
+        """The model's output for a batch: `self.net(X)`, unless a subclass overrides this.
+
+        Args:
+            X: (n, ...) the first input.
+            inputs: further inputs of `net`.
 
         Raises:
-            NotImplementedError: there is neither a `forward` of the subclass nor a `net`.
+            NotImplementedError: the subclass has neither a `forward` nor a `net`.
         """
         if not hasattr(self, "net"):
             raise NotImplementedError(
@@ -60,31 +86,31 @@ class Module(nn_Module, HyperParameters):
         return self.net(X, *inputs)
 
     def loss(self, y_hat: Any, y: Any) -> Any:
-        """The number to make small, () float, for predictions and targets."""
+        """The loss of predictions and targets, () float; training makes it small."""
         raise NotImplementedError(f"{type(self).__name__} has no loss(y_hat, y); define it.")
 
     def training_step(self, batch: Batch) -> tf.Tensor:
-        """The loss of a batch whose last entry is the targets, () float; also drawn."""
+        """The loss of a batch, () float, also plotted; the batch's last entry is the targets."""
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
-        """Draw the loss of a validation batch."""
+        """Plot the loss of a validation batch, whose last entry is the targets."""
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=False)
 
-    @as_is
+    @do_not_convert
     def plot(self, key: str, value: Any, train: bool) -> None:
-        """Add a value to the curve `train_<key>` or `val_<key>`, compiled or not.
+        """Add a value to the curve `train_<key>` or `val_<key>`, also in a compiled step.
 
         Args:
-            key: what the value is, e.g. 'loss'.
-            value: () float; of a larger tensor the mean is taken.
-            train: whether this is a training step's value.
+            key: the value's name, e.g. 'loss'.
+            value: () float; a larger tensor counts by its mean.
+            train: whether a training step plots it.
 
         Raises:
-            RuntimeError: the model is not being trained.
+            RuntimeError: the model has no trainer yet.
         """
         trainer = getattr(self, "trainer", None)
         if trainer is None:
@@ -95,11 +121,11 @@ class Module(nn_Module, HyperParameters):
         trainer.record(("train_" if train else "val_") + key, value, train)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer: anything with `apply_gradients`; by default plain SGD at `self.lr`.
+        """The optimizer: any object with `apply_gradients`; by default plain SGD at `self.lr`.
 
         Raises:
             NotImplementedError: the model has no `lr`.
-            ValueError: its `lr` can't be one.
+            ValueError: its `lr` is not a positive number.
         """
         if not hasattr(self, "lr"):
             raise NotImplementedError(
@@ -110,47 +136,53 @@ class Module(nn_Module, HyperParameters):
 
 
 class Classifier(Module):
-    """The base class of models that tell classes apart; `forward` gives logits, (n, q).
+    """The base class of classifiers; `forward` returns logits, (n, q) float.
+
+    Example:
+        >>> model = d2l.Classifier()
+        >>> Y_hat = tf.constant([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]])
+        >>> float(model.accuracy(Y_hat, tf.constant([0, 2])))
+        0.5
 
     Source: D2L 4.3.
     """
 
-    @as_is
+    @do_not_convert
     def loss(self, Y_hat: Any, Y: Any, averaged: bool = True) -> tf.Tensor:
         """Cross-entropy of logits against class ids, in nats.
 
         Args:
             Y_hat: (..., q) float; logits.
             Y: (...) int; class ids in [0, q).
-            averaged: False gives one loss for each example.
+            averaged: False returns the loss of each example.
 
         Returns:
-            () float32, or (n,) float32.
+            () float32, or (n,) float32 where not averaged.
 
         Source: D2L 4.5.
         """
-        # Losses are summed over many examples, which half precision can't carry.
+        # Half precision is too coarse for sums over many examples.
         logits = tf.cast(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.float32)
         losses = functional.cross_entropy_from_logits(logits, tf.reshape(Y, (-1,)))
         return tf.reduce_mean(losses) if averaged else losses
 
     def validation_step(self, batch: Batch) -> None:
-        """Draw loss and accuracy of a validation batch."""
+        """Plot loss and accuracy of a validation batch, whose last entry is the class ids."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
-    @as_is
+    @do_not_convert
     def accuracy(self, Y_hat: Any, Y: Any, averaged: bool = True) -> tf.Tensor:
-        """Share of examples whose highest score is at the true class.
+        """The share of examples whose highest score is that of the true class.
 
         Args:
             Y_hat: (..., q) float; scores.
             Y: (...) int; class ids in [0, q).
-            averaged: False gives the examples' own 0 or 1.
+            averaged: False returns 0 or 1 for each example.
 
         Returns:
-            () float32 in [0, 1], or (n,) float32.
+            () float32 in [0, 1], or (n,) float32 where not averaged.
 
         Source: D2L 4.3.2.
         """
@@ -168,8 +200,8 @@ class Classifier(Module):
             print(f"{type(layer).__name__:<20} output shape: {tuple(X.shape)}")  # noqa: T201
 
     def logits(self, X: Any) -> tf.Tensor:
-        """Scores whose softmax is the class probabilities: (n, q) float.
+        """The scores whose softmax is the class probabilities, (n, q) float.
 
-        A subclass whose `forward` gives probabilities itself overrides this too.
+        A subclass whose `forward` returns probabilities overrides this as well.
         """
         return self(X)

@@ -1,4 +1,4 @@
-"""What holds a model's parameters: `nn_Module`, and the search for variables that it stands on."""
+"""The base class that holds a model's parameters, and the search for its variables. D2L 3.2.2."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ import tensorflow as tf
 from tfd2l.book.summary import summary_of
 from tfd2l.common.arrays import read_weights, write_weights
 
+__all__ = ["nn_Module"]
+
 
 class _Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Runs a function as the body of a layer.
 
-    Keras layers called inside, at any depth, take `training` from the layer around them; this
-    one has no other purpose. A module can't be that layer: Keras tracks no `tf.Variable`.
+    Keras layers that are called inside, at any depth, take `training` from the layer around them.
+    A module can't be that layer itself, since Keras does not track a `tf.Variable`.
     """
+
+    _in_training = False
 
     def call(
         self, *, function: Callable[[], Any], training: bool | None = None
     ) -> tuple[Any, Exception | None]:
-        # Raised here, an error would get Keras' words about this layer around its own.
+        # An error raised here would be wrapped in Keras' text about this layer.
         try:
             return function(), None
         except Exception as error:
@@ -32,41 +36,48 @@ class _Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
 
 class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the book gives it
-    """Holds parameters of every kind, and is called on inputs, in training or not.
+    """Holds parameters of every kind; called on inputs, it returns the output of `call`.
 
     Attributes may be `tf.Variable`s, Keras layers and models, other modules, and lists or dicts of
-    them; `trainable_variables` finds the parameters of all. `keras.Model` finds no `tf.Variable`,
-    and its constructor hides a method named `loss`; `tf.Module` finds no variable of a Keras
-    layer. Subclasses define `call`.
+    them; `trainable_variables` finds the parameters of all. `keras.Model` does not find a
+    `tf.Variable`, and its constructor hides a method named `loss`; `tf.Module` does not find the
+    variables of a Keras layer. Subclasses define `call`.
+
+    Example:
+        >>> class Line(d2l.nn_Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.slope = tf.Variable(2.0)
+        ...     def call(self, X):
+        ...         return self.slope * X
+        >>> line = Line()
+        >>> float(line(3.0)), len(line.trainable_variables)
+        (6.0, 1)
 
     Source: D2L 3.2.2, where it is the framework's own class.
     """
 
-    # For PythonState: what changes between steps without being a reader's.
-    LIBRARY_ATTRIBUTES = frozenset({"trainer", "board", "training", "_phase", "hparams"})
-
     def __init__(self) -> None:
         """Begin outside of training."""
         super().__init__()
-        self.training = False
         self._make_phase()
 
     def __getattr__(self, name: str) -> Any:
-        """Called for attributes that are missing, to say what is if it is those set above."""
-        if name in self.LIBRARY_ATTRIBUTES and "_phase" not in vars(self):
+        """Raise AttributeError for a missing attribute, with the likeliest reason."""
+        if "_phase" not in vars(self) and not name.startswith("__"):
             raise AttributeError(
-                f"{type(self).__name__}.__init__ must call super().__init__() first, which sets up "
-                f"{name!r}."
+                f"{type(self).__name__} has no {name!r}: its __init__ must call "
+                "super().__init__() first."
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        """For `copy.deepcopy`: all but the trainer, and the layer that Keras can't make anew."""
+        """For `copy.deepcopy`: everything but the trainer and the layer, which Keras can't copy."""
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name not in ("trainer", "_phase")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What `__getstate__` gave."""
+        """Restore what `__getstate__` returned."""
         parents: Any = super()
         if hasattr(parents, "__setstate__"):
             parents.__setstate__(state)
@@ -74,30 +85,40 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
             self.__dict__.update(state)
         self._make_phase()
 
+    @property
+    def training(self) -> bool:
+        """Whether layers behave as in training, where the call does not say."""
+        # Kept in the layer: it changes between steps, and attributes of the model are watched.
+        return bool(self._phase._in_training)
+
+    @training.setter
+    def training(self, training: bool) -> None:
+        self._phase._in_training = training
+
     def _make_phase(self) -> None:
-        # Variables of layers that are built inside carry the layer's name in their path. Set past
-        # TensorFlow's tracking, whose records would keep it in copies.
+        # Variables of layers that are built inside have the layer's name in their path. Set without
+        # TensorFlow's tracking, whose records would end up in copies.
         name = type(self).__name__.strip("_").lower() or None
         object.__setattr__(self, "_phase", _Phase(name=name))
 
     def __call__(self, *inputs: Any, training: bool | None = None, **named: Any) -> Any:
-        """`call` of the inputs.
+        """The output of `call` for the inputs.
 
         Args:
-            inputs: what `call` takes, batch on the first axis.
-            training: whether Dropout, BatchNormalization and the like behave as in training;
-                without it, as the trainer's present phase has it, and outside of it they don't.
+            inputs: arguments of `call`, with the batch on the first axis.
+            training: whether Dropout, BatchNormalization and the like behave as in training; by
+                default they do in the trainer's training steps only.
             named: further arguments of `call`.
         """
         chosen = bool(self.training) if training is None else training
         return self.in_phase(chosen, lambda: self.call(*inputs, **named))
 
     def call(self, *inputs: Any) -> Any:
-        """The output for a batch."""
+        """The output for a batch; a subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} has no call(X); define it.")
 
     def in_phase(self, training: bool, function: Callable[[], Any]) -> Any:
-        """Call `function()`, in training or not, for every layer that is called within."""
+        """The result of `function()`, with all layers that it calls in training or not."""
         before, self.training = self.training, training
         try:
             result, error = self._phase(function=function, training=training)
@@ -109,7 +130,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
 
     @property
     def variables(self) -> list[Any]:
-        """All state: `tf.Variable`s and Keras variables, random generators' too."""
+        """All state: `tf.Variable`s and Keras variables, those of random generators included."""
         return list(_variables_in(vars(self), seen=set()))
 
     @property
@@ -119,7 +140,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
 
     @property
     def non_trainable_variables(self) -> list[Any]:
-        """Those of `variables` that training leaves alone, e.g. moving averages."""
+        """Those of `variables` that training does not change by gradients, e.g. moving averages."""
         return [variable for variable in self.variables if not variable.trainable]
 
     @property
@@ -133,19 +154,22 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
 
     @property
     def built(self) -> bool:
-        """Whether all Keras layers have their variables; some wait for a first input."""
+        """Whether all Keras layers have their variables; some get them on the first input."""
         return all(layer.built for layer in _layers_in(vars(self)) if layer is not self._phase)
 
     def parameters(self) -> list[Any]:
-        """`trainable_variables`, by the name that PyTorch readers look for."""
+        """`trainable_variables`, under PyTorch's name."""
         return self.trainable_variables
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """The values of `weights`, as NumPy arrays."""
+        """The values of `weights`: NumPy arrays of the variables' shapes and dtypes."""
         return [variable.numpy() for variable in self.weights]
 
     def set_weights(self, weights: list[np.ndarray[Any, Any]]) -> None:
-        """Give `weights` these values.
+        """Assign values to `weights`.
+
+        Args:
+            weights: arrays of the variables' shapes, in the order of `get_weights`.
 
         Raises:
             ValueError: their number or a shape differs; then nothing is changed.
@@ -162,27 +186,22 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
             variable.assign(value)
 
     def save_weights(self, path: Path | str) -> None:
-        """Write the values of `weights` to a file of any name, whole or not at all."""
+        """Write the values of `weights` to one file, whole or not at all."""
         write_weights(Path(path), self.get_weights())
 
     def load_weights(self, path: Path | str) -> None:
-        """Read what `save_weights` of such a model wrote.
+        """Read the file that `save_weights` of an equal model wrote.
 
         Raises:
-            ValueError: the file is none of those, is damaged, or is of another model; then
-                nothing is changed.
+            ValueError: the file is another kind of file, is damaged, or belongs to another model;
+                then nothing is changed.
         """
         weights, _ = read_weights(Path(path))
         self.set_weights(weights)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print the parts with their variables' shapes and numbers of parameters."""
+        """Print a table of the parts, the shapes of their variables and their parameters."""
         print_fn(summary_of(type(self).__name__, vars(self), self.weights))
-
-
-def tf_variable(variable: Any) -> tf.Variable:
-    """The TensorFlow variable itself, which a Keras variable wraps."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 def _layers_in(value: Any) -> Iterator[keras.layers.Layer]:

@@ -1,8 +1,7 @@
-"""Pictures: `plot`, `show_images` and what draws and shows figures.
+"""Draws curves and images, and shows them in a notebook.
 
-Matplotlib is imported when something is first drawn. Figures are made without pyplot, so nothing
-here reads or changes the global current figure. In a notebook they are shown as SVG; elsewhere
-they are only made, to be saved by whoever wants them.
+The first drawing imports matplotlib. Figures are made without pyplot, so the global current figure
+stays as it is. In a notebook they are shown as SVG; elsewhere the caller may save them.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ from tfd2l.common.figures import figure_of, in_notebook, new_figure, set_given, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+__all__ = ["image_figure", "plot", "show_images"]
 
 
 def plot(
@@ -36,25 +38,31 @@ def plot(
     """Draw one or several curves and, in a notebook, show them.
 
     Args:
-        X: (m,) positions common to all curves, or a sequence of such, one for each curve. Without
-            `Y`, the values themselves, drawn against 0, 1, ...
-        Y: (m,) values, or a sequence of such.
+        X: (m,) positions for all curves, or a sequence of them, one for each curve; any real dtype.
+            Without `Y`, the values, drawn against 0, 1, ...
+        Y: (m,) values, or a sequence of them; any real dtype.
         xlabel: name of the x axis.
         ylabel: name of the y axis.
-        legend: one name a curve.
-        xlim: smallest and largest x shown.
-        ylim: smallest and largest y shown.
+        legend: a name for each curve.
+        xlim: smallest and largest x in the picture.
+        ylim: smallest and largest y in the picture.
         xscale: matplotlib's name of the x scale, e.g. 'log'.
         yscale: matplotlib's name of the y scale.
-        fmts: matplotlib format strings, taken in turn.
+        fmts: matplotlib format strings, used in turn.
         figsize: width and height in inches.
-        axes: draw there instead of into a figure of its own.
+        axes: axes to draw into; None makes a new figure.
 
     Returns:
-        matplotlib's axes; None if the picture was shown, so that a cell ends with the picture.
+        matplotlib's axes; None if the picture was shown, so that a cell's output is the picture.
 
     Raises:
         ValueError: positions and values differ in number.
+
+    Example:
+        >>> x = np.arange(0, 3, 0.1)
+        >>> axes = d2l.plot(x, [x**2, 4 * x - 4], "x", "f(x)", legend=["f(x)", "tangent"])
+        >>> [len(line.get_xdata()) for line in axes.lines]
+        [30, 30]
 
     Source: D2L 2.4.2.
     """
@@ -92,14 +100,18 @@ def show_images(
 
     Args:
         imgs: (n, height, width), (n, height, width, 1) or (n, height, width, 3); numbers in
-            [0, 1], or uint8. A place of the grid without an image stays empty.
+            [0, 1], or uint8. Cells of the grid beyond n stay empty.
         num_rows: rows of the grid, at least 1.
         num_cols: columns of the grid, at least 1.
-        titles: one title an image.
-        scale: inches an image.
+        titles: a title for each image.
+        scale: width and height of an image in inches.
 
     Returns:
         (num_rows * num_cols,) array of matplotlib axes.
+
+    Example:
+        >>> d2l.show_images(np.zeros((3, 28, 28)), num_rows=2, num_cols=2).shape
+        (4,)
 
     Source: D2L 4.2.3.
     """
@@ -115,7 +127,7 @@ def image_figure(
     titles: Sequence[str] | None = None,
     scale: float = 1.5,
 ) -> Figure:
-    """The figure of `show_images`, not shown."""
+    """Draw the figure of `show_images` without showing it."""
     figure = new_figure((num_cols * scale, num_rows * scale))
     grid = figure.subplots(num_rows, num_cols, squeeze=False).flatten()
     for axes in grid:
@@ -128,7 +140,7 @@ def image_figure(
 
 
 def _show_figure(figure: Figure) -> bool:
-    """Show it where that can be done; whether it was."""
+    """Show the figure in a notebook; return whether it was shown."""
     if not in_notebook():
         return False
     from IPython.display import SVG, display
@@ -138,7 +150,7 @@ def _show_figure(figure: Figure) -> bool:
 
 
 def _curves(values: Any) -> list[np.ndarray[Any, Any]]:
-    """One array a curve, from one vector or a sequence of vectors."""
+    """Return an array for each curve, from one vector or a sequence of vectors."""
     if isinstance(values, list | tuple) and values and np.ndim(values[0]) > 0:
         return [np.asarray(curve) for curve in values]
     array = np.asarray(values)

@@ -1,4 +1,4 @@
-"""The book's way to pyplot, whose global state this file alone touches, when told to."""
+"""The book's functions for pyplot. They alone change its global state, and only when called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["plt", "set_axes", "set_figsize", "use_svg_display"]
 
 
 def use_svg_display() -> None:
-    """Have a notebook show pyplot's figures as SVG; elsewhere there is nothing to do.
+    """Have a notebook show pyplot's figures as SVG; elsewhere do nothing.
 
     Source: D2L 2.4.2.
     """
@@ -27,7 +27,7 @@ def use_svg_display() -> None:
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
-    """Give pyplot's next figures this width and height, in inches.
+    """Set the size of pyplot's next figures: width and height in inches.
 
     Source: D2L 2.4.2.
     """
@@ -45,7 +45,17 @@ def set_axes(
     yscale: str,
     legend: Sequence[str] | None,
 ) -> None:
-    """Set names, limits and scales of the axes, a legend if one is given, and a grid.
+    """Set labels, limits and scales of the axes, a grid, and a legend if one is given.
+
+    Args:
+        axes: matplotlib's axes.
+        xlabel: name of the x axis.
+        ylabel: name of the y axis.
+        xlim: smallest and largest x in the picture; None keeps the limits.
+        ylim: smallest and largest y in the picture; None keeps the limits.
+        xscale: matplotlib's name of the x scale, e.g. 'log'.
+        yscale: matplotlib's name of the y scale.
+        legend: a name for each curve.
 
     Source: D2L 2.4.2.
     """

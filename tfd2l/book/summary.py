@@ -1,4 +1,4 @@
-"""A model's parts and their numbers of parameters, as a table of text."""
+"""Writes a model's parts and their numbers of parameters as a table."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+__all__ = ["summary_of"]
+
 Row = tuple[str, str, str, str]
 
 
 def summary_of(title: str, attributes: Mapping[str, Any], weights: Sequence[Any]) -> str:
-    """The table of a module.
+    """Return the table of a module as text.
 
     Args:
-        title: what to call the module.
-        attributes: its attributes by name.
-        weights: all its variables, of which the totals are made.
+        title: the first line, e.g. the module's class.
+        attributes: the module's attributes by name; each that is or holds variables has a row.
+        weights: all of the module's variables, which the totals count.
     """
     rows: list[Row] = [("part", "type", "shape", "parameters"), *_rows(attributes, "")]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -34,7 +36,7 @@ def summary_of(title: str, attributes: Mapping[str, Any], weights: Sequence[Any]
 
 
 def _rows(parts: Mapping[str, Any], indent: str) -> Iterator[Row]:
-    """A line for each part that is, or holds, variables; what it consists of indented below."""
+    """Yield a row for each part that is or holds variables, and its own parts indented below."""
     for name, part in parts.items():
         if name.startswith("_") or name in ("hparams", "board", "trainer"):
             continue
@@ -54,7 +56,7 @@ def _rows(parts: Mapping[str, Any], indent: str) -> Iterator[Row]:
 
 
 def _layer_row(name: str, layer: keras.layers.Layer) -> Row:
-    """The line of a Keras layer: the shape is that of its output, where Keras knows it."""
+    """Return the row of a Keras layer, with the shape of its output if Keras knows it."""
     try:
         shape = str(tuple(layer.output.shape))
     except AttributeError:

@@ -1,10 +1,12 @@
-"""Running times."""
+"""A timer for comparing running times."""
 
 from __future__ import annotations
 
 import time
 
 import numpy as np
+
+__all__ = ["Timer"]
 
 
 class Timer:
@@ -13,31 +15,37 @@ class Timer:
     Attributes:
         times: seconds from each start to its stop.
 
+    Example:
+        >>> timer = d2l.Timer()
+        >>> seconds = timer.stop()
+        >>> timer.times == [seconds]
+        True
+
     Source: D2L 12.4.
     """
 
     def __init__(self) -> None:
-        """Start at once."""
+        """Start the first time."""
         self.times: list[float] = []
         self.start()
 
     def start(self) -> None:
-        """Begin a time."""
+        """Start a time."""
         self._started_s = time.perf_counter()
 
     def stop(self) -> float:
-        """End the time and keep it; seconds."""
+        """End the time, keep it and return it, in seconds."""
         self.times.append(time.perf_counter() - self._started_s)
         return self.times[-1]
 
     def avg(self) -> float:
-        """The mean of the times, seconds; NaN if there is none."""
+        """Return the mean of the times in seconds; NaN without times."""
         return sum(self.times) / len(self.times) if self.times else float("nan")
 
     def sum(self) -> float:
-        """The times together, seconds."""
+        """Return the sum of the times in seconds."""
         return sum(self.times)
 
     def cumsum(self) -> list[float]:
-        """The running total of the times, seconds."""
+        """Return the running total of the times in seconds."""
         return [float(total) for total in np.cumsum(self.times)]

@@ -1,9 +1,21 @@
-"""The trainer: runs a model's own steps over the data, compiled unless told otherwise."""
+"""The trainer: fits a model to data with the model's own steps, compiled by default. D2L 3.2.4.
+
+The idea, without the machinery of `engine/`:
+
+    for epoch in range(max_epochs):
+        for batch in data.train_dataloader():
+            with tf.GradientTape() as tape:
+                loss = model.training_step(batch)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        for batch in data.val_dataloader():
+            model.validation_step(batch)
+"""
 
 from __future__ import annotations
 
 import contextlib
-import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,59 +23,76 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book.devices import check_placement, choose_device
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
-from tfd2l.book.nn_module import tf_variable
-from tfd2l.book.optim import clip_by_global_norm, scaled_loss, with_loss_scale
 from tfd2l.engine.callback import Callback
-from tfd2l.engine.checkpoint import kept_variables
-from tfd2l.engine.history import EpochSoFar, History, append_row
-from tfd2l.engine.loaders import Batch, batch_size_of, count_batches, example_of, renewed
-from tfd2l.engine.passes import IndexedPass, StreamedPass, pass_over
-from tfd2l.engine.python_state import Counter, PythonState
-from tfd2l.engine.recorder import Recorder
-from tfd2l.engine.state import restore, state_of
-from tfd2l.engine.step import Named, Step, check_gradients, check_has, check_loss
+from tfd2l.engine.checkpoint import load_checkpoint
+from tfd2l.engine.checks import check_gradients, check_loss, check_methods
+from tfd2l.engine.errors import CheckpointError
+from tfd2l.engine.loaders import (
+    Batch,
+    Reiterable,
+    as_batch,
+    count_batches,
+    example_of,
+    reiterable,
+    skip_passes,
+)
+from tfd2l.engine.metrics import NO_BATCHES, Recorder
+from tfd2l.engine.optimizer import clip_by_global_norm, scaled_loss, with_loss_scale
+from tfd2l.engine.passes import Loader
+from tfd2l.engine.python_state import PythonState
+from tfd2l.engine.state import FitAttribute, FitState, History
+from tfd2l.engine.step import Named, Step, spec_of
+from tfd2l.engine.variables import saved_variables, tf_variable
+
+__all__ = ["Trainer"]
 
 
 class Trainer(HyperParameters):
     """Fits a model to data: epochs of training steps, each followed by a full validation.
 
-    The model's own `training_step`, `validation_step`, `loss`, `forward` and optimizer run
-    inside a compiled graph, `self.plot(...)` in them included. They are traced at the start of
-    every fit, so methods patched into the class take effect at the next one.
+    The model's own `training_step`, `validation_step`, `loss`, `forward` and optimizer run inside
+    a compiled graph, and so does every `self.plot(...)` in them. They are traced at the start of
+    every fit, so methods that were patched into the class take effect at the next fit.
 
     Attributes:
-        epoch: epochs completed, while the epoch after them runs.
-        train_batch_idx: training steps taken since the start of the fit.
-        val_batch_idx: validation steps taken since the start of the fit.
-        num_train_batches: steps in a training pass; None while that is not known.
+        epoch: completed epochs, while the epoch after them runs.
+        train_batch_idx: training steps since the start of the fit.
+        val_batch_idx: validation steps since the start of the fit.
+        num_train_batches: steps in a training pass; None while that is unknown.
         num_val_batches: steps in a validation pass, 0 without validation data; None while that
-            is not known.
+            is unknown.
         history: a list for each column: 'epoch', 'train_loss', 'val_loss', ..., 'seconds'.
+        state: the state of the fit beside the variables; checkpoints save it.
+
+    Example:
+        >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2)
+        >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
+        >>> history = d2l.Trainer(max_epochs=3).fit(model, data)
+        >>> history["epoch"], history["val_loss"][-1] < history["val_loss"][0] / 10
+        ([1.0, 2.0, 3.0], True)
 
     Source: D2L 3.2.4 and 3.4.4.
     """
 
-    # For PythonState: what of a trainer runs in a step, and what a step can't have read, for it is
-    # the trainer's own and changes all the time. Counters are refused when they are read.
+    # The trainer's methods that run inside a step.
     TRACED_METHODS = ("prepare_batch", "clip_gradients")
-    LIBRARY_ATTRIBUTES = frozenset({
-        "callbacks", "counters", "device", "history", "hparams", "num_train_batches",
-        "num_val_batches", "train_dataloader", "val_dataloader", "_completed", "_counted",
-        "_named", "_passes", "_recorder", "_started_s", "_train_step", "_val_step",
-    })  # fmt: skip
-    epoch = Counter("epoch")
-    train_batch_idx = Counter("train_batch_idx")
-    val_batch_idx = Counter("val_batch_idx")
+    # Counters change from step to step; a compiled step that reads one is run eagerly.
+    epoch = FitAttribute("_recorder.epoch", in_steps=False)
+    train_batch_idx = FitAttribute("state.train_batch_idx", in_steps=False)
+    val_batch_idx = FitAttribute("state.val_batch_idx", in_steps=False)
+    num_train_batches = FitAttribute("state.num_train_batches")
+    num_val_batches = FitAttribute("state.num_val_batches")
+    history = FitAttribute("state.history")
     max_epochs: int
     gradient_clip_val: float
     run_eagerly: bool | None
     jit_compile: bool | None
-    steps_per_call: int | None
+    steps_per_execution: int | None
 
     def __init__(
         self,
@@ -73,7 +102,7 @@ class Trainer(HyperParameters):
         *,
         run_eagerly: bool | None = None,
         jit_compile: bool | None = None,
-        steps_per_call: int | None = None,
+        steps_per_execution: int | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         """Set up.
@@ -85,9 +114,9 @@ class Trainer(HyperParameters):
             run_eagerly: True runs the steps as plain Python, to debug them; False insists on
                 compiling them; None compiles, and falls back to eager with a warning.
             jit_compile: True compiles with XLA, False as a plain TensorFlow graph; None begins as
-                a graph and goes on with XLA where that gives the same and pays.
-            steps_per_call: call the callbacks after each multiple of so many steps; None calls
-                them a few times a second.
+                a graph and switches to XLA where that gives the same results and pays.
+            steps_per_execution: end compiled calls, after which the callbacks run, at each
+                multiple of so many steps; None ends them a few times a second.
             callbacks: called in their order.
 
         Raises:
@@ -98,196 +127,152 @@ class Trainer(HyperParameters):
         gradient_clip_val = real_number(
             "gradient_clip_val", gradient_clip_val, hint="It is a norm; 0 does not clip."
         )
-        if steps_per_call is not None:
-            steps_per_call = whole_number("steps_per_call", steps_per_call)
+        if steps_per_execution is not None:
+            steps_per_execution = whole_number("steps_per_execution", steps_per_execution)
         if run_eagerly and jit_compile:
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
         self.save_hyperparameters()
         self.device = choose_device(num_gpus)
         self.callbacks = list(callbacks)
-        self.counters: dict[str, int] = {}
-        self._passes: dict[str, tuple[Any, IndexedPass | StreamedPass]] = {}
-        self.history = History()
-        self._named: Named = []
-        self._recorder, self._completed = Recorder(self), 0
+        self._begin()
 
     def fit(self, model: Module, data: Any, checkpoint: Path | str | None = None) -> History:
         """Train `model` on `data` for `max_epochs` epochs.
 
         Args:
-            model: what to train.
-            data: has `train_dataloader()` and `val_dataloader()`, which give a `tf.data.Dataset`
-                or another iterable of tuples; the latter may give None.
-            checkpoint: go on from there, to the very end that the interrupted fit would have had.
+            model: the model to train.
+            data: has `train_dataloader()` and `val_dataloader()`, which return a `tf.data.Dataset`
+                or another iterable of tuples; the latter may return None.
+            checkpoint: resume from this file, to the end that the fit would have had without a
+                break.
 
         Returns:
             The history: a list for each column, as `pandas.DataFrame` takes it.
 
         Raises:
-            TypeError: `model` is no model of this library's kind, or `data` no data module.
+            TypeError: `model` is not a d2l.Module, or `data` is not a data module.
             ValueError: the data is empty or endless.
-            CheckpointError: the checkpoint can't be read, or is of another model.
+            CheckpointError: the checkpoint can't be read, or belongs to another model.
             DivergedError: the loss became infinite or NaN.
         """
-        check_has("model", model, "training_step", "configure_optimizers")
-        check_has("data", data, "train_dataloader", "val_dataloader")
+        check_methods("model", model, "training_step", "configure_optimizers")
+        check_methods("data", data, "train_dataloader", "val_dataloader")
         with tf.device(self.device):
+            self._begin()
             self.prepare_data(data)
+            self.state.counted = self.state.num_batches
             self.prepare_model(model)
+            self._recorder.model = model
             self.optim = with_loss_scale(model.configure_optimizers(), self.gradient_clip_val)
-            self.epoch = self.train_batch_idx = self.val_batch_idx = 0
-            self.history = History()
-            self._recorder, self._completed = Recorder(self), 0
-            self._prepare_variables()
-            self._prepare_steps()
+            self._build_variables(example_of(self.train_dataloader))
+            self._train_step = self._make_step("training_step", self._train)
+            self._val_step = self._make_step("validation_step", self._validate)
             if checkpoint is not None:
-                restore(self, Path(checkpoint))
-            for epoch in range(self._completed, self.max_epochs):
-                self.epoch = epoch
-                self._run_epoch()
-            # A reader's own fit_epoch may leave it on.
+                self._resume(Path(checkpoint))
+            for epoch in range(self.state.epoch, self.max_epochs):
+                self._run_epoch(epoch)
+            # A user's own fit_epoch may leave it on.
             model.training = False
-        return self.history
+        return self.state.history
 
     def prepare_data(self, data: Any) -> None:
-        """Ask the data module for its loaders, and count their batches."""
-        self.train_dataloader = renewed(data.train_dataloader(), data.train_dataloader)
-        self.val_dataloader = renewed(data.val_dataloader(), data.val_dataloader)
-        self.num_train_batches = count_batches(self.train_dataloader)
-        self.num_val_batches = (
-            0 if self.val_dataloader is None else count_batches(self.val_dataloader)
-        )
-        self._counted = [self.num_train_batches, self.num_val_batches]
+        """Take the loaders of the data module."""
+        self.train_dataloader = reiterable(data.train_dataloader(), data.train_dataloader)
+        self.val_dataloader = reiterable(data.val_dataloader(), data.val_dataloader)
         if self.num_train_batches == 0:
-            raise ValueError("the training data has no batches; give it at least one example.")
+            raise ValueError(NO_BATCHES)
 
     def prepare_model(self, model: Module) -> None:
-        """Make model and trainer known to each other, and give the fit an empty board."""
+        """Make model and trainer known to each other, and clear the model's board."""
         model.trainer = self
         model.board.clear()
         model.board.xlabel = "epoch"
         model.board.xlim = [0, self.max_epochs]
         self.model = model
 
-    @as_is
+    @do_not_convert
     def prepare_batch(self, batch: Batch) -> Batch:
-        """What the model's steps get in place of `batch`; here, the batch itself."""
+        """The batch that the model's steps get; a subclass may change it here."""
         return batch
 
     def fit_epoch(self) -> None:
-        """One pass over the training data, then one over the validation data."""
-        train_pass = self._pass_over("train_dataloader", self._train_step)
-        for call in train_pass.run(self.epoch, self.steps_of_epoch, self.steps_per_call):
-            for steps in call:
-                self._recorder.take_in(steps, train=True)
+        """Make one pass over the training data, then one over the validation data."""
+        training = self._train_loader.passes(self._train_step, self.max_epochs)
+        for results in training.run(self.epoch, self.steps_of_epoch, self.steps_per_execution):
+            self._recorder.take(results, train=True)
             for callback in self.callbacks:
-                callback.on_train_steps(self, call)
+                callback.on_train_batches_end(self, results)
         if self.val_dataloader is not None:
-            for call in self._pass_over("val_dataloader", self._val_step).run(self.epoch):
-                for steps in call:
-                    self._recorder.take_in(steps, train=False)
+            validation = self._val_loader.passes(self._val_step, self.max_epochs)
+            for results in validation.run(self.epoch):
+                self._recorder.take(results, train=False)
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[Any]) -> list[Any]:
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
         return clip_by_global_norm(grads, grad_clip_val)
 
-    @as_is
+    @do_not_convert
     def record(self, label: str, value: Any, train: bool) -> None:
-        """Take a value that a step plots: at once when eager, as an output of a traced step."""
-        if tf.executing_eagerly():
-            mean = float(tf.reduce_mean(tf.cast(value, tf.float32)))
-            self._recorder.draw(label, mean, train)
-        else:
-            self._named.append((label, value))
+        """Record a value that a step plots; `Module.plot` calls this."""
+        self._recorder.record(label, value, train)
+
+    @property
+    def train_dataloader(self) -> Any:
+        """The training batches; setting it counts them."""
+        return self._train_loader.batches
+
+    @train_dataloader.setter
+    def train_dataloader(self, loader: Any) -> None:
+        self._train_loader.batches = loader
+        self.num_train_batches = count_batches(loader)
+
+    @property
+    def val_dataloader(self) -> Any:
+        """The validation batches, None without any; setting it counts them."""
+        return self._val_loader.batches
+
+    @val_dataloader.setter
+    def val_dataloader(self, loader: Any) -> None:
+        self._val_loader.batches = loader
+        self.num_val_batches = 0 if loader is None else count_batches(loader)
 
     @property
     def steps_of_epoch(self) -> int:
-        """Training steps made in the epoch that runs."""
-        return self._recorder.so_far.steps
+        """The number of training steps made in the running epoch."""
+        return self.state.so_far.steps
 
     @property
     def num_traces(self) -> int:
         """How often the training and the validation step were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
-    def _run_epoch(self) -> None:
-        self._started_s = time.perf_counter()
-        self._recorder.size = 1
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the fit as JSON values, which a checkpoint saves beside the variables."""
+        self.state.board = self.model.board.curves
+        self.state.untracked = self._train_step.untracked
+        values = self.state.to_json()
+        if self.steps_of_epoch:
+            values["so_far"]["seconds"] = self._recorder.seconds()
+        return values
+
+    def _begin(self) -> None:
+        """Start a fit from nothing."""
+        self.state = FitState.new()
+        self._recorder = Recorder(self.state)
+        self._train_loader, self._val_loader = Loader(), Loader()
+
+    def _run_epoch(self, epoch: int) -> None:
+        self._recorder.begin_epoch(epoch)
         for callback in self.callbacks:
             callback.on_epoch_begin(self)
-        before = self.train_batch_idx - self.steps_of_epoch, self.val_batch_idx
         self.fit_epoch()
-        self._count_steps(*before)
-        self._recorder.draw_postponed()
-        self.model.board.flush()
-        row = self._recorder.so_far.row(self.epoch + 1)
-        row["seconds"] = self._seconds()
-        append_row(self.history, row)
-        self._recorder.so_far, self._completed = EpochSoFar(), self.epoch + 1
+        row = self._recorder.end_epoch()
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
 
-    def state(self) -> dict[str, Any]:
-        """Where the fit is, as JSON values: what `save_checkpoint` keeps beside the variables."""
-        return state_of(self)
-
-    def _seconds(self) -> float:
-        """Spent on the epoch, also before an interruption."""
-        return self._recorder.so_far.seconds + time.perf_counter() - self._started_s
-
-    def _count_steps(self, train_before: int, val_before: int) -> None:
-        """Once the passes are over their lengths are known, if they weren't before."""
-        if self.num_train_batches is None:
-            self.num_train_batches = self.train_batch_idx - train_before
-            if self.num_train_batches == 0:
-                raise ValueError("the training data has no batches; give it at least one example.")
-        if self.num_val_batches is None:
-            self.num_val_batches = self.val_batch_idx - val_before
-
-    def _prepare_variables(self, example: Batch | None = None) -> None:
-        """Make the variables of layers that wait for a first input, and the optimizer's own."""
-        model = self.model
-        example = example_of(self.train_dataloader) if example is None else example
-        if example is not None and not (model.built and model.variables):
-            # Nothing but variables comes of this call. A model whose steps don't call it on the
-            # batch's inputs makes its variables when its step is traced.
-            with contextlib.suppress(Exception):
-                model(*self.prepare_batch(example)[:-1], training=False)
-        check_placement(map(tf_variable, model.variables), self.device)
-        if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
-            self.optim.build(model.trainable_variables)
-
-    def _prepare_steps(self) -> None:
-        """Make the steps; they are traced when first run."""
-        self._train_step = self._make_step("training_step", self._train)
-        self._val_step = self._make_step("validation_step", self._validate)
-        self._passes = {}
-
-    def _pass_over(self, name: str, step: Step) -> IndexedPass | StreamedPass:
-        """How `step` runs over the loader of that name, which a `fit_epoch` may have replaced."""
-        loader = getattr(self, name)
-        if name not in self._passes or self._passes[name][0] is not loader:
-            if name in self._passes:
-                count = "num_train_batches" if name == "train_dataloader" else "num_val_batches"
-                setattr(self, count, count_batches(loader))
-            self._passes[name] = (loader, pass_over(step, loader, self.max_epochs))
-        return self._passes[name][1]
-
-    def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
-        """A step to be run as the trainer was told."""
-        return Step(
-            name,
-            function,
-            eager=bool(self.run_eagerly),
-            jit_compile=self.jit_compile,
-            must_compile=self.run_eagerly is False or bool(self.jit_compile),
-            state=PythonState(self),
-            variables=lambda: kept_variables(self.model, self.optim),
-        )
-
     def _train(self, batch: Batch) -> Named:
-        """One training step: the loss first, then what the model plotted when traced."""
-        self._named, self._recorder.size = [], batch_size_of(batch)
+        """One training step: the loss first, then what the model plotted while it was traced."""
+        self._recorder.begin_step(batch)
         model = self.model
         with tf.GradientTape() as tape:
             loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
@@ -299,11 +284,78 @@ class Trainer(HyperParameters):
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
         self.optim.apply_gradients(zip(gradients, variables, strict=True))
-        return [("train_loss", loss), *self._named]
+        return [("train_loss", loss), *self._recorder.named]
 
     def _validate(self, batch: Batch) -> Named:
-        """One validation step: what the model plotted when traced."""
-        self._named, self._recorder.size = [], batch_size_of(batch)
+        """One validation step: what the model plotted while it was traced."""
+        self._recorder.begin_step(batch)
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
-        return list(self._named)
+        return list(self._recorder.named)
+
+    def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
+        """A step that runs as the trainer's settings say; it is traced when it first runs."""
+        return Step(
+            name,
+            function,
+            eager=bool(self.run_eagerly),
+            jit_compile=self.jit_compile,
+            must_compile=self.run_eagerly is False or bool(self.jit_compile),
+            state=PythonState(self),
+            variables=lambda: saved_variables(self.model, self.optim),
+        )
+
+    def _build_variables(self, example: Batch | None) -> None:
+        """Make the variables of layers that wait for a first input, and the optimizer's own."""
+        model = self.model
+        if example is not None and not (model.built and model.variables):
+            # The call is only for the variables. A model whose steps don't call it on the batch's
+            # inputs may fail here; it makes its variables when its step is traced.
+            with contextlib.suppress(Exception):
+                model(*self.prepare_batch(example)[:-1], training=False)
+        check_placement(map(tf_variable, model.variables), self.device)
+        if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
+            self.optim.build(model.trainable_variables)
+
+    def _resume(self, path: Path) -> None:
+        """Bring the fit to the state of the one that wrote the checkpoint."""
+        self._build_late_variables()
+        self.state.restore(load_checkpoint(path, self.model, self.optim, self._parse_state))
+        self.model.board.curves = self.state.board
+        skip_passes(self.train_dataloader, self.state.epoch)
+        skip_passes(self.val_dataloader, self.state.epoch)
+        if self.state.untracked:
+            warnings.warn(
+                "the resumed fit may end otherwise than one without a break: "
+                f"{self.state.untracked}",
+                stacklevel=3,
+            )
+
+    def _parse_state(self, values: Any) -> FitState:
+        """Read the state in a checkpoint; raises ValueError if it is not of the same data."""
+        state, counted = FitState.from_json(values), self.state.counted
+        if state.counted != counted:
+            raise ValueError(
+                f"counted: {list(state.counted)} batches to train and validate on; the data given "
+                f"has {list(counted)}. Take the data and the batch size of that fit"
+            )
+        return state
+
+    def _build_late_variables(self) -> None:
+        """Make variables of layers that only the step calls, so that a checkpoint can be read."""
+        model, loader = self.model, self.train_dataloader
+        if model.built and model.variables:
+            return
+        batch = example_of(loader)
+        if batch is None and isinstance(loader, Reiterable):
+            first = next(iter(loader.again()), None)
+            batch = None if first is None else as_batch(first)
+        if batch is not None:
+            self._build_variables(batch)
+            if not model.built:
+                self._train_step.trace(spec_of(batch))
+        if not (model.built and model.variables):
+            raise CheckpointError(
+                f"{type(model).__name__} has layers without variables yet, into which a checkpoint "
+                "can't be read; call the model on a batch, model(X), before the fit."
+            )

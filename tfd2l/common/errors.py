@@ -1,4 +1,4 @@
-"""The base of all errors, and what TensorFlow's and Keras' own errors say, in a line."""
+"""The base of all errors, and the one line of TensorFlow's and Keras' errors that matters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import re
 
 from pipelines.basics.errors import Tfd2lError
 
-__all__ = ["DivergedError", "Tfd2lError", "first_line", "reason"]
+__all__ = ["Tfd2lError", "first_line", "reason"]
 
 
-class DivergedError(Tfd2lError, ArithmeticError):
-    """A training loss, or a weight, is infinite or not a number."""
-
-
-# Lines around the reason: heads, stacks and the names of nodes.
+# Lines of an error that do not give the reason: heads, stacks and names of nodes.
 _NO_REASON = (
     r"Graph execution error|Detected at node|File \"|Exception encountered|Arguments received|"
     r"Stack trace for op|Hint:|\d+ root error|\(\d+\)|tf2xla conversion failed|; NodeDef|\t?•"
@@ -21,14 +17,14 @@ _NO_REASON = (
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in a line, of an error of TensorFlow's or Keras' with a stack in it."""
+    """The line of an error of TensorFlow or Keras that gives the reason."""
     return _reason(str(error))
 
 
 def first_line(error: Exception) -> str:
-    """The error's type and what it says, without the trace that AutoGraph adds before it."""
+    """The error's type and reason, without the trace that AutoGraph puts before them."""
     name = type(error).__name__
-    # AutoGraph raises types that it can't make itself as a StagingError, with the text in it.
+    # AutoGraph raises an error whose type it can't construct as a StagingError with its text.
     wanted = r"\w*(?:Error|Exception)" if name == "StagingError" else name
     found = re.search(rf"^\s*({wanted}): ", str(error), flags=re.MULTILINE)
     if found is None:

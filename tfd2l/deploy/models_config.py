@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_encoding, text_format
+from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipelines.basics.text import one_line
@@ -18,9 +16,7 @@ __all__ = [
     "CONFIG_FILE",
     "MODELS_IN_CONTAINER",
     "models_config",
-    "quoted",
     "read_models_config",
-    "with_real_paths",
 ]
 
 CONFIG_FILE = "models.config"
@@ -31,7 +27,6 @@ _HEADER = (
     "# The models to serve: ModelServerConfig of TensorFlow Serving, which reads this again every "
     "30 seconds.\n"
 )
-_BASE_PATH = re.compile(r"""base_path\s*:\s*(["'])/models/(.*?)\1""")
 
 
 def models_config(models: Iterable[ServedModel]) -> str:
@@ -73,18 +68,6 @@ def read_models_config(text: str) -> dict[str, ServedModel]:
             f"{one_line(str(error))}. Edit it, or overwrite it by python -m tfd2l.deploy --force."
         ) from error
     return {model.name: _served_model(model) for model in config.model_config_list.config}
-
-
-def with_real_paths(text: str, directory: Path) -> str:
-    """Replace the container's paths below /models by those of the models in `directory`."""
-    return _BASE_PATH.sub(
-        lambda match: f"base_path: {quoted(str(directory.absolute() / match[2]))}", text
-    )
-
-
-def quoted(text: str) -> str:
-    """Return the text as a string of a text proto."""
-    return f'"{text_encoding.CEscape(text, as_utf8=True)}"'
 
 
 def _served_model(model: Any) -> ServedModel:

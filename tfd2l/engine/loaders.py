@@ -1,81 +1,51 @@
-"""What a data module's loaders are: data in memory, a `tf.data.Dataset`, or any iterable."""
+"""The loaders of a data module: data in memory, a `tf.data.Dataset`, or any iterable."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow as tf
 
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
+from pipelines.batching import IndexedBatches
+
+__all__ = ["Batch", "Reiterable", "as_batch", "batch_size_of", "count_batches", "example_of",
+           "indexed", "reiterable", "skip_passes"]  # fmt: skip
 
 Batch = tuple[Any, ...]
 
 
-class IndexedBatches(Protocol):
-    """Examples in memory: the order of a pass, and the fetch of a batch by its indices.
-
-    `pipelines.batching` makes them. A loader that has one as its attribute `indexed_batches` is
-    not iterated: the batches are gathered inside the compiled loop.
-    """
-
-    @property
-    def batch_size(self) -> int:
-        """Examples in a full batch."""
-
-    @property
-    def num_examples(self) -> int:
-        """Examples in a pass."""
-
-    @property
-    def num_full(self) -> int:
-        """Full batches in a pass."""
-
-    @property
-    def tail_size(self) -> int:
-        """Examples in the smaller last batch, or 0."""
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether each pass has an order of its own."""
-
-    def order(self, epoch: int) -> tf.Tensor:
-        """Indices of the examples in pass `epoch`, (num_examples,) int32."""
-
-    def fetch(self, indices: tf.Tensor) -> Batch:
-        """The batch of the examples at `indices`, (k,) int32."""
-
-    def on_current_device(self) -> IndexedBatches:
-        """The same with its arrays on the current device."""
-
-
-class Renewed:
-    """An iterator that is good for one pass, such as a generator, and where to get the next one."""
+class Reiterable:
+    """An iterator for one pass, such as a generator, and the source of the next iterator."""
 
     def __init__(self, first: Iterator[Any], again: Callable[[], Any]) -> None:
-        """`first` is what there is now; each later pass asks `again()`."""
+        """Give `first` to the first pass, and the result of `again()` to each later one."""
         self._first: Iterator[Any] | None = first
         self.again = again
 
     def __iter__(self) -> Iterator[Any]:
-        """A pass over the batches."""
+        """Begin a pass over the batches."""
         first, self._first = self._first, None
         return iter(self.again()) if first is None else first
 
 
-def renewed(loader: Any, again: Callable[[], Any]) -> Any:
-    """The loader, if passes can be made over it again and again; or else one that asks anew."""
-    return Renewed(loader, again) if isinstance(loader, Iterator) else loader
+def reiterable(loader: Any, again: Callable[[], Any]) -> Any:
+    """The loader itself, or a Reiterable around a loader that is good for one pass only."""
+    return Reiterable(loader, again) if isinstance(loader, Iterator) else loader
 
 
 def indexed(loader: Any) -> IndexedBatches | None:
-    """The examples in memory behind a loader; None for every other kind."""
+    """The examples in memory behind a loader; None for other kinds of loaders.
+
+    Such a loader is not iterated: the batches are gathered inside the compiled loop.
+    """
     found: IndexedBatches | None = getattr(loader, "indexed_batches", None)
     return found
 
 
 def as_batch(batch: Any) -> Batch:
-    """The batch as a tuple, NumPy arrays in it as tensors."""
+    """The batch as a tuple of tensors, or of structures of tensors."""
     return tuple(
         tf.nest.map_structure(
             lambda part: part if tf.is_tensor(part) else tf.convert_to_tensor(part), entry
@@ -84,27 +54,27 @@ def as_batch(batch: Any) -> Batch:
     )
 
 
-@as_is
+@do_not_convert
 def batch_size_of(batch: Batch) -> int:
-    """Examples in a batch: the first axis of its targets."""
+    """The number of examples in a batch: the first axis of its targets."""
     shape = tf.nest.flatten(batch[-1])[0].shape
     return int(shape[0]) if shape.rank else 1
 
 
 def example_of(loader: Any) -> Batch | None:
-    """A batch to build layers with; None where there is none, or taking it would use it up."""
+    """A batch to build layers with; None where there is none, or taking one would use it up."""
     examples = indexed(loader)
     if examples is not None:
         return examples.fetch(tf.constant([0]))
-    batch = None if isinstance(loader, Renewed) else next(iter(loader), None)
+    batch = None if isinstance(loader, Reiterable) else next(iter(loader), None)
     return None if batch is None else as_batch(batch)
 
 
 def count_batches(loader: Any) -> int | None:
-    """Batches in a pass over `loader`; None where it can't tell.
+    """The number of batches in a pass over `loader`; None where the loader does not know.
 
     Raises:
-        ValueError: the passes would never end.
+        ValueError: a pass would never end.
     """
     if isinstance(loader, tf.data.Dataset):
         count = int(loader.cardinality())
@@ -115,3 +85,11 @@ def count_batches(loader: Any) -> int | None:
             )
         return None if count == tf.data.UNKNOWN_CARDINALITY else count
     return len(loader) if hasattr(loader, "__len__") else None
+
+
+def skip_passes(loader: Any, number: int) -> None:
+    """Move a data set on to the order of its pass after `number` passes."""
+    if isinstance(loader, tf.data.Dataset):
+        # Each iteration that begins moves the data set on to its next order.
+        for _ in range(number):
+            iter(loader)

@@ -1,13 +1,13 @@
-"""How a step is run over a pass of the data: compiled loops, single calls, or eagerly.
+"""Passes over the data: runs a step in compiled loops, in single calls, or eagerly.
 
-For data in memory the batches are gathered inside one compiled loop of many steps, so that Python
-is entered a few times a second instead of once a batch; any other source of batches gets one call
-a batch.
+For data in memory, a compiled loop of many steps gathers its own batches, so that Python gets
+control back a few times a second instead of once a batch. Other loaders get one call a batch.
 """
 
 from __future__ import annotations
 
 import itertools
+import operator
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,61 +16,68 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfd2l.engine.loaders import IndexedBatches, as_batch, indexed
-from tfd2l.engine.step import Step, Steps, TracedStep, explained, spec_of
-from tfd2l.engine.xla import WORTHWHILE_STEPS, suits_xla
+from pipelines.batching import IndexedBatches
+from tfd2l.engine.callback import StepResults
+from tfd2l.engine.graphs import WORTHWHILE_STEPS, suits_xla
+from tfd2l.engine.loaders import as_batch, indexed
+from tfd2l.engine.step import Step, TracedStep, explained, spec_of
 
-# Python gets control back about so often: for the progress bar, the live board and Ctrl-C.
+__all__ = ["CallSizer", "IndexedPass", "Loader", "StreamedPass"]
+
+# Seconds of a call, after which Python serves the progress bar, the live board and Ctrl-C.
 CALL_S = 0.25
 
 
 class IndexedPass:
     """Passes over data in memory, in compiled loops that gather their own batches.
 
-    Unasked, XLA takes over after the first pass where it gives the same and pays. The first pass
-    is TensorFlow's own in any case: its kernels refuse a class id out of range, XLA's read another.
+    By default XLA takes over after the first pass, where its results are the same and it pays. The
+    first pass always runs on TensorFlow's own kernels, which refuse a class id that is out of
+    range, while XLA's kernels read another element.
     """
 
     def __init__(self, step: Step, data: IndexedBatches, num_passes: int) -> None:
         """Prepare `num_passes` passes of `step` over `data`, on the device that is current."""
         self._data = data.on_current_device()
         self._step = step
-        # One call in place of several eager operations, which small data would notice.
+        # One call instead of several eager operations, whose time counts for small data.
         self._shuffled = tf.function(self._data.order, autograph=False).get_concrete_function(
             tf.TensorSpec((), tf.int64)
         )
         self._in_order = None if self._data.shuffle else self._data.order(0)
         self._traced: dict[int, TracedStep | None] = {}
         self._loops: dict[bool, Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]] = {}
-        self._rates = {False: _Rate(), True: _Rate()}
+        self._sizers = {False: CallSizer(), True: CallSizer()}
         self._specs: dict[int, Any] = {}
-        self._num_batches = data.num_full + (data.tail_size > 0)
+        self._num_batches = data.num_batches
         self._later_steps = data.num_full * (num_passes - 1)
-        # Whether passes go to XLA; None until the second one, for the first is a graph's.
+        # Whether XLA runs the passes; None until the second pass decides.
         self._xla = step.jit_compile
 
-    def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
-        """The steps of pass `epoch`, in order, as many at a time as `CALL_S` allows.
+    def run(
+        self, epoch: int, start: int = 0, per_call: int | None = None
+    ) -> Iterator[list[StepResults]]:
+        """Run the steps of a pass in order, as many in a call as `CALL_S` allows.
 
-        What is given at a time was made in one call; the model is where it ended.
+        Yields the results of each call, after which the model is as its last step left it.
 
         Args:
-            epoch: number of the pass.
-            start: steps of it that were made before.
-            most: stop after each multiple of so many steps, if not sooner.
+            epoch: number of the pass, from 0.
+            start: steps of the pass that were made before.
+            per_call: end a call at each multiple of so many steps, if not sooner.
         """
         order, done = self._order(epoch), start
         while done < self._num_batches:
             if self._is_compiled(epoch):
-                made = self._call(order, epoch, done, most)
+                made = self._call(order, epoch, done, per_call)
             else:
                 made = [self._eager_step(order, epoch, done)]
             done += sum(len(steps.values) for steps in made)
             yield made
 
     def _is_compiled(self, epoch: int) -> bool:
-        """Whether there are graphs of the step, traced again if what they stand on has changed."""
-        if self._step.renew():
+        """Whether there are graphs of the step; outdated ones are traced again."""
+        if self._step.forget_outdated_graphs():
             self._traced.clear()
             self._loops.clear()
             self._xla = self._step.jit_compile
@@ -81,26 +88,28 @@ class IndexedPass:
             self._xla = self._later_steps >= WORTHWHILE_STEPS and self._suits_xla()
         return True
 
-    def _eager_step(self, order: tf.Tensor, epoch: int, done: int) -> Steps:
-        """The step after `done` of them, without a graph."""
+    def _eager_step(self, order: tf.Tensor, epoch: int, done: int) -> StepResults:
+        """Run the step after `done` steps of the pass, without a graph."""
         first = done * self._data.batch_size
         batch = self._data.fetch(order[first : first + self._data.batch_size])
         with explained(self._step.name, f"step {done + 1} of epoch {epoch + 1}", batch):
             return self._step.run(batch)
 
-    def _call(self, order: tf.Tensor, epoch: int, done: int, most: int | None) -> list[Steps]:
-        """As many steps after `done` of them as one call takes."""
+    def _call(
+        self, order: tf.Tensor, epoch: int, done: int, per_call: int | None
+    ) -> list[StepResults]:
+        """Run the steps of one call, after `done` steps of the pass."""
         data, xla = self._data, bool(self._xla)
-        count = self._rates[xla].steps_in_a_call()
-        if most is not None:
-            count = min(count, most - done % most)
+        count = self._sizers[xla].steps_in_a_call()
+        if per_call is not None:
+            count = min(count, per_call - done % per_call)
         stop = min(done + count, data.num_full)
-        # The smaller last batch goes along, unless a stop before it was asked for.
-        pause = most is not None and data.tail_size and done < stop and stop % most == 0
+        # The smaller last batch joins the call, unless `per_call` ends it before.
+        pause = per_call is not None and data.tail_size and done < stop and stop % per_call == 0
         finished = stop == data.num_full and not pause
         started_s = time.monotonic()
         bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
-        last = stop + (finished and data.tail_size > 0)
+        last = stop + 1 if finished and data.tail_size else stop
         where = f"step {done + 1}"
         if last > done + 1:
             where = f"one of the steps {done + 1} to {last} (run_eagerly=True tells which)"
@@ -111,38 +120,42 @@ class IndexedPass:
                 end = tf.constant(data.num_full)
                 _, tail = self._loop(False)(order, end, end, tf.constant(True))
             values = looped.numpy()[done:stop]
-        self._rates[xla].note(stop - done, time.monotonic() - started_s)
-        return self._steps(values, tail if finished else None)
+        self._sizers[xla].note(stop - done, time.monotonic() - started_s)
+        return self._results(values, tail if finished else None)
 
     def _order(self, epoch: int) -> tf.Tensor:
-        """Indices of the examples of pass `epoch`."""
+        """The indices of the examples in the order of pass `epoch`."""
         if self._in_order is not None:
             return self._in_order
         return self._shuffled(tf.constant(epoch, tf.int64))
 
     def _tail_apart(self, xla: bool) -> bool:
-        """Whether the step on the smaller last batch stays TensorFlow's own beside XLA's loop.
+        """Whether the step on the smaller last batch runs as a graph beside XLA's loop.
 
-        Unasked it does: XLA would compile the step once more for that size, for one step a pass.
+        By default it does: XLA would compile the step once more, for one step of each pass.
         """
         return xla and not self._step.jit_compile and self._data.tail_size > 0
 
     def _suits_xla(self) -> bool:
-        """Whether this runs on the CPU, where that was measured, and XLA gives the same there."""
+        """Whether XLA computes the same: known operations on the CPU, where they were compared."""
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
         return not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
 
-    def _steps(self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor] | None) -> list[Steps]:
+    def _results(
+        self, looped: npt.NDArray[np.float32], tail: list[tf.Tensor] | None
+    ) -> list[StepResults]:
         full, rest = (self._traced.get(s) for s in (self._data.batch_size, self._data.tail_size))
         steps = []
         if len(looped) and full is not None:
-            steps.append(Steps(full.labels, looped, self._data.batch_size))
+            steps.append(StepResults(full.labels, looped, self._data.batch_size))
         if tail is not None and rest is not None:
-            steps.append(Steps(rest.labels, np.array([tail], np.float32), self._data.tail_size))
+            steps.append(
+                StepResults(rest.labels, np.array([tail], np.float32), self._data.tail_size)
+            )
         return steps
 
     def _trace(self, size: int) -> TracedStep | None:
-        """The step's graph for prepared batches of `size` examples."""
+        """The step's graph for batches of `size` examples."""
         if size not in self._traced:
             indices = tf.TensorSpec((size,), tf.int32)
             fetch = tf.function(self._data.fetch, autograph=False).get_concrete_function(indices)
@@ -151,10 +164,10 @@ class IndexedPass:
         return self._traced[size]
 
     def _loop(self, xla: bool) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
-        """Steps [start, stop) on full batches and, `with_tail`, the one on the smaller batch.
+        """The function that makes steps [start, stop) on full batches and, if asked, the last one.
 
-        There is one such function for a fit: random operations count their numbers in each function
-        on its own, and how the steps divide into calls depends on how fast the machine is.
+        A fit has one such function: random operations count their draws in each function apart,
+        and the division of steps into calls depends on the machine's speed.
         """
         if xla in self._loops:
             return self._loops[xla]
@@ -167,7 +180,7 @@ class IndexedPass:
         ) -> tuple[tf.Tensor, list[tf.Tensor]]:
             def body(i: tf.Tensor, stacks: list[Any]) -> tuple[tf.Tensor, list[Any]]:
                 batch = data.fetch(tf.slice(order, [i * size], [size]))
-                values = full.function(batch)  # type: ignore[union-attr]  # run() saw to it
+                values = full.function(batch)  # type: ignore[union-attr]  # traced in run()
                 return i + 1, [s.write(i, value) for s, value in zip(stacks, values, strict=True)]
 
             stacks = [
@@ -175,11 +188,11 @@ class IndexedPass:
                 for _ in (full.labels if full is not None else ())
             ]
             if data.num_full:
-                # One step after the other: each one starts from the variables the last one left.
+                # One step after the other: each starts from the variables of the one before.
                 _, stacks = tf.while_loop(
                     lambda i, _: i < stop, body, (start, stacks), parallel_iterations=1
                 )
-            looped = tf.zeros((data.num_full, 0))  # what a step gives that plots nothing
+            looped = tf.zeros((data.num_full, 0))  # a step without values
             if stacks:
                 looped = tf.stack([stack.stack() for stack in stacks], axis=1)
             if rest is None:
@@ -190,7 +203,7 @@ class IndexedPass:
                 lambda: [tf.zeros(()) for _ in rest.labels],
             )
 
-        # The step's graph is ready; AutoGraph has nothing to convert here.
+        # The graphs of the steps are ready; AutoGraph has nothing to convert here.
         function = tf.function(loop, autograph=False, jit_compile=xla or None)
         index = tf.TensorSpec((), tf.int32)
         order = tf.TensorSpec((data.num_examples,), tf.int32)
@@ -200,18 +213,20 @@ class IndexedPass:
 
 
 class StreamedPass:
-    """Passes over any iterable of batches, a call for each."""
+    """Passes over any iterable of batches, with one call a batch."""
 
     def __init__(self, step: Step, batches: Iterable[Any]) -> None:
-        """Prepare passes of `step` over the batches, which are iterated anew for each pass."""
+        """Prepare passes of `step` over the batches, which each pass iterates from the start."""
         self._step, self._batches = step, batches
         self._had_batches = False
 
-    def run(self, epoch: int, start: int = 0, most: int | None = None) -> Iterator[list[Steps]]:
-        """The steps of the next pass, number `epoch`, one at a time, but for the first `start`.
+    def run(
+        self, epoch: int, start: int = 0, per_call: int | None = None
+    ) -> Iterator[list[StepResults]]:
+        """Run the steps of the next pass, except the first `start`; yields each one's results.
 
         Raises:
-            ValueError: the batches have come to an end before this pass.
+            ValueError: the loader was used up by the passes before.
         """
         batches = itertools.islice(self._batches, start, None)
         number = start
@@ -228,29 +243,45 @@ class StreamedPass:
         self._had_batches = number > 0
 
 
-def pass_over(step: Step, loader: Any, num_passes: int) -> IndexedPass | StreamedPass:
-    """How `step` runs over what the data module gave."""
-    examples = indexed(loader)
-    if examples is not None:
-        return IndexedPass(step, examples, num_passes)
-    return StreamedPass(step, loader)
+class Loader:
+    """A loader of the data module, and the passes of a step that were prepared over it.
+
+    Attributes:
+        batches: the loader itself, which a user's `fit_epoch` may replace between epochs.
+    """
+
+    batches: Any = None
+    _prepared: tuple[Any, IndexedPass | StreamedPass] | None = None
+
+    def passes(self, step: Step, num_passes: int) -> IndexedPass | StreamedPass:
+        """The passes of `step`, prepared anew when step or loader was replaced."""
+        key = (step, self.batches)
+        if self._prepared is None or any(map(operator.is_not, key, self._prepared[0])):
+            examples = indexed(self.batches)
+            prepared: IndexedPass | StreamedPass
+            if examples is None:
+                prepared = StreamedPass(step, self.batches)
+            else:
+                prepared = IndexedPass(step, examples, num_passes)
+            self._prepared = (key, prepared)
+        return self._prepared[1]
 
 
-class _Rate:
-    """How many steps fit into a call of `CALL_S`, learnt from the calls so far."""
+class CallSizer:
+    """Chooses the number of steps in a call so that it takes about `CALL_S` seconds."""
 
     def __init__(self) -> None:
         self._steps_per_s: float | None = None
         self._calls = 0
 
     def steps_in_a_call(self) -> int:
-        """At first one step, for nothing is known yet."""
+        """The number of steps for the next call; one for the first."""
         if self._steps_per_s is None:
             return 1
         return max(1, round(self._steps_per_s * CALL_S))
 
     def note(self, steps: int, seconds: float) -> None:
-        """Learn from a call. The first one also compiled, so it only sets a cautious start."""
+        """Note the time of a call; that of the first, which also compiles, says nothing."""
         self._calls += 1
         if self._calls == 1:
             self._steps_per_s = 8 / CALL_S

@@ -1,10 +1,10 @@
-"""Python's own state, which a compiled step takes as it was while the step was traced.
+"""Detects Python state that a step changes or depends on, which a graph would freeze.
 
-What a step changes in Python (`self.t += 1`, a list that grows, a tensor kept for the next step, a
-number drawn by NumPy) a graph would change once and never again, and the model would learn
-something else than its code says: such steps are recognised, and run eagerly. What a step only
-reads (`self.lambd`, an optimizer's momentum) may be changed between steps, by a callback or a
-reader's `fit_epoch`: that is recognised too, and the step is traced again.
+A graph makes a change of Python state only once, while it is traced: `self.t += 1`, a list that
+grows, a tensor kept for the next step, a number drawn by NumPy. The model would then learn
+something other than its code says, so such a step is recognized and runs eagerly. State that a step
+only reads (`self.lambd`, an optimizer's momentum) may change between steps, by a callback or by a
+user's `fit_epoch`; that is recognized too, and the step is traced again.
 """
 
 from __future__ import annotations
@@ -17,74 +17,69 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.common.errors import Tfd2lError
-from tfd2l.engine import python_slots
-from tfd2l.engine.python_slots import GENERATORS, LENGTH, PLAIN, Slots, Trainable
-from tfd2l.engine.user_names import is_readers
+from tfd2l.engine import watched
+from tfd2l.engine.errors import PythonStateError
+from tfd2l.engine.watched import GENERATORS, LENGTH, PLAIN, Contents, OuterVariables, Trainable
+
+__all__ = ["PythonState", "Snapshot"]
 
 _MISSING = object()
 
 
-class PythonStateError(Tfd2lError, RuntimeError):
-    """A step changes, or counts on, state that TensorFlow does not see."""
-
-
 @dataclass(frozen=True)
 class Snapshot:
-    """What the watched objects, and the generators of random numbers, were like.
+    """The watched objects and random generators at one moment.
 
     Attributes:
-        slots: each watched object, list, dict and set of names, with what it held.
-        generators: each generator with its state.
+        contents: each watched object with what it held.
+        generators: each random generator with its state.
         python_random: state of `random`.
         numpy_random: state of `numpy.random`.
     """
 
-    slots: list[tuple[Any, Slots]]
+    contents: list[tuple[Any, Contents]]
     generators: list[tuple[Any, Any]]
     python_random: Any
     numpy_random: Any
 
 
 class PythonState:
-    """The attributes of some objects, of what they consist of, and what their methods name."""
+    """The Python state of some objects, of what they consist of, and of what their methods name."""
 
     def __init__(self, *objects: Any) -> None:
         """Watch `objects`, and what they refer to."""
         self._objects = objects
-        self._read: list[tuple[Any, Slots]] = []
+        self._traced: list[tuple[Any, Contents]] = []
 
     def snapshot(self) -> Snapshot:
-        """What all is like before a step is traced."""
-        holders = [
-            holder
-            for holder in python_slots.holders(self._objects)
-            if not python_slots.is_keras(holder) or is_readers(type(holder).__module__)
+        """Take the state before a step is traced."""
+        held = [
+            (one, watched.contents(one))
+            for one in watched.watched_objects(self._objects)
+            if not watched.is_keras(one) or watched.is_user_code(type(one).__module__)
         ]
-        slots = [(holder, python_slots.slots(holder)) for holder in holders]
-        found = {
+        generators = {
             id(value): value
-            for _, old in slots
-            for value in old.values()
+            for _, contents in held
+            for value in contents.values()
             if isinstance(value, GENERATORS)
         }
-        states = [(generator, python_slots.state_of(generator)) for generator in found.values()]
-        return Snapshot(slots, states, random.getstate(), np.random.get_state())
+        states = [(each, watched.generator_state(each)) for each in generators.values()]
+        return Snapshot(held, states, random.getstate(), np.random.get_state())
 
     def check(self, before: Snapshot) -> None:
-        """Raise PythonStateError if what was traced since changed something."""
-        for holder, old in before.slots:
-            for name in _changed_by_tracing(holder, old):
-                what = python_slots.title(holder, name)
+        """Raise PythonStateError if tracing a step has changed the state."""
+        for one, contents in before.contents:
+            for name in _changed_by_tracing(one, contents):
                 raise PythonStateError(
-                    f"it changes {what}, which is Python's and not TensorFlow's; make it a "
-                    "tf.Variable and use assign()."
+                    f"it changes {watched.describe(one, name)}, which is Python's and not "
+                    "TensorFlow's; make it a tf.Variable and use assign()."
                 )
         own = [
-            python_slots.equal(python_slots.state_of(generator), state)
+            watched.equal(watched.generator_state(generator), state)
             for generator, state in before.generators
         ]
-        common = python_slots.equal(np.random.get_state(), before.numpy_random)
+        common = watched.equal(np.random.get_state(), before.numpy_random)
         if not (all(own) and common and random.getstate() == before.python_random):
             raise PythonStateError(
                 "it draws random numbers from Python or NumPy, which a graph does only once; "
@@ -92,89 +87,64 @@ class PythonState:
             )
 
     def restore(self, before: Snapshot) -> None:
-        """Undo what tracing changed, so that the first eager step starts from the same state."""
-        for holder, old in before.slots:
-            if isinstance(holder, list):
-                # Only what was appended: TensorFlow's lists compare what is overwritten, which
-                # tensors of a graph can't be.
-                del holder[old[LENGTH] :]
-                continue
-            for name in list(_changed_by_tracing(holder, old)):
-                if name in old:
-                    python_slots.write(holder, name, old[name])
-                else:
-                    python_slots.remove(holder, name)
+        """Undo what tracing changed in objects and generators, so that eager steps start alike.
+
+        Global and enclosing variables that a step assigns keep what tracing assigned.
+        """
+        for one, contents in before.contents:
+            if isinstance(one, list):
+                # Appended entries only: TensorFlow's lists compare an entry that is overwritten,
+                # and the symbolic tensors of a graph can't be compared.
+                del one[contents[LENGTH] :]
+            elif not isinstance(one, OuterVariables):
+                held = one if isinstance(one, dict) else vars(one)
+                for name in list(_changed_by_tracing(one, contents)):
+                    held[name] = contents.get(name, _MISSING)
+                    if held[name] is _MISSING:
+                        del held[name]
         for generator, state in before.generators:
-            python_slots.set_state(generator, state)
+            watched.set_generator_state(generator, state)
         random.setstate(before.python_random)
         np.random.set_state(before.numpy_random)
 
     def keep_traced(self) -> None:
-        """Keep what all is like now that a step was traced, for `changed_since_traced`."""
-        self._read = [
-            (holder, python_slots.kept(python_slots.slots(holder)))
-            for holder in python_slots.holders(self._objects)
+        """Remember the state in which a step was traced, for `changed_since_traced`."""
+        self._traced = [
+            (one, watched.copied(watched.contents(one)))
+            for one in watched.watched_objects(self._objects)
         ]
 
     def changed_since_traced(self) -> str | None:
-        """The name of something that is not as it was when `keep_traced` was called.
+        """The name of something that has changed since `keep_traced`; None if nothing has.
 
-        Called several times a second: where nothing was changed it compares identities only.
+        Called several times a second: where nothing has changed it compares identities only.
         """
-        for holder, old in self._read:
-            now = python_slots.live(holder)
-            for name, value in old.items():
-                current = now.get(name, _MISSING)
-                if current is value or (
-                    isinstance(value, PLAIN) and python_slots.equal(current, value)
-                ):
-                    continue
-                return python_slots.title(holder, name)
+        for one, contents in self._traced:
+            now = watched.current(one)
+            for name, value in contents.items():
+                found = now.get(name, _MISSING)
+                same = found is value or (isinstance(value, PLAIN) and watched.equal(found, value))
+                if not same:
+                    return watched.describe(one, name)
         return None
 
 
-def _changed_by_tracing(holder: Any, old: Slots) -> Iterator[Any]:
-    """Names whose values were changed in a way that a graph can't repeat."""
-    if isinstance(holder, Trainable):
+def _changed_by_tracing(one: Any, before: Contents) -> Iterator[Any]:
+    """The names whose values tracing changed in a way that a graph can't repeat."""
+    if isinstance(one, Trainable):
         return
-    new = python_slots.slots(holder)
-    for name, value in new.items():
-        if name not in old:
-            # Variables and layers are often made when the first batch is seen; that is no harm,
-            # nor is what a layer then notes of its input.
-            plain = isinstance(value, PLAIN) and not python_slots.is_keras(holder)
+    now = watched.contents(one)
+    for name, value in now.items():
+        if name not in before:
+            # Variables and layers are often made on the first batch, and a layer then notes the
+            # shape of its input; neither does harm.
+            plain = isinstance(value, PLAIN) and not watched.is_keras(one)
             changed = plain or isinstance(value, tf.Tensor)
         elif isinstance(value, PLAIN):
-            changed = value is not old[name] and not python_slots.equal(value, old[name])
+            changed = value is not before[name] and not watched.equal(value, before[name])
         else:
-            # Of a graph's tensor nothing is left when tracing is over.
-            changed = value is not old[name] and isinstance(value, tf.Tensor)
+            # A symbolic tensor has no value once tracing is over.
+            changed = value is not before[name] and isinstance(value, tf.Tensor)
         if changed:
             yield name
-    yield from (name for name in old if name not in new)
-
-
-class Counter:
-    """A count of an object, kept in its `counters`, that a step may read in plain Python only."""
-
-    def __init__(self, name: str) -> None:
-        """Name the attribute."""
-        self._name = name
-
-    def __get__(self, owner: Any, cls: type) -> Any:
-        """The count.
-
-        Raises:
-            PythonStateError: a step that reads it is being traced, and would keep it for ever.
-        """
-        if owner is None:
-            return self
-        if tf.inside_function():
-            raise PythonStateError(
-                f"it reads {cls.__name__}.{self._name}, which a graph would keep as it is now."
-            )
-        return owner.counters[self._name]
-
-    def __set__(self, owner: Any, value: int) -> None:
-        """Set the count."""
-        owner.counters[self._name] = value
+    yield from (name for name in before if name not in now)

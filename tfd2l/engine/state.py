@@ -1,161 +1,268 @@
-"""Where a fit is, as JSON values in a checkpoint: its form, its making, and going on from it."""
+"""The state of a fit beside its variables: one object that checkpoints keep and restore whole.
+
+Its JSON form is checked against these classes when a checkpoint is read; a named tuple becomes a
+list there.
+"""
 
 from __future__ import annotations
 
 import json
-import warnings
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+import math
+from dataclasses import dataclass
+from html import escape
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import pydantic
+import pydantic_core
 import tensorflow as tf
 
-from tfd2l.engine.checkpoint import CheckpointError, load_checkpoint
-from tfd2l.engine.history import EpochSoFar, History
-from tfd2l.engine.loaders import Renewed, as_batch, example_of
-from tfd2l.engine.step import spec_of
+from tfd2l.engine.errors import PythonStateError
 
-if TYPE_CHECKING:
-    from tfd2l.book.trainer import Trainer
+__all__ = ["Curves", "EpochMetrics", "FitAttribute", "FitState", "History", "Mean", "NumBatches",
+           "Point", "Postponed", "WaitingValue"]  # fmt: skip
 
 Count = Annotated[int, pydantic.Field(ge=0)]
-Pair = tuple[float, float]
+# Nothing is converted, left out or added.
+_EXACT = pydantic.ConfigDict(strict=True, extra="forbid")
 
 
-class _Part(pydantic.BaseModel):
-    """Of exactly this form: nothing is converted, and nothing may be left out or added."""
+class History(dict[str, list[float]]):
+    """A fit's metrics: a list for each column, with one entry for each epoch."""
 
-    model_config = pydantic.ConfigDict(strict=True, extra="forbid")
+    def append_row(self, row: dict[str, float]) -> None:
+        """Add an epoch; a column that starts late or pauses has NaN where it has no value."""
+        num_rows = max((len(column) for column in self.values()), default=0)
+        for name in {**self, **row}:
+            self.setdefault(name, [math.nan] * num_rows).append(row.get(name, math.nan))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Validate like the dict that it is."""
+        columns = handler.generate_schema(dict[str, list[float]])
+        return pydantic_core.core_schema.no_info_after_validator_function(cls, columns)
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows, with a row for each epoch."""
+        head = "".join(f"<th>{escape(name)}</th>" for name in self)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{value:.4g}</td>' for value in row)}</tr>"
+            for row in zip(*self.values(), strict=True)
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-class SoFar(_Part):
-    """Of an epoch that runs, see `EpochSoFar`."""
+class Mean(NamedTuple):
+    """A weighted mean: the sum of the weighted values, and the sum of the weights."""
 
+    total: float = 0.0
+    weight: float = 0.0
+
+    def plus(self, value: float, weight: float) -> Mean:
+        """The mean after one more value that stands for `weight` examples."""
+        return Mean(self.total + value * weight, self.weight + weight)
+
+    @property
+    def value(self) -> float:
+        """The mean itself; NaN before the first value."""
+        return self.total / self.weight if self.weight else math.nan
+
+
+class NumBatches(NamedTuple):
+    """Batches in a training and in a validation pass; None while unknown."""
+
+    train: Count | None = None
+    val: Count | None = None
+
+
+class Point(NamedTuple):
+    """A point of a curve."""
+
+    x: float
+    y: float
+
+
+class WaitingValue(NamedTuple):
+    """A value that becomes a point of a curve together with those that follow."""
+
+    x: float
+    y: float
+    weight: float
+
+
+class Postponed(NamedTuple):
+    """A plotted value that has no place on the board until the length of the pass is known."""
+
+    label: str
+    value: float
+    train: bool
+    batch_idx: Count
+    size: Count
+
+
+@dataclass
+class Curves:
+    """The curves of a board by label: their points, and values that are not yet points."""
+
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = _EXACT
+    points: dict[str, list[Point]]
+    waiting: dict[str, list[WaitingValue]]
+
+
+@dataclass
+class EpochMetrics:
+    """The metrics of the running epoch so far.
+
+    Attributes:
+        steps: training steps that the trainer itself has made.
+        returned: mean of the losses that the training steps returned.
+        plotted: means of what the model plotted, by label.
+        postponed: values to draw once the number of steps is known.
+        seconds: time spent before the fit was interrupted.
+    """
+
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = _EXACT
     steps: Count
-    returned: Pair
-    plotted: dict[str, Pair]
-    postponed: list[tuple[str, float, bool, Count, Count]]
+    returned: Mean
+    plotted: dict[str, Mean]
+    postponed: list[Postponed]
     seconds: float
 
+    @classmethod
+    def empty(cls) -> EpochMetrics:
+        """The metrics before the first step."""
+        return cls(0, Mean(), {}, [], 0.0)
 
-class Board(_Part):
-    """Curves, and values that wait for company."""
+    def add(self, label: str, value: float, size: int) -> None:
+        """Add a plotted value to the mean of its label."""
+        self.plotted[label] = self.plotted.get(label, Mean()).plus(value, size)
 
-    points: dict[str, list[Pair]]
-    waiting: dict[str, list[tuple[float, float, float]]]
+    def row(self, epoch: int) -> dict[str, float]:
+        """The epoch's row of the history, without its seconds."""
+        row = {"epoch": float(epoch)}
+        if self.returned.weight:
+            row["train_loss"] = self.returned.value
+        return row | {label: mean.value for label, mean in self.plotted.items() if label not in row}
 
 
-class FitState(_Part):
-    """All that a checkpoint has of a fit beside its variables.
+@dataclass
+class FitState:
+    """The state of a fit, without the variables of model and optimizer.
 
     Attributes:
         epoch: completed epochs.
-        step: training steps made since.
-        train_batch_idx: training steps made in all.
-        val_batch_idx: validation steps made in all.
-        num_batches: batches in a training and in a validation pass, as far as they are known.
-        counted: the same as they were when the fit began.
-        history: a column for each name, with an entry for each completed epoch.
-        so_far: what the epoch that runs has given.
-        board: the curves.
-        lost: what of the fit's state is in no checkpoint; None where all of it is.
+        train_batch_idx: training steps since the start of the fit.
+        val_batch_idx: validation steps since the start of the fit.
+        num_batches: batches in the passes, as far as they are known.
+        counted: the same at the start of the fit, by which a checkpoint recognizes the data.
+        history: the metrics of the completed epochs.
+        so_far: the metrics of the running epoch.
+        board: the curves of the model's board.
+        untracked: a sentence on state that checkpoints do not save; None where there is none.
     """
 
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = _EXACT
     epoch: Count
-    step: Count
     train_batch_idx: Count
     val_batch_idx: Count
-    num_batches: tuple[Count | None, Count | None]
-    counted: tuple[Count | None, Count | None]
-    history: dict[str, list[float]]
-    so_far: SoFar
-    board: Board
-    lost: str | None
+    num_batches: NumBatches
+    counted: NumBatches
+    history: History
+    so_far: EpochMetrics
+    board: Curves
+    untracked: Annotated[str | None, pydantic.Field(alias="lost")]
+
+    @property
+    def num_train_batches(self) -> int | None:
+        """Batches in a training pass; None while unknown."""
+        return self.num_batches.train
+
+    @num_train_batches.setter
+    def num_train_batches(self, number: int | None) -> None:
+        self.num_batches = self.num_batches._replace(train=number)
+
+    @property
+    def num_val_batches(self) -> int | None:
+        """Batches in a validation pass; None while unknown."""
+        return self.num_batches.val
+
+    @num_val_batches.setter
+    def num_val_batches(self, number: int | None) -> None:
+        self.num_batches = self.num_batches._replace(val=number)
+
+    @classmethod
+    def new(cls) -> FitState:
+        """The state at the start of a fit."""
+        unknown = NumBatches()
+        return cls(0, 0, 0, unknown, unknown, History(), EpochMetrics.empty(), Curves({}, {}), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON values, with `step`, the training steps of the running epoch."""
+        values: dict[str, Any] = _ADAPTER.dump_python(self, by_alias=True)
+        return {**values, "step": self.so_far.steps}
+
+    @classmethod
+    def from_json(cls, values: Any) -> FitState:
+        """The state that `to_json` gave.
+
+        Raises:
+            ValueError: the values have another form; one line says where.
+        """
+        step = values.get("step") if isinstance(values, dict) else None
+        given = {k: v for k, v in values.items() if k != "step"} if step is not None else values
+        try:
+            # Through JSON text, where a list may stand for a tuple.
+            found = _ADAPTER.validate_json(json.dumps(given))
+        except pydantic.ValidationError as error:
+            [first, *_] = error.errors(include_url=False)
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise ValueError(f"{where}: {first['msg']}") from None
+        if step != found.so_far.steps:
+            raise ValueError(f"step: {step!r}, but the epoch has {found.so_far.steps} steps")
+        lengths = {len(column) for column in found.history.values()}
+        if lengths - {found.epoch}:
+            raise ValueError(f"history: {found.epoch} epochs have columns of {sorted(lengths)}")
+        return found
+
+    def restore(self, other: FitState) -> None:
+        """Become equal to another state, in place."""
+        vars(self).update(vars(other))
 
 
-def check_state(state: Any) -> None:
-    """Raise ValueError, in a line, unless `state` has the form of a `FitState`."""
-    try:
-        # By way of JSON, in which a list may stand where a tuple is meant.
-        found = FitState.model_validate_json(json.dumps(state))
-    except pydantic.ValidationError as error:
-        [first, *_] = error.errors(include_url=False)
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ValueError(f"{where}: {first['msg']}") from None
-    lengths = {len(column) for column in found.history.values()}
-    if lengths - {found.epoch}:
-        raise ValueError(f"history: {found.epoch} epochs have columns of {sorted(lengths)}")
+_ADAPTER = pydantic.TypeAdapter(FitState)
 
 
-def state_of(trainer: Trainer) -> dict[str, Any]:
-    """Where the fit of `trainer` is: a `FitState` as JSON values."""
-    seconds = trainer._seconds() if trainer.steps_of_epoch else 0.0
-    so_far = replace(trainer._recorder.so_far, seconds=seconds)
-    return {
-        "epoch": trainer._completed,
-        "step": so_far.steps,
-        "train_batch_idx": trainer.train_batch_idx,
-        "val_batch_idx": trainer.val_batch_idx,
-        "num_batches": [trainer.num_train_batches, trainer.num_val_batches],
-        "counted": trainer._counted,
-        "history": trainer.history,
-        "so_far": so_far.to_json(),
-        "board": trainer.model.board.to_json(),
-        "lost": trainer._train_step.lost,
-    }
+class FitAttribute:
+    """An attribute of a trainer that is stored in one of the objects of its fit."""
 
+    def __init__(self, path: str, *, in_steps: bool = True) -> None:
+        """Name the place.
 
-def restore(trainer: Trainer, path: Path) -> None:
-    """Bring a fit that is about to begin to where the one was that wrote a checkpoint.
+        Args:
+            path: from the trainer to the stored attribute, e.g. "state.history".
+            in_steps: False refuses a compiled step that reads the attribute: the graph would keep
+                the value of the moment when it was traced.
+        """
+        self._get, self._in_steps = attrgetter(path), in_steps
+        owner, _, self._name = path.rpartition(".")
+        self._owner = attrgetter(owner)
 
-    Raises:
-        CheckpointError: it can't be read, or is of another model, optimizer or data.
-    """
-    _make_late_variables(trainer)
+    def __set_name__(self, cls: type, name: str) -> None:
+        self._title = f"{cls.__name__}.{name}"
 
-    def check(state: Any) -> None:
-        check_state(state)
-        if state["counted"] != trainer._counted:
-            raise ValueError(
-                f"counted: {state['counted']} batches to train and validate on; the data given "
-                f"has {trainer._counted}. Take the data and the batch size of that fit"
+    def __get__(self, trainer: Any, cls: type) -> Any:
+        """The attribute's value.
+
+        Raises:
+            PythonStateError: a step that reads it is being traced, which `in_steps=False` refuses.
+        """
+        if trainer is None:
+            return self
+        if not self._in_steps and tf.inside_function():
+            raise PythonStateError(
+                f"it reads {self._title}, which a graph would keep as it is now."
             )
+        return self._get(trainer)
 
-    state = load_checkpoint(path, trainer.model, trainer.optim, check)
-    trainer._completed, trainer.history = state["epoch"], History(state["history"])
-    trainer.train_batch_idx = state["train_batch_idx"]
-    trainer.val_batch_idx = state["val_batch_idx"]
-    trainer.num_train_batches, trainer.num_val_batches = state["num_batches"]
-    trainer._recorder.so_far = EpochSoFar.from_json(state["so_far"])
-    trainer.model.board.from_json(state["board"])
-    for loader in (trainer.train_dataloader, trainer.val_dataloader):
-        if isinstance(loader, tf.data.Dataset):
-            # Each iteration that begins moves the data set on to its next order.
-            for _ in range(trainer._completed):
-                iter(loader)
-    if state["lost"]:
-        warnings.warn(
-            f"the fit goes on, but may end otherwise than without a break: {state['lost']}",
-            stacklevel=3,
-        )
-
-
-def _make_late_variables(trainer: Trainer) -> None:
-    """Make what layers make on their first input, where calling the model alone did not do it."""
-    model, loader = trainer.model, trainer.train_dataloader
-    if model.built and model.variables:
-        return
-    batch = example_of(loader)
-    if batch is None and isinstance(loader, Renewed):
-        first = next(iter(loader.again()), None)
-        batch = None if first is None else as_batch(first)
-    if batch is not None:
-        trainer._prepare_variables(batch)
-        if not model.built:
-            trainer._train_step.trace(spec_of(batch))
-    if not (model.built and model.variables):
-        raise CheckpointError(
-            f"{type(model).__name__} has layers without variables yet, into which a checkpoint "
-            "can't be read; call the model on a batch, model(X), before the fit."
-        )
+    def __set__(self, trainer: Any, value: Any) -> None:
+        setattr(self._owner(trainer), self._name, value)

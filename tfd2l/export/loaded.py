@@ -1,4 +1,7 @@
-"""A version of a model that is loaded and answers, by the runtime's C API."""
+"""Loads a version of a model and runs its signatures, by the runtime's C API.
+
+The development server and `predict` share it; neither HTTP nor JSON appears here.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.c_api import Session, SessionError
 from tfd2l.export.checksums import CHECKSUMS_FILE, DamagedError, check_files
 from tfd2l.export.saved_model import (
@@ -20,21 +24,28 @@ from tfd2l.export.saved_model import (
     read_signatures,
 )
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
-from tfd2l.serve.json_values import RestError, refuse
 
-__all__ = ["LoadedVersion"]
+__all__ = ["LoadedVersion", "ModelError"]
 
 Array = np.ndarray[Any, Any]
 
 _LOG = logging.getLogger(__name__)
 
-# Statuses of HTTP by TF_Code, as in TensorFlow Serving's http_server.cc; others are 500.
-_STATUSES = {
-    1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501,
-    14: 503, 16: 401,
-}  # fmt: skip
-# What an output must be named for a call; None takes any.
+# The names that outputs may have for a method; None allows any.
 _OUTPUTS = {"predict": None, "classify": {"classes", "scores"}, "regress": {"outputs"}}
+_INVALID_ARGUMENT = 3
+
+
+class ModelError(Tfd2lError):
+    """A call that the signature or the runtime refuses.
+
+    Attributes:
+        code: the runtime's TF_Code, tensorflow/c/tf_status.h; 3 is INVALID_ARGUMENT.
+    """
+
+    def __init__(self, text: str, code: int = _INVALID_ARGUMENT) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class LoadedVersion:
@@ -44,7 +55,7 @@ class LoadedVersion:
 
     Attributes:
         model: the model's name.
-        number: the version's.
+        number: the version's number.
         signatures: by name.
         signature_defs: JSON values of the protos, by name.
     """
@@ -55,16 +66,17 @@ class LoadedVersion:
         """Load a version and run its warm-up file.
 
         Args:
-            library: see `load_check.load_library`.
-            directory: the version's.
+            library: from `c_api.load_library`.
+            directory: of the version.
             model: the model's name; by default that of the directory above.
-            number: the version's.
+            number: the version's number.
 
         Raises:
-            ExportError: it can't be served, is not as it was published, lacks the files of its
-                variables, or a request of the warm-up file fails.
+            ExportError: it can't be loaded, differs from what was published, lacks the files of
+                its variables, or a request of the warm-up file fails.
         """
-        self.model, self.number = model or directory.parent.name, number
+        self.model = model or directory.parent.name
+        self.number = number
         try:
             check_files(directory)
         except DamagedError as error:
@@ -72,7 +84,7 @@ class LoadedVersion:
         self.signatures = read_signatures(directory)
         self.signature_defs = read_signature_defs(directory)
         _require_variables(directory)
-        _tell_what_is_missing(directory)
+        _log_missing_safeguards(directory)
         try:
             self._session = Session(library, str(directory))
         except SessionError as error:
@@ -84,9 +96,9 @@ class LoadedVersion:
             raise
 
     def signature(self, name: str) -> Signature:
-        """The signature of this name; RestError 400 if there is none."""
+        """Return the signature of this name; ModelError if there is none."""
         if name not in self.signatures:
-            refuse(
+            raise ModelError(
                 f"Serving signature name: {name[:100]!r} not found in signature def; this "
                 f"version has {sorted(self.signatures)}"
             )
@@ -99,15 +111,15 @@ class LoadedVersion:
 
         Args:
             method: 'predict', 'classify' or 'regress'.
-            signature_name: the signature's.
-            inputs: arrays by input name, one for each; strings as dtype object (bytes).
+            signature_name: of the signature.
+            inputs: an array for each input, by its name; strings as dtype object (bytes).
 
         Returns:
-            Arrays by output name: for Classify and Regress the outputs that these take.
+            Arrays by output name; for Classify and Regress the outputs that these read.
 
         Raises:
-            RestError: the signature is not there or not for this call, or the runtime refuses the
-                inputs; the status is TensorFlow Serving's.
+            ModelError: the signature is missing or not for this method, or the runtime refuses the
+                inputs.
         """
         signature = self.signature(signature_name)
         _require_inputs(signature_name, signature, inputs)
@@ -117,8 +129,8 @@ class LoadedVersion:
             for name, spec in signature.outputs.items()
             if wanted is None or name in wanted
         }
-        if not fetches or len(signature.outputs) > len(wanted or signature.outputs):
-            refuse(
+        if not fetches or (wanted is not None and len(signature.outputs) > len(wanted)):
+            raise ModelError(
                 f"Expected outputs of {method} are {sorted(wanted or ())}; signature "
                 f"{signature_name!r} has {sorted(signature.outputs)}"
             )
@@ -126,10 +138,10 @@ class LoadedVersion:
         try:
             return self._session.run(feeds, fetches)
         except SessionError as error:
-            raise RestError(_STATUSES.get(error.code, 500), str(error)) from error
+            raise ModelError(str(error), error.code) from error
 
     def close(self) -> None:
-        """Free the memory, once, when no call is under way and none will follow."""
+        """Free the memory; call it once, when no call is running and none will follow."""
         self._session.close()
 
     def _warm_up(self, path: Path) -> None:
@@ -139,21 +151,21 @@ class LoadedVersion:
         for number, request in enumerate(read_warmup(path)):
             try:
                 self.call(request.method, request.signature, request.inputs)
-            except RestError as error:
+            except ModelError as error:
                 raise ExportError(f"request {number} of {path} fails: {error}") from error
 
 
 def _require_inputs(signature_name: str, signature: Signature, inputs: Mapping[str, Array]) -> None:
     """Refuse a call whose inputs aren't those of the signature."""
     if set(inputs) != set(signature.inputs):
-        refuse(
+        raise ModelError(
             f"inputs must be those of signature {signature_name!r}: {sorted(signature.inputs)}; "
             f"got {sorted(inputs)}"
         )
 
 
 def _require_variables(directory: Path) -> None:
-    """Refuse half a copy that the runtime would load, to answer nothing ever after."""
+    """Refuse an incomplete copy: the runtime would load it and then fail every request."""
     index = directory / "variables" / "variables.index"
     if has_variables(directory) and not index.is_file():
         raise ExportError(
@@ -162,11 +174,11 @@ def _require_variables(directory: Path) -> None:
         )
 
 
-def _tell_what_is_missing(directory: Path) -> None:
-    """Log which safeguards of `publish` a version comes without; it may."""
+def _log_missing_safeguards(directory: Path) -> None:
+    """Log which files of `publish` are missing; a version may do without them."""
     for file, lost in [
-        (CHECKSUMS_FILE, "so nothing tells whether its files are as they were written"),
-        (WARMUP_FILE, "so it was not tried before it answers, and its first request is slow"),
+        (CHECKSUMS_FILE, "so damage to its files can't be noticed"),
+        (WARMUP_FILE, "so it answers untested, and its first request is slow"),
     ]:
         if not (directory / file).exists():
             _LOG.info("%s comes without %s, %s", directory, file, lost)

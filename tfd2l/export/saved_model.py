@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import json_format
@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.graphs import nodes_of
+from tfd2l.export.signature_types import Signature, TensorSpec
 
 __all__ = [
     "ExportError",
@@ -32,53 +33,6 @@ _STATE_CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStrided
 
 class ExportError(Tfd2lError, RuntimeError):
     """A model can't be exported, or an exported model can't be served."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a signature.
-
-    Attributes:
-        tensor: its name in the graph, 'operation:index'.
-        dtype: TensorFlow's name, such as 'uint8' or 'string'.
-        shape: sizes, None where any is allowed; None for any rank.
-    """
-
-    tensor: str
-    dtype: str
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A signature's inputs and outputs by name."""
-
-    inputs: Mapping[str, TensorSpec]
-    outputs: Mapping[str, TensorSpec]
-
-    @property
-    def method(self) -> Literal["classify", "regress", "predict"]:
-        """The call of TensorFlow Serving that it is for.
-
-        Its names tell: TensorFlow 2 marks every signature as one for Predict, and the server
-        goes by the names too.
-        """
-        if set(self.inputs) == {"inputs"} and self.inputs["inputs"].dtype == "string":
-            if set(self.outputs) == {"classes", "scores"}:
-                return "classify"
-            if set(self.outputs) == {"outputs"}:
-                return "regress"
-        return "predict"
-
-    def as_json(self) -> dict[str, dict[str, Any]]:
-        """Names, dtypes and shapes as JSON values."""
-        return {
-            side: {
-                name: {"dtype": spec.dtype, "shape": None if spec.shape is None else [*spec.shape]}
-                for name, spec in specs.items()
-            }
-            for side, specs in (("inputs", self.inputs), ("outputs", self.outputs))
-        }
 
 
 def read_signatures(directory: Path) -> dict[str, Signature]:

@@ -1,4 +1,4 @@
-"""What a served classifier answers, and a check of the raw images that it is asked about."""
+"""A classifier's answers and metadata, and the check of images before they are sent."""
 
 from __future__ import annotations
 
@@ -10,68 +10,30 @@ import numpy as np
 import numpy.typing as npt
 
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.export.signature_types import Signature, TensorSpec
 
 __all__ = [
     "Classification",
     "Predictions",
     "ServingError",
-    "Signature",
-    "TensorInfo",
     "VersionStatus",
     "check_images",
     "parse_signatures",
     "parse_status",
-    "printable",
 ]
 
 Array = np.ndarray[Any, Any]
-# The types whose names in protos differ from TensorFlow's own by more than capitals.
-DTYPES = {"float": "float32", "double": "float64"}
+# The dtypes whose names in protos differ from TensorFlow's own by more than capitals.
+_DTYPES = {"float": "float32", "double": "float64"}
 
 
 class ServingError(Tfd2lError, ValueError):
-    """A model can't be asked this, or doesn't answer; the text has the rule and the remedy."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output of a signature.
-
-    Attributes:
-        dtype: TensorFlow's name, such as 'uint8' or 'string'.
-        shape: sizes, None where any is allowed; None for any rank.
-    """
-
-    dtype: str
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A signature's inputs and outputs by name."""
-
-    inputs: Mapping[str, TensorInfo]
-    outputs: Mapping[str, TensorInfo]
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """What a server says of one version of a model.
-
-    Attributes:
-        version: its number.
-        state: 'START', 'LOADING', 'AVAILABLE', 'UNLOADING' or 'END'.
-        error: why it failed to load; empty if it didn't.
-    """
-
-    version: int
-    state: str
-    error: str
+    """A model can't be queried in this way, or doesn't answer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What `serving_default` answers for n images and q classes.
+    """The outputs of the signature `serving_default` for n images and q classes.
 
     Attributes:
         logits: (n, q) float32.
@@ -92,11 +54,11 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What `classify` answers for n images: the classes' names, the likeliest first.
+    """The outputs of the signature `classify` for n images, the likeliest class first.
 
     Attributes:
-        classes: (n, k) strings.
-        scores: (n, k) float32; the probabilities.
+        classes: (n, k) strings; the classes' names.
+        scores: (n, k) float32; their probabilities.
     """
 
     classes: npt.NDArray[np.str_]
@@ -107,20 +69,42 @@ class Classification:
         return len(self.classes)
 
 
+@dataclass(frozen=True)
+class VersionStatus:
+    """The state of one version of a model, as a server reports it.
+
+    Attributes:
+        version: its number.
+        state: 'START', 'LOADING', 'AVAILABLE', 'UNLOADING' or 'END'.
+        error: the reason why it failed to load; empty if it didn't fail.
+    """
+
+    version: int
+    state: str
+    error: str
+
+
 def check_images(
     images: npt.ArrayLike, image_shape: tuple[int | None, int | None]
 ) -> npt.NDArray[np.uint8]:
-    """Give back images as (n, height, width) uint8, if they are raw images of this shape.
+    """Return the images as a batch of uint8, if they are raw images of this shape.
 
-    A server would answer for most of what is refused here, and wrongly: over REST 256 counts as 0
-    and -1 as 255.
+    A server would give a wrong answer for most of the values that are refused here: over REST it
+    takes 256 for 0 and -1 for 255.
 
     Args:
         images: (n, height, width), or (height, width) for one; integers in 0..255.
-        image_shape: height and width in pixels; None where any goes.
+        image_shape: height and width in pixels; None where any number is allowed.
+
+    Returns:
+        (n, height, width) uint8.
 
     Raises:
         ServingError: another rank, shape or dtype, a value out of range, or no image.
+
+    Example:
+        >>> check_images(np.full((28, 28), 255), (28, 28)).shape
+        (1, 28, 28)
     """
     try:
         array = np.asarray(images)
@@ -131,96 +115,104 @@ def check_images(
         ) from error
     if array.dtype.kind not in "iu":
         raise _wrong_dtype(array)
-    height, width = (side or "any" for side in image_shape)
-    rule = f"images must be (n, {height}, {width}), or ({height}, {width}) for one image"
     batch = array[np.newaxis] if array.ndim == 2 else array
-    if batch.ndim != 3:
-        channel = batch.ndim == 4 and batch.shape[-1] == 1
-        remedy = "Drop the channel: images[..., 0]." if channel else "Give them that shape."
-        raise ServingError(f"{rule}; got shape {array.shape}. {remedy}")
-    if any(want not in (None, got) for want, got in zip(image_shape, batch.shape[1:], strict=True)):
-        raise ServingError(
-            f"{rule}; got shape {array.shape}. tfd2l.image_files.read_image_file(path, size) reads "
-            "an image file at this size."
-        )
-    if not batch.size:
-        raise ServingError(f"{rule}; got shape {array.shape}, no pixels. Give at least one image.")
-    return _in_range(batch)
-
-
-def printable(text: str, limit: int = 400) -> str:
-    """Foreign text in one line without control characters, cut to so many characters."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: 10 * limit])
-    line = " ".join(line.split())
-    return line if len(line) <= limit else f"{line[:limit]}..."
+    _check_shape(array.shape, batch, image_shape)
+    _check_range(batch)
+    return batch.astype(np.uint8)
 
 
 def _wrong_dtype(array: Array) -> ServingError:
-    what, remedy = array.dtype.name, "Convert them: images.astype(np.uint8)."
+    """Make the error for an array of anything but integers; the remedy depends on its values."""
+    found = array.dtype.name
     if array.dtype.kind == "f" and array.size:
         low, high = array.min(), array.max()
-        what += " with NaN" if np.isnan(low) else f" from {low} to {high}"
-        remedy = "Round them: np.rint(images).astype(np.uint8)."
         if np.isnan(low):
-            remedy = "Give raw pixels."
-        elif high <= 1:
-            remedy = "Undo the scaling: np.rint(images * 255).astype(np.uint8)."
+            found, remedy = f"{found} with NaN", "Give raw pixels."
+        else:
+            found = f"{found} from {low} to {high}"
+            remedy = "Round them: np.rint(images).astype(np.uint8)."
+            if high <= 1:
+                remedy = "Undo the scaling: np.rint(images * 255).astype(np.uint8)."
+    elif array.dtype.kind == "f":
+        remedy = "Convert them: images.astype(np.uint8)."
     elif array.dtype.kind == "b":
         remedy = "Give grey values: images * np.uint8(255)."
-    elif array.dtype.kind not in "f":
+    else:
         remedy = "Give raw pixels in an array of dtype uint8."
-    return ServingError(f"images must be integers in 0..255, raw pixels; got {what}. {remedy}")
+    return ServingError(f"images must be integers in 0..255, raw pixels; got {found}. {remedy}")
 
 
-def _in_range(batch: Array) -> npt.NDArray[np.uint8]:
+def _check_shape(
+    given: tuple[int, ...], batch: Array, image_shape: tuple[int | None, int | None]
+) -> None:
+    """Raise ServingError unless the batch has images of the shape; `given` is the user's shape."""
+    height, width = (side or "any" for side in image_shape)
+    rule = f"images must be (n, {height}, {width}), or ({height}, {width}) for one image"
+    if batch.ndim != 3:
+        has_channel = batch.ndim == 4 and batch.shape[-1] == 1
+        remedy = "Drop the channel: images[..., 0]." if has_channel else "Give them that shape."
+    elif any(
+        side not in (None, got) for side, got in zip(image_shape, batch.shape[1:], strict=True)
+    ):
+        remedy = "d2l.read_image_file(path, size) reads an image file at this size."
+    elif not batch.size:
+        raise ServingError(f"{rule}; got shape {given}, no pixels. Give at least one image.")
+    else:
+        return
+    raise ServingError(f"{rule}; got shape {given}. {remedy}")
+
+
+def _check_range(batch: Array) -> None:
+    """Raise ServingError for the first value that no pixel has."""
     bad = (batch < 0) | (batch > 255)
     if bad.any():
         place = tuple(int(index) for index in np.argwhere(bad)[0])
         value = int(batch[place])
         raise ServingError(
             f"images must be integers in 0..255, raw pixels; got {value} at {place}, which the "
-            f"server would take for {value % 256}. Rescale them, or cut: images.clip(0, 255)."
+            f"server would take for {value % 256}. Rescale them, or clip: images.clip(0, 255)."
         )
-    return batch.astype(np.uint8)
 
 
 def parse_signatures(definitions: Any) -> dict[str, Signature]:
-    """Signatures from the JSON form of the proto SignatureDefMap.
+    """Read signatures by name from the JSON form of the proto SignatureDefMap.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: it is none.
+        AttributeError, KeyError, TypeError, ValueError: the value has another form.
     """
     return {
-        name: Signature(_infos(one.get("inputs", {})), _infos(one.get("outputs", {})))
+        name: Signature(_specs(one.get("inputs", {})), _specs(one.get("outputs", {})))
         for name, one in definitions["signature_def"].items()
-        # TensorFlow's own, for its loader.
+        # TensorFlow adds signatures for its own loader.
         if not name.startswith("__")
     }
 
 
+def _specs(tensors: Any) -> Mapping[str, TensorSpec]:
+    """Read inputs or outputs by name from the JSON form of the proto TensorInfo."""
+    specs = {}
+    for name, tensor in tensors.items():
+        dtype = tensor["dtype"].removeprefix("DT_").lower()
+        shape = tensor.get("tensor_shape", {})
+        sizes = [int(one.get("size", 0)) for one in shape.get("dim", [])]
+        specs[name] = TensorSpec(
+            str(tensor.get("name", "")),
+            _DTYPES.get(dtype, dtype),
+            None if shape.get("unknown_rank") else tuple(None if n < 0 else n for n in sizes),
+        )
+    return specs
+
+
 def parse_status(answer: Any) -> list[VersionStatus]:
-    """Versions, oldest first, from the JSON form of the proto GetModelStatusResponse.
+    """Read versions, oldest first, from the JSON form of the proto GetModelStatusResponse.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: it is none.
+        AttributeError, KeyError, TypeError, ValueError: the value has another form.
     """
-    found = [
+    versions = [
         VersionStatus(
             int(one["version"]), str(one["state"]), str(one["status"].get("error_message", ""))
         )
         for one in answer["model_version_status"]
     ]
-    return sorted(found, key=lambda one: one.version)
-
-
-def _infos(tensors: Any) -> dict[str, TensorInfo]:
-    """From the JSON form of protos TensorInfo by name."""
-    infos = {}
-    for name, tensor in tensors.items():
-        dtype, shape = tensor["dtype"].removeprefix("DT_").lower(), tensor.get("tensor_shape", {})
-        sizes = [int(one.get("size", 0)) for one in shape.get("dim", [])]
-        infos[name] = TensorInfo(
-            DTYPES.get(dtype, dtype),
-            None if shape.get("unknown_rank") else tuple(None if n < 0 else n for n in sizes),
-        )
-    return infos
+    return sorted(versions, key=lambda one: one.version)

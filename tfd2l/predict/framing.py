@@ -1,7 +1,7 @@
-"""A garment on a plain ground, as Fashion-MNIST has it: light on black, centred, filling the frame.
+"""Frames a garment as Fashion-MNIST does: light on black, centred, filling the image.
 
-What counts as ground and as garment, and how large and how central a garment is, was measured on
-the data set's 70,000 images.
+The thresholds for ground and garment, and for a garment's size and place, were measured on the data
+set's 70,000 images.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from PIL import Image, ImageFilter, ImageOps
 
 __all__ = ["TOLERANCE", "frame"]
 
-# Of 0..255; a ground above it is light. In none of the data set's images the median of the corners
-# is, while one in 35,000 has a bag along most of its edges.
+# A ground with a grey value above this is light. No image of the data set has a corner median above
+# it; the median of the whole border would be above it in one of 35,000, where a bag touches the
+# edges.
 MIDDLE = 127
-# Grey values of the garment differ from the ground's by more than this; less is noise and shade.
+# The garment's grey values differ from the ground's by more than this; less is noise and shade.
 TOLERANCE = 30
-# Garment and ground are found in a copy whose longer side has four times the data set's pixels:
-# averaging removes noise, and nothing large is searched.
+# Garment and ground are looked for in a copy whose longer side has this many pixels, four times the
+# data set's: averaging removes noise, and the search is fast for an image of any size.
 COPY_SIDE = 112
-# Of the longer side: how long a garment is at least, and how far off its middle at most, in all but
-# one in a thousand of the data set's images.
+# In all but one in a thousand of the data set's images, the garment is at least this long and at
+# most this far off the middle, as fractions of the longer side.
 FILLS, OFF_CENTRE = 0.85, 0.075
 
 # Left, top, right and bottom, in pixels.
@@ -32,12 +33,13 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class _Scene:
-    """What was found in an image.
+    """Ground and garment of an image.
 
     Attributes:
-        ground: the ground's grey.
-        garment: where there is something else; None if nowhere.
-        is_darker: whether that is darker than the ground; without a garment, whether it would be.
+        ground: the ground's grey value.
+        garment: the box around all other pixels; None if there are none.
+        is_darker: True if the garment is darker than the ground; without a garment, if the ground
+            is light.
     """
 
     ground: int
@@ -46,15 +48,15 @@ class _Scene:
 
 
 def frame(grey: Image.Image, size: tuple[int, int], notes: list[str]) -> npt.NDArray[np.uint8]:
-    """Invert if need be, crop, resize, centre and make the ground 0.
+    """Invert an image if need be, crop it, resize it, centre it and make the ground 0.
 
-    An image that has the size is neither cropped nor resized; with a dark ground, as the data set's
-    own have, it is given back bit for bit.
+    An image that has the size is neither cropped nor resized; if its ground is dark, as in the data
+    set's own images, it is returned bit for bit.
 
     Args:
-        grey: mode L.
+        grey: an image of mode L.
         size: (height, width) of the result, in pixels.
-        notes: what was done is added.
+        notes: a list to which each change is appended.
 
     Returns:
         (height, width) uint8.
@@ -82,7 +84,7 @@ def frame(grey: Image.Image, size: tuple[int, int], notes: list[str]) -> npt.NDA
 
 
 def _survey(grey: Image.Image) -> _Scene:
-    """Find garment and ground."""
+    """Find ground and garment."""
     copy = _small_copy(grey)
     ground = _ground(copy)
     difference = copy - ground
@@ -97,16 +99,16 @@ def _survey(grey: Image.Image) -> _Scene:
 
 
 def _small_copy(grey: Image.Image) -> npt.NDArray[np.int64]:
-    """(h, w) the image with its longer side at most `COPY_SIDE`."""
+    """Shrink the image until its longer side is at most `COPY_SIDE`; (h, w) grey values."""
     scale = min(1.0, COPY_SIDE / max(grey.size))
     width, height = (max(1, round(side * scale)) for side in grey.size)
     copy = grey.resize((width, height), Image.Resampling.BOX)
-    # Averaging makes specks fainter; this removes what is left of them.
+    # Averaging makes specks fainter, and the filter removes the rest of them.
     return np.asarray(copy.filter(ImageFilter.MedianFilter(3)) if scale < 1 else copy, np.int64)
 
 
 def _ground(copy: npt.NDArray[np.int64]) -> int:
-    """The grey of the ground: the median of the corners."""
+    """Return the ground's grey value: the median of the four corners."""
     rows, columns = (max(1, side // 28) for side in copy.shape)
     corners = [copy[:rows, :columns], copy[:rows, -columns:]]
     corners += [copy[-rows:, :columns], copy[-rows:, -columns:]]
@@ -114,7 +116,7 @@ def _ground(copy: npt.NDArray[np.int64]) -> int:
 
 
 def _crop(grey: Image.Image, garment: Box | None, size: tuple[int, int], notes: list[str]) -> Box:
-    """Which part of the image is to fill the frame."""
+    """Return the part of the image that is to fill the frame."""
     whole = (0.0, 0.0, float(grey.width), float(grey.height))
     if garment is None:
         return whole
@@ -134,7 +136,7 @@ def _crop(grey: Image.Image, garment: Box | None, size: tuple[int, int], notes: 
 def _fit(
     grey: Image.Image, box: Box, ground: int, size: tuple[int, int], notes: list[str]
 ) -> npt.NDArray[np.uint8]:
-    """A part of the image as large as fits, in the middle of a ground of (height, width)."""
+    """Resize a part of the image as large as fits, in the middle of a ground of (height, width)."""
     height, width = size
     left, top, right, bottom = box
     scale = min(width / (right - left), height / (bottom - top))
@@ -142,7 +144,7 @@ def _fit(
         min(width, max(1, round((right - left) * scale))),
         min(height, max(1, round((bottom - top) * scale))),
     )
-    # The mean of the pixels gives back an image that was enlarged; it would not enlarge smoothly.
+    # BOX takes means, which restores an image that was enlarged, but it can't enlarge smoothly.
     how = Image.Resampling.BOX if scale < 1 else Image.Resampling.LANCZOS
     framed = Image.new("L", (width, height), ground)
     framed.paste(

@@ -1,36 +1,35 @@
-"""A client for classifiers in TensorFlow Serving, over gRPC.
+"""A client for a classifier behind TensorFlow Serving's gRPC interface.
 
-For those who have the extra `grpc`: raw pixels travel in a third of the bytes that JSON
-takes. The official stubs import TensorFlow, with its start-up time and memory, so a program that is
-to do without uses `tfd2l.serving.Client`. Nothing of it is imported before a client is made.
+Raw pixels take a third of the bytes that they take as JSON. The official stubs import TensorFlow,
+with its start-up time and memory; `rest_client.Client` does without. They are imported when a
+client is made.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.basics.numbers import positive_number, whole_number
-from tfd2l.predict.answers import ServingError, Signature, parse_signatures, printable
-from tfd2l.predict.predictor import CONTRACT, PREDICT, Outputs, Predictor, encode_examples
+from pipelines.basics.text import one_line
+from tfd2l.export.signature_types import Signature
+from tfd2l.predict.answers import ServingError, parse_signatures
+from tfd2l.predict.predictor import EXPORT_HINT, PREDICT, Outputs, RemotePredictor, encode_examples
 
 __all__ = ["GrpcClient"]
 
-MAX_ANSWER_BYTES = 16 * 2**20
-# What gRPC itself permits at most; more are cut to it.
-MAX_RETRIES = 4
-SERVICE = "tensorflow.serving.PredictionService"
+# gRPC itself permits no more; it would silently reduce a larger number.
+_MAX_RETRIES = 4
 
 
-class GrpcClient(Predictor):
-    """Asks a classifier behind TensorFlow Serving's gRPC interface.
+class GrpcClient(RemotePredictor):
+    """Queries a classifier behind TensorFlow Serving's gRPC interface.
 
-    Has `predict` and `classify` as `tfd2l.serving.Client`. The connection is kept between calls;
-    `close`, or a `with` block, ends it. Threads may share a client.
+    It has the methods `predict` and `classify` of `rest_client.Client`. The connection is kept
+    between calls; `close`, or a `with` block, ends it. Threads may share a client.
     """
 
     def __init__(
@@ -44,70 +43,66 @@ class GrpcClient(Predictor):
         wait_for_ready: bool = False,
         batch_size: int = 256,
     ) -> None:
-        """Connects to nothing yet.
+        """Keep the settings; the first call connects.
 
         Args:
             target: host and port of the server; the connection is not encrypted.
-            model: its name in the server.
-            version: None takes the newest, which may change from one request to the next.
-            timeout_s: seconds for a request and its answer, all tries included.
-            retries: how often a request to a server that is not available is sent again, after
-                longer and longer pauses; at most `MAX_RETRIES`.
-            wait_for_ready: wait for a server that is not there yet, too.
-            batch_size: most images in a request, up to 1,024; more are sent in several.
+            model: the model's name in the server.
+            version: its number; None for the newest, which may change between two requests.
+            timeout_s: seconds for a request and its answer, all retries included.
+            retries: how often a request to an unavailable server is sent again; at most 4.
+            wait_for_ready: also wait for a server that has not started yet.
+            batch_size: the largest number of images in a request, up to 1,024.
 
         Raises:
-            ServingError: the extra is not installed.
-            ValueError: one of the numbers is out of range, or the model has no name.
+            ValueError: one of the numbers is out of range, or the model or the server has no name.
         """
-        super().__init__(batch_size)
-        _check(target, model, timeout_s, retries)
-        self._target, self._model, self._version = target, model, version
-        self._options = {"timeout": timeout_s, "wait_for_ready": wait_for_ready}
-        self._grpc, self._apis = _import_stubs()
-        self._channel = self._grpc.insecure_channel(target, options=_channel_options(retries))
-        self._stub = self._apis.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        super().__init__(f"{target} (gRPC)", model, version, batch_size)
+        self._timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
+        whole_number("retries", retries, minimum=0, maximum=_MAX_RETRIES, hint="3 are usual.")
+        if not target:
+            raise ServingError(
+                f"target must be a server's host and port; got {target!r}. TensorFlow Serving's "
+                "default is 127.0.0.1:8500."
+            )
+        self._wait_for_ready = wait_for_ready
 
-    def __str__(self) -> str:
-        """Model, version and address."""
-        version = "" if self._version is None else f", version {self._version},"
-        return f"model {self._model!r}{version} at {self._target} (gRPC)"
+        import grpc  # type: ignore[import-untyped]
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._channel = grpc.insecure_channel(target, options=_channel_options(retries))
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     def close(self) -> None:
         """End the connection."""
         self._channel.close()
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures, asked for anew.
+        """The model's signatures by name, fetched afresh.
 
         Raises:
             ServingError: the server can't be reached or doesn't know the model.
         """
         from google.protobuf import json_format
+        from tensorflow_serving.apis import get_model_metadata_pb2
 
-        protos = self._apis.get_model_metadata_pb2
-        request = protos.GetModelMetadataRequest(
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec(""), metadata_field=["signature_def"]
         )
         answer = self._send(self._stub.GetModelMetadata, request)
-        signatures = protos.SignatureDefMap()
+        signatures = get_model_metadata_pb2.SignatureDefMap()
         if not answer.metadata["signature_def"].Unpack(signatures):
-            raise ServingError(f"the answer of {self} must have 'signature_def'. {CONTRACT}")
+            raise ServingError(f"the answer of {self} must have 'signature_def'. {EXPORT_HINT}")
         return parse_signatures(
             json_format.MessageToDict(signatures, preserving_proto_field_name=True)
         )
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
 
-        # Predict for every signature: its answer has the outputs by their names.
-        request = self._apis.predict_pb2.PredictRequest(model_spec=self._spec(signature))
+        # Predict serves every signature, and its answer has the outputs by their names.
+        request = predict_pb2.PredictRequest(model_spec=self._spec(signature))
         if signature == PREDICT:
             request.inputs["image"].CopyFrom(tf.make_tensor_proto(images))
         else:
@@ -117,79 +112,61 @@ class GrpcClient(Predictor):
             return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
         except (TypeError, ValueError) as error:
             raise ServingError(
-                f"the answer of {self} must have tensors; got {printable(str(error))}. {CONTRACT}"
+                f"the answer of {self} must have tensors; got {one_line(str(error))}. {EXPORT_HINT}"
             ) from error
 
     def _spec(self, signature: str) -> Any:
-        """Which model, version and signature is asked."""
-        spec = self._apis.model_pb2.ModelSpec(name=self._model, signature_name=signature)
+        """Make the proto that names model, version and signature."""
+        from tensorflow_serving.apis import model_pb2
+
+        spec = model_pb2.ModelSpec(name=self._model, signature_name=signature)
         if self._version is not None:
             spec.version.value = self._version
         return spec
 
     def _send(self, method: Any, request: Any) -> Any:
+        import grpc
+
         try:
-            return method(request, **self._options)
-        except self._grpc.RpcError as error:
+            return method(request, timeout=self._timeout_s, wait_for_ready=self._wait_for_ready)
+        except grpc.RpcError as error:
             self._refuse(error)
 
     def _refuse(self, error: Any) -> NoReturn:
-        """Raise ServingError with what the server said, and what to do about it."""
+        """Raise ServingError with the server's words and a remedy."""
         code = error.code().name
         remedies = {
-            "UNAVAILABLE": "Start one: python -m tfd2l.serve savedmodels/ for REST, or "
-            "tensorflow_model_server for gRPC.",
-            "DEADLINE_EXCEEDED": f"Raise timeout_s ({self._options['timeout']:g}), or see "
-            "what the server is busy with.",
+            "UNAVAILABLE": "Start one: tensorflow_model_server for gRPC, or python -m tfd2l.serve "
+            "savedmodels/ for REST.",
+            "DEADLINE_EXCEEDED": f"Raise timeout_s ({self._timeout_s:g}), or see what keeps the "
+            "server busy.",
             "NOT_FOUND": "See which models and versions its models.config and directory have.",
             "INVALID_ARGUMENT": "Its metadata() say what it takes.",
-            "RESOURCE_EXHAUSTED": f"Ask with a smaller batch_size than {self._batch_size}.",
+            "RESOURCE_EXHAUSTED": f"Choose a smaller batch_size than {self._batch_size}.",
         }
-        said = printable(error.details() or "nothing")
+        said = one_line(error.details() or "nothing")
         remedy = remedies.get(code, "See the server's log.")
         raise ServingError(f"{self} answered {code}: {said}. {remedy}") from error
 
 
-def _check(target: str, model: str, timeout_s: float, retries: int) -> None:
-    """Raise ValueError for what is out of range."""
-    positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
-    whole_number("retries", retries, minimum=0, maximum=MAX_RETRIES, hint="3 are usual.")
-    if not model or not target:
-        raise ValueError(
-            f"a model has a name and a server an address; got {model!r} and {target!r}. "
-            "TensorFlow Serving's default is 127.0.0.1:8500."
-        )
-
-
-def _import_stubs() -> tuple[Any, Any]:
-    """The modules `grpc` and `tensorflow_serving.apis`."""
-    try:
-        grpc = importlib.import_module("grpc")
-        for name in ("get_model_metadata_pb2", "predict_pb2", "prediction_service_pb2_grpc"):
-            importlib.import_module(f"tensorflow_serving.apis.{name}")
-        return grpc, importlib.import_module("tensorflow_serving.apis")
-    except ImportError as error:
-        raise ServingError(
-            f"the gRPC client needs the extra grpc of this package; {error}. In a clone: "
-            "pip install -e '.[grpc]', or use tfd2l.serving.Client."
-        ) from error
-
-
 def _channel_options(retries: int) -> list[tuple[str, Any]]:
-    policy = {
-        "maxAttempts": retries + 1,
-        "initialBackoff": "0.1s",
-        "maxBackoff": "2s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    config = {"methodConfig": [{"name": [{"service": SERVICE}], "retryPolicy": policy}]}
-    return [
-        # A single attempt is no policy to gRPC.
-        *([("grpc.service_config", json.dumps(config))] if retries else []),
-        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-        # The server has its own limit of what it takes.
+    options: list[tuple[str, Any]] = [
+        # By default gRPC refuses messages of more than 4 MB. The server has a limit of its own.
+        ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
-        # Else a proxy that the environment names for the web gets the requests for this machine.
+        # Else a proxy that the environment names for the web gets requests to this machine too.
         ("grpc.enable_http_proxy", 0),
     ]
+    # gRPC refuses a policy of a single attempt.
+    if retries:
+        policy = {
+            "maxAttempts": retries + 1,
+            "initialBackoff": "0.1s",
+            "maxBackoff": "2s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        service = {"service": "tensorflow.serving.PredictionService"}
+        config = {"methodConfig": [{"name": [service], "retryPolicy": policy}]}
+        options.append(("grpc.service_config", json.dumps(config)))
+    return options

@@ -1,16 +1,12 @@
-"""Image files as Fashion-MNIST has them: a light garment that fills a small, dark, grey square.
+"""Reads image files as Fashion-MNIST has them: a light garment that fills a dark, grey square.
 
-Pillow decodes; TensorFlow is not needed. Whatever the bytes are, there is a picture of the right
-size or an `ImageError`, within some seconds and 1 GB of memory.
+Pillow decodes; TensorFlow is not needed. For any bytes the result is a picture of the right size or
+an `ImageError`, within 1 GB of memory.
 """
 
 from __future__ import annotations
 
 import io
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,42 +17,32 @@ from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.predict.framing import TOLERANCE, frame
 
-__all__ = ["ImageError", "Prepared", "read_image", "read_image_file"]
+__all__ = ["MAX_BYTES", "ImageError", "Prepared", "read_image", "read_image_file"]
 
-# Those that Pillow decodes in C, without allocating before the header's size can be checked (its
-# WebP decoder does) and without a second format inside (as TIFF and ICO have).
+# The formats that Pillow decodes in C, without allocating memory before the header's size can be
+# checked (its WebP decoder does) and without a second format inside (as TIFF and ICO have).
 FORMATS = ("PNG", "JPEG", "GIF")
-# Of nothing but tiny sections Pillow makes 40 times as much in memory, and needs 0.3 s for each MB.
+# For a file of nothing but tiny sections Pillow takes 40 times its size in memory, and 0.3 s a MB.
 MAX_BYTES = 24 * 2**20
-# Four bytes each, and a few copies on the way: measured 0.45 GB.
-MAX_PIXELS = 50_000_000
-# JPEG's decoder makes a picture of an eighth, a quarter or half the side without the whole one, so
-# 108 million pixels took 0.06 GB and 0.2 s. Of a file with several scans it keeps up to eight bytes
-# for each pixel: measured 0.97 GB.
-MAX_JPEG_PIXELS = 120_000_000
-# The longer side that a JPEG file is read at, at least: far more than the model sees of a garment.
-JPEG_SIDE = 2048
-# A JPEG file may go over its pixels in many scans; ten are usual, and this is some six seconds.
-MAX_SCANNED_PIXELS = 10**10
-SCAN = b"\xff\xda"
+# 67 million, so that a 64-megapixel photograph is read. Four bytes each, and a few copies on the
+# way: measured 0.6 GB, and 0.8 GB for a progressive JPEG file, whose coefficients are kept.
+MAX_PIXELS = 2**26
 MAX_ASPECT = 20
 MAX_SIDE = 4096
 UInt8Array = npt.NDArray[np.uint8]
-# Filters of Python's warnings belong to the process, not to a thread.
-_WARNINGS_LOCK = threading.Lock()
 
 
 class ImageError(Tfd2lError, ValueError):
-    """The bytes are no image that can be used; the text has the rule, the value and the remedy."""
+    """An image can't be read in the form that a model takes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image as a model takes it.
+    """An image in the form that a model takes.
 
     Attributes:
         pixels: (height, width) uint8, read-only; the ground is dark.
-        notes: what was done to it, in order; empty if nothing.
+        notes: the changes that were made to it, in order; empty if there were none.
     """
 
     pixels: UInt8Array
@@ -64,15 +50,29 @@ class Prepared:
 
 
 def read_image_file(path: Path | str, size: tuple[int, int] = (28, 28)) -> Prepared:
-    """`read_image` of a file.
+    """Read an image file and make it look like an image of Fashion-MNIST; see `read_image`.
 
     Raises:
         ImageError: as `read_image`; or the file can't be read.
-        ValueError: as `read_image`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "page.png")
+        ...     page = Image.new("L", (280, 280), 255)
+        ...     page.paste(0, (100, 0, 180, 280))
+        ...     page.save(path)
+        ...     prepared = d2l.read_image_file(path)
+        >>> prepared.pixels.shape
+        (28, 28)
+        >>> prepared.notes
+        ('inverted: the garment was darker than the ground', 'resized to 28 x 28')
     """
     try:
         with Path(path).open("rb") as file:
-            # One byte more than allowed shows that there is more, without reading how much.
+            # One byte more than allowed shows that the file is too long, without reading all of it.
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -90,34 +90,44 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     corners.
 
     Args:
-        data: a PNG, JPEG or GIF file of any mode; of several pictures in it the first is taken.
+        data: a PNG, JPEG or GIF file of any mode; if it has several pictures, the first is taken.
         size: (height, width) of the result, in pixels.
 
     Raises:
-        ImageError: no such image, a damaged one, one of more than `MAX_BYTES` or `MAX_PIXELS`
-            (`MAX_JPEG_PIXELS` for JPEG) or that is more than `MAX_ASPECT` times as long as wide, or
-            one in which nothing is opaque.
-        ValueError: `size` is not two numbers from 1 to `MAX_SIDE`.
+        ImageError: another format, a damaged file, one of more than `MAX_BYTES` or `MAX_PIXELS` or
+            that is more than `MAX_ASPECT` times as long as wide, or one in which nothing is opaque;
+            or `size` is not two whole numbers from 1 to `MAX_SIDE`. Where the program turns
+            Pillow's warnings into errors, a file that Pillow warns of is refused too.
     """
     size = (*size,)
     if len(size) != 2 or not all(isinstance(n, int) and 1 <= n <= MAX_SIDE for n in size):
-        raise ValueError(
+        raise ImageError(
             f"size must be (height, width) in pixels, each from 1 to {MAX_SIDE}; got {size!r}. "
             "Fashion-MNIST has (28, 28)."
         )
     _check_bytes(data)
     notes: list[str] = []
-    with _pillow_errors():
+    try:
         pixels = frame(_make_grey(_decode(data, notes), notes), size, notes)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large("got more") from error
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files
+        raise ImageError(
+            f"the image is damaged and can't be decoded: {str(error) or type(error).__name__}. "
+            "Save it again as PNG or JPEG."
+        ) from error
     pixels.setflags(write=False)
     return Prepared(pixels, tuple(notes))
 
 
 def _check_bytes(data: bytes) -> None:
-    """Raise ImageError for what needs no decoder to be refused."""
-    formats = ", ".join(FORMATS)
+    """Raise ImageError for data that no decoder needs to see."""
     if not data:
-        raise ImageError(f"an image file has content; got 0 bytes. Give a {formats} file.")
+        raise ImageError(
+            f"an image file has content; got 0 bytes. Give a {', '.join(FORMATS)} file."
+        )
     if len(data) > MAX_BYTES:
         raise ImageError(
             f"an image file may have at most {MAX_BYTES:,} bytes; got more. Make it smaller: the "
@@ -125,36 +135,8 @@ def _check_bytes(data: bytes) -> None:
         )
 
 
-@contextmanager
-def _pillow_errors() -> Iterator[None]:
-    """Turn all that Pillow may say of its input, warnings included, into ImageError."""
-    # Recorded, not made errors: other threads' warnings come by here too.
-    with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        except ImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise _too_large(f"got more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,}") from error
-        except Exception as error:  # on damaged files its decoders raise almost anything
-            raise ImageError(
-                f"the image is damaged and can't be decoded: {str(error) or type(error).__name__}. "
-                "Save it again as PNG or JPEG."
-            ) from error
-        # The number of pixels has its own bounds here.
-        own = [
-            one
-            for one in caught
-            if Path(one.filename).parent.name == "PIL"
-            and not issubclass(one.category, Image.DecompressionBombWarning)
-        ]
-    if own:
-        raise ImageError(f"the image is damaged: {own[0].message}. Save it again as PNG or JPEG.")
-
-
 def _decode(data: bytes, notes: list[str]) -> Image.Image:
-    """The first picture, upright, after its header was found acceptable."""
+    """Decode the first picture, if its header is acceptable, and turn it upright."""
     try:
         # Reads the header alone.
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -163,11 +145,10 @@ def _decode(data: bytes, notes: list[str]) -> Image.Image:
             f"an image must be a {', '.join(FORMATS)} file; this one begins with {data[:12]!r}. "
             "Save it as PNG or JPEG."
         ) from error
-    _check_size(image, data.count(SCAN))
+    _check_size(*image.size)
     if getattr(image, "is_animated", False):
-        image.seek(0)
         notes.append("the first of several pictures")
-    _load(image, notes)
+    image.load()
     # 1 is upright; other numbers mean nothing.
     if (orientation := image.getexif().get(ExifTags.Base.Orientation)) in range(2, 9):
         notes.append(f"turned upright (EXIF orientation {orientation})")
@@ -175,17 +156,10 @@ def _decode(data: bytes, notes: list[str]) -> Image.Image:
     return image
 
 
-def _check_size(image: Image.Image, num_scans: int) -> None:
-    """Raise ImageError for what would take too long or too much memory, or is a strip."""
-    width, height = image.size
-    is_jpeg = image.format in ("JPEG", "MPO")
-    if width * height > (MAX_JPEG_PIXELS if is_jpeg else MAX_PIXELS):
+def _check_size(width: int, height: int) -> None:
+    """Raise ImageError for a picture that would take too much memory, or that is a strip."""
+    if width * height > MAX_PIXELS:
         raise _too_large(f"got {width} x {height}")
-    if is_jpeg and num_scans * width * height > MAX_SCANNED_PIXELS:
-        raise ImageError(
-            f"a JPEG file may go over {MAX_SCANNED_PIXELS:,} pixels in all its scans; got "
-            f"{num_scans:,} scans of {width} x {height}. Save it again as PNG or JPEG."
-        )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(
             f"an image may be at most {MAX_ASPECT} times as long as wide; got {width} x {height} "
@@ -193,30 +167,19 @@ def _check_size(image: Image.Image, num_scans: int) -> None:
         )
 
 
-def _too_large(what: str) -> ImageError:
+def _too_large(found: str) -> ImageError:
     return ImageError(
-        f"an image may have at most {MAX_PIXELS:,} pixels, and {MAX_JPEG_PIXELS:,} in a JPEG file; "
-        f"{what}. Make it smaller: 1,000 pixels a side are more than enough."
+        f"an image may have at most {MAX_PIXELS:,} pixels; {found}. Make it smaller: 1,000 pixels "
+        "a side are more than enough."
     )
 
 
-def _load(image: Image.Image, notes: list[str]) -> None:
-    """Decode the pixels; fewer of them where the format has them at lower resolution, as JPEG."""
-    width, height = image.size
-    longer = max(width, height)
-    # Other formats leave it.
-    image.draft(None, (width * JPEG_SIDE // longer, height * JPEG_SIDE // longer))
-    if image.size != (width, height):
-        notes.append(f"{width} x {height} read as {image.width} x {image.height}")
-    image.load()
-
-
 def _make_grey(image: Image.Image, notes: list[str]) -> Image.Image:
-    """The image in mode L, on a ground where it is transparent."""
+    """Convert the image to mode L; transparent pixels show a white or a black ground."""
     if image.mode != "L":
         notes.append(f"{image.width} x {image.height} {image.mode} made grey")
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips; the upper byte is what it takes of deep colours.
+        # Pillow's own conversion clips; for deep colours it takes the upper byte, as here.
         values = np.asarray(image)
         grey = Image.fromarray((values >> 8).astype(np.uint8))
         key = image.info.get("transparency")
@@ -235,6 +198,6 @@ def _make_grey(image: Image.Image, notes: list[str]) -> Image.Image:
         )
     # White, as a shop's page is and as the data set's photographs were before they were inverted;
     # but a white garment must stand out.
-    black = ImageStat.Stat(grey, mask=alpha).mean[0] >= 255 - TOLERANCE
-    notes.append(f"transparent ground taken as {'black' if black else 'white'}")
-    return Image.composite(grey, Image.new("L", grey.size, 0 if black else 255), alpha)
+    is_white = ImageStat.Stat(grey, mask=alpha).mean[0] >= 255 - TOLERANCE
+    notes.append(f"transparent ground taken as {'black' if is_white else 'white'}")
+    return Image.composite(grey, Image.new("L", grey.size, 0 if is_white else 255), alpha)

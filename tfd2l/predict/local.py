@@ -1,41 +1,42 @@
-"""An exported classifier asked in this process, by the loader that TensorFlow Serving has.
+"""A client that runs an exported classifier in this process.
 
-What a server refuses is refused here.
+It uses the loader that TensorFlow Serving has, and so refuses the models that a server refuses.
 """
 
 from __future__ import annotations
 
-import re
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tfd2l.predict.answers import ServingError, Signature, TensorInfo, printable
-from tfd2l.predict.predictor import CONTRACT, PREDICT, Outputs, Predictor, encode_examples
+from pipelines.basics.text import one_line
+from tfd2l.common.errors import Tfd2lError
+from tfd2l.export.signature_types import Signature
+from tfd2l.export.versions import versions_in
+from tfd2l.predict.answers import ServingError
+from tfd2l.predict.predictor import EXPORT_HINT, PREDICT, Outputs, Predictor, encode_examples
 
 if TYPE_CHECKING:
     from tfd2l.export.loaded import LoadedVersion
-    from tfd2l.export.saved_model import TensorSpec
 
 __all__ = ["LocalModel"]
 
 
 class LocalModel(Predictor):
-    """Asks an exported classifier in this process, through the C API of TensorFlow's runtime.
+    """Queries an exported classifier in this process, through the C API of TensorFlow's runtime.
 
-    TensorFlow is imported and the model loaded when they are first needed.
+    TensorFlow is imported, and the model loaded, when they are first needed.
     """
 
     def __init__(self, directory: Path | str, *, batch_size: int = 256) -> None:
-        """Looks which version it is to be.
+        """Find the version; the first call loads it.
 
         Args:
             directory: a version's directory, or that of a model, whose highest version is taken.
-            batch_size: most images to be run at once, up to 1,024.
+            batch_size: the largest number of images to run at once, up to 1,024.
 
         Raises:
             ServingError: there is no exported model.
@@ -50,73 +51,63 @@ class LocalModel(Predictor):
         return f"the model in {self.directory}"
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures.
+        """The model's signatures by name.
 
         Raises:
-            ServingError: it can't be loaded.
+            ServingError: the model can't be loaded.
         """
-        return {
-            name: Signature(_infos(signature.inputs), _infos(signature.outputs))
-            for name, signature in self._load().signatures.items()
-        }
+        return {**self._load().signatures}
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        from tfd2l.serve.json_values import RestError
-
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         if signature == PREDICT:
             feeds = {"image": images}
         else:
             feeds = {"inputs": np.array(encode_examples(images), np.object_)}
+        loaded = self._load()
         try:
-            return self._load().call("predict", signature, feeds)
-        except RestError as error:
+            return loaded.call("predict", signature, feeds)
+        except Tfd2lError as error:
             raise ServingError(
-                f"{self} can't be run: {printable(str(error))}. {CONTRACT}"
+                f"{self} can't be run: {one_line(str(error))}. {EXPORT_HINT}"
             ) from error
 
     def _load(self) -> LoadedVersion:
-        """The model, loaded and tried."""
+        """Load the model, unless it is loaded; loading runs its warm-up requests."""
         if self._loaded is None:
             try:
                 from tfd2l.export.c_api import SessionError, load_library
                 from tfd2l.export.loaded import LoadedVersion
-                from tfd2l.export.saved_model import ExportError
             except ImportError as error:
                 raise ServingError(
                     f"{self} needs TensorFlow to run, which can't be imported: {error}. Install "
-                    "it, or ask a server with Client."
+                    "it, or query a server with d2l.Client."
                 ) from error
             try:
                 self._loaded = LoadedVersion(load_library(), self.directory)
-            except (ExportError, SessionError) as error:
+            except (Tfd2lError, SessionError) as error:
                 raise ServingError(
-                    f"{self} can't be loaded: {printable(str(error)).rstrip('.')}. "
+                    f"{self} can't be loaded: {one_line(str(error)).rstrip('.')}. "
                     "python -m tfd2l.train exports a new one."
                 ) from error
-            weakref.finalize(self, self._loaded.close)  # the runtime's memory is none of Python's
+            # Python's garbage collector doesn't free the memory of the runtime.
+            weakref.finalize(self, self._loaded.close)
         return self._loaded
 
 
-def _infos(specs: Mapping[str, TensorSpec]) -> dict[str, TensorInfo]:
-    """Without the names of the graph's tensors."""
-    return {name: TensorInfo(spec.dtype, spec.shape) for name, spec in specs.items()}
-
-
 def _version_directory(directory: Path) -> Path:
-    """The directory itself if it has a SavedModel, or else that of its highest version."""
+    """Return the directory itself if it has a SavedModel, or else that of its highest version."""
     if (directory / "saved_model.pb").is_file():
         return directory
     try:
-        names = [path.name for path in directory.iterdir() if path.is_dir()]
+        versions = [path for path in versions_in(directory).values() if path.is_dir()]
+        names = sorted(path.name for path in directory.iterdir() if path.is_dir())
     except OSError as error:
         raise ServingError(
             f"{directory} can't be read: {error.strerror}. python -m tfd2l.train makes models."
         ) from error
-    versions = {int(name): name for name in names if re.fullmatch("[0-9]+", name)}
     if not versions:
-        shown = printable(", ".join(sorted(names))) or "no directories"
         raise ServingError(
-            "a model's directory has versions named 1, 2, ...; "
-            f"{directory} has {shown}. Name the one of a model."
+            f"a model's directory has versions named 1, 2, ...; {directory} has "
+            f"{one_line(', '.join(names)) or 'no directories'}. Name the directory of a model."
         )
-    return directory / versions[max(versions)]
+    return versions[-1]

@@ -1,7 +1,7 @@
-"""What all ways to a served classifier share: images checked, sent in batches, answers checked.
+"""The part that all clients share: check images, send them in batches, check the answers.
 
-A `Predictor` is asked over REST (`tfd2l.serving.Client`), over gRPC (`tfd2l.grpc_client`) or in
-this process (`tfd2l.serving.LocalModel`). TensorFlow is not imported.
+A `Predictor` queries a model over REST (`rest_client.Client`), over gRPC (`grpc_client.GrpcClient`)
+or in this process (`local.LocalModel`). TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -9,51 +9,49 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.basics.numbers import whole_number
-from tfd2l.predict.answers import (
-    Classification,
-    Predictions,
-    ServingError,
-    Signature,
-    check_images,
-    printable,
-)
+from pipelines.basics.text import one_line
+from tfd2l.export.signature_types import Signature
+from tfd2l.predict.answers import Classification, Predictions, ServingError, check_images
 
 __all__ = [
     "CLASSIFY",
-    "CONTRACT",
-    "MOST_IMAGES",
+    "EXPORT_HINT",
+    "MAX_IMAGES",
     "PREDICT",
     "Outputs",
     "Predictor",
+    "RemotePredictor",
     "encode_examples",
 ]
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Any]
-# What the deployed configuration takes: max_batch_size in batching_parameters.txt.
-MOST_IMAGES = 1024
+# The deployed configuration takes as many: max_batch_size in batching_parameters.txt.
+MAX_IMAGES = 1024
 # Rounding in float32 and in JSON may leave a probability this far outside of [0, 1].
-ROUNDING = 1e-4
+_ROUNDING = 1e-4
 PREDICT, CLASSIFY = "serving_default", "classify"
-CONTRACT = "Export it by tfd2l.export.export_classifier, or as savedmodels/README.md says."
-
+EXPORT_HINT = (
+    "Export the model with tfd2l.export.signatures.export_classifier, or as savedmodels/README.md "
+    "says."
+)
 
 Answer = TypeVar("Answer", Predictions, Classification)
 
 
 class Predictor(ABC):
-    """A classifier somewhere: checks images, asks in batches, checks and joins the answers."""
+    """Base of all clients: checks images, sends them in batches, checks and joins the answers."""
 
     def __init__(self, batch_size: int) -> None:
-        """Raises ValueError: `batch_size` is not a whole number from 1 to `MOST_IMAGES`."""
-        hint = "It is of a request; more images are sent in several. 256 make about 1 MB."
-        self._batch_size = whole_number("batch_size", batch_size, maximum=MOST_IMAGES, hint=hint)
+        """Raises ValueError: `batch_size` is not a whole number from 1 to `MAX_IMAGES`."""
+        hint = "It is per request; more images are sent in several. 256 make about 1 MB."
+        self._batch_size = whole_number("batch_size", batch_size, maximum=MAX_IMAGES, hint=hint)
         self._signatures: Mapping[str, Signature] | None = None
 
     def predict(self, images: npt.ArrayLike) -> Predictions:
@@ -63,7 +61,7 @@ class Predictor(ABC):
             images: (n, height, width), or (height, width) for one; integers in 0..255.
 
         Raises:
-            ServingError: the images are no such thing, which is found before anything is sent; or
+            ServingError: the images have another form, which is found before anything is sent; or
                 the model can't be reached, refuses, or gives an answer of the wrong form.
         """
         return self._in_batches(images, PREDICT, self._to_predictions)
@@ -72,18 +70,18 @@ class Predictor(ABC):
         """Labels and probabilities of raw images, the likeliest first.
 
         Args:
-            images: as `predict`.
+            images: as for `predict`.
 
         Raises:
-            ServingError: as `predict`.
+            ServingError: as for `predict`.
         """
         return self._in_batches(images, CLASSIFY, self._to_classification)
 
     def image_shape(self) -> tuple[int | None, int | None]:
-        """Height and width of the images that the model takes, in pixels; None where any goes.
+        """Height and width in pixels of the images that the model takes; None where any is allowed.
 
         Raises:
-            ServingError: the model can't be reached, or is no classifier of grey images.
+            ServingError: the model can't be reached, or isn't a classifier of grey images.
         """
         if self._signatures is None:
             self._signatures = self.metadata()
@@ -97,7 +95,7 @@ class Predictor(ABC):
                 return image.shape[1:]
         raise ServingError(
             f"{self} must have a signature {PREDICT!r} with the one input 'image', uint8 of shape "
-            f"(n, height, width); it has {inputs or 'no such signature'}. {CONTRACT}"
+            f"(n, height, width); it has {inputs or 'no such signature'}. {EXPORT_HINT}"
         )
 
     @abstractmethod
@@ -106,11 +104,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """Which model it is and where, for errors."""
+        """The model's name and place, for errors."""
 
     @abstractmethod
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        """A signature's outputs for (n, height, width) checked images, n at most `batch_size`."""
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+        """Run a signature on (n, height, width) checked images, n at most `batch_size`."""
 
     def _in_batches(
         self, images: npt.ArrayLike, signature: str, convert: Callable[[Outputs, int], Answer]
@@ -119,9 +117,9 @@ class Predictor(ABC):
         parts = []
         for batch in self._batches(checked):
             try:
-                parts.append(convert(self._ask(signature, batch), len(batch)))
+                parts.append(convert(self._query(signature, batch), len(batch)))
             except ServingError:
-                # Perhaps another model is there by now.
+                # The server may have another model by now, so the next call reads its metadata.
                 self._signatures = None
                 raise
         fields = {
@@ -137,7 +135,8 @@ class Predictor(ABC):
     def _to_predictions(self, outputs: Outputs, n: int) -> Predictions:
         logits = self._numbers(outputs, "logits", n)
         probabilities = self._numbers(outputs, "probabilities", n)
-        class_id, label = self._output(outputs, "class_id"), self._texts(outputs, "label", (n,))
+        class_id = self._output(outputs, "class_id")
+        label = self._texts(outputs, "label", (n,))
         q = probabilities.shape[1]
         self._must(logits.shape == (n, q), "logits and probabilities of one shape", logits.shape)
         self._must_be_probabilities(probabilities)
@@ -152,17 +151,17 @@ class Predictor(ABC):
         return Classification(self._texts(outputs, "classes", scores.shape), scores)
 
     def _numbers(self, outputs: Outputs, name: str, n: int) -> npt.NDArray[np.float32]:
-        """An output of n rows of numbers."""
+        """Read an output of n rows of numbers."""
         values = self._output(outputs, name)
         fits = values.ndim == 2 and len(values) == n and values.shape[1] > 0
         rule = f"{name!r} with {n} rows of numbers"
         self._must(fits and values.dtype.kind in "fiu", rule, values)
-        # Beyond float32 there is infinity; of probabilities that is refused below.
+        # Numbers beyond float32 become infinite; as probabilities they are refused below.
         with np.errstate(over="ignore"):
             return values.astype(np.float32)
 
     def _texts(self, outputs: Outputs, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.str_]:
-        """An output of strings, which TensorFlow gives as bytes."""
+        """Read an output of strings, which TensorFlow gives as bytes."""
         values = self._output(outputs, name)
         texts = [
             text.decode(errors="replace") if isinstance(text, bytes) else text
@@ -183,25 +182,63 @@ class Predictor(ABC):
 
     def _must_be_probabilities(self, values: npt.NDArray[np.float32]) -> None:
         # Comparisons with NaN are false.
-        within = bool(((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all())
+        within = bool(((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all())
         self._must(within, "probabilities in [0, 1]", values)
 
     def _must(self, holds: bool, rule: str, got: Any) -> None:
-        """Raise ServingError unless the answer keeps to the rule."""
+        """Raise ServingError unless the answer obeys the rule."""
         if holds:
             return
         if isinstance(got, np.ndarray):
             sample = " ".join(map(str, got.ravel()[:5].tolist()))
-            got = f"{got.dtype} of shape {got.shape}, beginning with {printable(sample, 100)}"
+            got = f"{got.dtype} of shape {got.shape}, beginning with {one_line(sample, 100)}"
         raise ServingError(
-            f"the answer of {self} must have {rule}; got {printable(str(got), 200)}. {CONTRACT}"
+            f"the answer of {self} must have {rule}; got {one_line(str(got), 200)}. {EXPORT_HINT}"
         )
 
 
-def encode_examples(images: npt.NDArray[np.uint8]) -> list[bytes]:
-    """Images as the signature `classify` takes them: serialised `tf.train.Example`s.
+class RemotePredictor(Predictor):
+    """Base of the clients of a server: a model's name and version, and connections to close."""
 
-    Imports TensorFlow, which has the protos.
+    def __init__(self, address: str, model: str, version: int | None, batch_size: int) -> None:
+        """Raises ServingError or ValueError: one of these is out of range.
+
+        Args:
+            address: the server's, as errors name it.
+            model: the model's name in the server.
+            version: its number; None for the newest.
+            batch_size: the largest number of images in a request.
+        """
+        super().__init__(batch_size)
+        if not model or (version is not None and version < 0):
+            raise ServingError(
+                "a model has a name, and a version is a whole number of at least 0; got "
+                f"{model!r} and {version!r}. python -m tfd2l.train names the model after --model."
+            )
+        self._address = address
+        self._model = model
+        self._version = version
+
+    def __str__(self) -> str:
+        """Model, version and address."""
+        version = "" if self._version is None else f", version {self._version},"
+        return f"model {self._model!r}{version} at {self._address}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the connections."""
+
+
+def encode_examples(images: npt.NDArray[np.uint8]) -> list[bytes]:
+    """Serialise images as `tf.train.Example`s, the form that the signature `classify` takes.
+
+    TensorFlow, which has the protos, is imported here.
 
     Args:
         images: (n, height, width) uint8.

@@ -1,51 +1,44 @@
-"""A client for classifiers in TensorFlow Serving, over its REST interface.
+"""A client for a classifier behind TensorFlow Serving's REST interface.
 
-Imports neither TensorFlow nor Keras. `LocalModel`, which is asked in the same way, runs an exported
-model in this process; it imports TensorFlow when it is first asked.
+It imports neither TensorFlow nor Keras.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import reprlib
 from collections.abc import Mapping
 from typing import Any, NoReturn, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as TimedOut
+from urllib3.util import Retry
 
-from tfd2l.predict.answers import (
-    Classification,
-    Predictions,
-    ServingError,
-    Signature,
-    VersionStatus,
-    parse_signatures,
-    parse_status,
-    printable,
-)
-from tfd2l.predict.local import LocalModel
-from tfd2l.predict.predictor import CLASSIFY, CONTRACT, Outputs, Predictor
-from tfd2l.predict.rest import Reply, Server
+from pipelines.basics.numbers import positive_number, whole_number
+from pipelines.basics.text import one_line, shown
+from tfd2l.common.hosts import is_loopback
+from tfd2l.export.signature_types import Signature
+from tfd2l.predict.answers import ServingError, VersionStatus, parse_signatures, parse_status
+from tfd2l.predict.predictor import CLASSIFY, EXPORT_HINT, Outputs, RemotePredictor
 
-__all__ = [
-    "Classification",
-    "Client",
-    "LocalModel",
-    "Predictions",
-    "ServingError",
-    "VersionStatus",
-]
+__all__ = ["Client"]
+
+# The pause before the second retry; it doubles from there. The first retry is made at once.
+_PAUSE_S = 0.2
+_BUSY = (502, 503, 504)
 
 
-class Client(Predictor):
-    """Asks a classifier behind TensorFlow Serving's REST interface.
+class Client(RemotePredictor):
+    """Queries a classifier behind TensorFlow Serving's REST interface.
 
-    Images are checked against the model's own metadata, which are fetched once, before anything is
-    sent. Connections are kept between calls; `close`, or a `with` block, ends them. Threads need a
-    client each.
+    Images are checked before anything is sent, by the model's own metadata, which the client
+    fetches once. Connections are kept between calls; `close`, or a `with` block, ends them. Use one
+    client per thread.
     """
 
     def __init__(
@@ -58,47 +51,34 @@ class Client(Predictor):
         retries: int = 3,
         batch_size: int = 256,
     ) -> None:
-        """Connects to nothing yet.
+        """Keep the settings; the first call connects.
 
         Args:
-            url: the server's address; what comes before `/v1/models`.
-            model: its name in the server.
-            version: None takes the newest, which may change from one request to the next.
-            timeout_s: seconds to wait for a connection, for the beginning of an answer, and for
-                the rest of it. What took longer is not tried again.
+            url: the server's address; the part before `/v1/models`.
+            model: the model's name in the server.
+            version: its number; None for the newest, which may change between two requests.
+            timeout_s: seconds to wait for a connection, and for each next part of an answer. A
+                request that times out is not sent again.
             retries: how often a request is sent again after a broken connection or a 502, 503 or
                 504, each time after a longer pause.
-            batch_size: most images in a request, up to 1,024; more are sent in several.
+            batch_size: the largest number of images in a request, up to 1,024; more images are
+                sent in several requests.
 
         Raises:
-            ValueError: one of these is out of range, or `url` is no address of a server.
+            ValueError: one of these is out of range, or `url` isn't the address of a server.
         """
-        super().__init__(batch_size)
-        if not model or (version is not None and version < 0):
-            raise ValueError(
-                "a model has a name, and a version is a whole number of at least 0; got "
-                f"{model!r} and {version!r}. python -m tfd2l.train names it after --model."
-            )
-        self._model, self._version = model, version
-        self._server = Server(url, timeout_s=timeout_s, retries=retries)
-
-    def __str__(self) -> str:
-        """Model, version and address."""
-        version = "" if self._version is None else f", version {self._version},"
-        return f"model {self._model!r}{version} at {self._server.url}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._url = _checked_url(url)
+        super().__init__(self._url, model, version, batch_size)
+        self._timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
+        retries = whole_number("retries", retries, minimum=0, hint="3 are usual.")
+        self._session = _make_session(self._url, retries)
 
     def close(self) -> None:
         """End the connections."""
-        self._server.close()
+        self._session.close()
 
     def status(self) -> list[VersionStatus]:
-        """What the server says of the model's versions, or of the one asked for; oldest first.
+        """State of the model's versions, or of this client's version; the oldest first.
 
         Raises:
             ServingError: the server can't be reached or doesn't know the model.
@@ -107,10 +87,10 @@ class Client(Predictor):
         try:
             return parse_status(answer)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._not_the_contract("'model_version_status'", answer, error)
+            self._refuse_answer("'model_version_status'", answer, error)
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures, asked for anew.
+        """The model's signatures by name, fetched afresh.
 
         Raises:
             ServingError: the server can't be reached or doesn't know the model.
@@ -119,26 +99,26 @@ class Client(Predictor):
         try:
             return parse_signatures(answer["metadata"]["signature_def"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._not_the_contract("'signature_def' in 'metadata'", answer, error)
+            self._refuse_answer("'signature_def' in 'metadata'", answer, error)
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
         if signature == CLASSIFY:
-            return self._ask_classify(images)
+            return self._query_classify(images)
         body = {"signature_name": signature, "inputs": {"image": images.tolist()}}
         answer = self._call("POST", f"{self._path()}:predict", body)
         outputs = answer.get("outputs")
         if not isinstance(outputs, dict):
-            self._not_the_contract("'outputs' by name", answer)
+            self._refuse_answer("'outputs' by name", answer)
         return outputs
 
-    def _ask_classify(self, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query_classify(self, images: npt.NDArray[np.uint8]) -> Outputs:
         examples = [{"image": {"b64": base64.b64encode(image).decode()}} for image in images]
         body = {"signature_name": CLASSIFY, "examples": examples}
         answer = self._call("POST", f"{self._path()}:classify", body)
         try:
             pairs = [[(label, score) for label, score in row] for row in answer["results"]]
         except (KeyError, TypeError, ValueError) as error:
-            self._not_the_contract("'results' with rows of labels and scores", answer, error)
+            self._refuse_answer("'results' with rows of labels and scores", answer, error)
         return {
             "classes": [[label for label, _ in row] for row in pairs],
             "scores": [[score for _, score in row] for row in pairs],
@@ -148,27 +128,62 @@ class Client(Predictor):
         return "" if self._version is None else f"/versions/{self._version}"
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON object that the server answers."""
-        reply = self._exchange(method, path, body)
-        answer = _parse(reply.content)
-        if reply.status != 200:
-            raise self._refusal(reply, answer)
+        """Send a request and return the JSON object that answers it."""
+        response = self._exchange(method, path, body)
+        answer = _parse(response.content)
+        if response.status_code != 200:
+            raise self._refusal(response, answer)
         if not isinstance(answer, dict):
-            self._not_the_contract("a JSON object", reply.text)
+            self._refuse_answer("a JSON object", _text(response))
         return answer
 
-    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        """What the server answers, whatever that is."""
-        return self._server.ask(method, f"/v1/models/{quote(self._model, safe='')}{path}", body)
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> requests.Response:
+        """Send a request, with retries, and return the answer whatever its status."""
+        # A name from the command line may have bytes that are not UTF-8.
+        name = quote(self._model, safe="", errors="surrogateescape")
+        url = f"{self._url}/v1/models/{name}{path}"
+        # Without spaces, which would make a quarter of the bytes.
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            return self._session.request(
+                method,
+                url,
+                data=data,
+                timeout=(self._timeout_s, self._timeout_s),
+                allow_redirects=False,
+            )
+        except (requests.RequestException, HTTPError) as error:
+            raise self._failure(url, error) from error
 
-    def _refusal(self, reply: Reply, answer: Any) -> ServingError:
-        """What the server said, and what to do about it."""
+    def _failure(self, url: str, error: Exception) -> ServingError:
+        """Explain why there was no answer."""
+        cause = _first_cause(error)
+        # urllib3 counts a refused connection among the time-outs.
+        if isinstance(cause, TimedOut) and not isinstance(cause, NewConnectionError):
+            return ServingError(
+                f"{url} did not answer within timeout_s = {self._timeout_s:g} seconds. Allow it "
+                "more, or see what keeps the server busy."
+            )
+        said = one_line(str(cause))
+        if isinstance(error, requests.ConnectionError):
+            return ServingError(
+                f"no server answers at {self._url}: {said}. Start one: "
+                "python -m tfd2l.serve savedmodels/"
+            )
+        return ServingError(
+            f"the request to {url} failed: {said}. Check the address, or try again."
+        )
+
+    def _refusal(self, response: requests.Response, answer: Any) -> ServingError:
+        """Explain an answer with a status other than 200."""
         text = answer.get("error") if isinstance(answer, dict) else None
-        said = printable(str(text or reply.text)) or "nothing"
+        said = one_line(str(text or _text(response))) or "nothing"
+        status = response.status_code
         remedy = "Its metadata() say what it takes."
-        status = reply.status
         if 300 <= status < 400:
-            said = f"go to {printable(reply.location)}"
+            said = f"go to {one_line(response.headers.get('Location', ''))}"
             remedy = "Redirects are not followed: give the server's own address."
         elif status == 404:
             remedy = self._what_exists()
@@ -177,27 +192,82 @@ class Client(Predictor):
         return ServingError(f"{self} answered {status}: {said}. {remedy}")
 
     def _what_exists(self) -> str:
-        """A sentence on which versions of the model the server has."""
-        reply = self._exchange("GET", "")
+        """Say in a sentence which versions of the model the server has."""
+        response = self._exchange("GET", "")
         try:
-            versions = parse_status(_parse(reply.content)) if reply.status == 200 else []
+            versions = parse_status(_parse(response.content)) if response.ok else []
         except (AttributeError, KeyError, TypeError, ValueError):
             versions = []
         if not versions:
             return "The server has no model of that name, or is no TensorFlow Serving."
-        known = ", ".join(f"{one.version} ({printable(one.state)})" for one in versions)
+        known = ", ".join(f"{one.version} ({one_line(one.state)})" for one in versions)
         return f"The server has these versions of it: {known}."
 
-    def _not_the_contract(self, rule: str, answer: Any, error: Exception | None = None) -> NoReturn:
-        got = printable(reprlib.repr(answer))
+    def _refuse_answer(self, rule: str, answer: Any, error: Exception | None = None) -> NoReturn:
         raise ServingError(
-            f"the answer of {self} must have {rule}; got {got}. {CONTRACT}"
+            f"the answer of {self} must have {rule}; got {shown(answer)}. {EXPORT_HINT}"
         ) from error
 
 
+class _Retry(Retry):
+    """Retries anything but time-outs: the user would wait several times as long as `timeout_s`."""
+
+    def increment(self, *args: Any, **kwargs: Any) -> Self:
+        error = kwargs.get("error")
+        if isinstance(error, TimedOut) and not isinstance(error, NewConnectionError):
+            raise error
+        return super().increment(*args, **kwargs)
+
+
+def _make_session(url: str, retries: int) -> requests.Session:
+    session = requests.Session()
+    session.headers["Content-Type"] = "application/json"
+    # A proxy that the environment names is for other machines.
+    session.trust_env = not is_loopback(urlsplit(url).hostname or "")
+    retry = _Retry(
+        total=retries,
+        # urllib3 waits twice this long before the second retry.
+        backoff_factor=_PAUSE_S / 2,
+        status_forcelist=_BUSY,
+        # POST too: a prediction changes nothing in the server.
+        allowed_methods={"GET", "POST"},
+        raise_on_status=False,
+        # It could name hours.
+        respect_retry_after_header=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _checked_url(url: str) -> str:
+    """Return the address without a slash at its end; ServingError if it isn't one of a server."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or parts.username is not None:
+        raise ServingError(
+            f"url must be a server's address, http:// or https:// with a host; got {url!r}. "
+            "TensorFlow Serving's default is http://127.0.0.1:8501."
+        )
+    return url.rstrip("/")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Return the error that began a chain of requests' and urllib3's errors."""
+    cause = getattr(error, "reason", error.args[0] if error.args else None)
+    return _first_cause(cause) if isinstance(cause, Exception) else error
+
+
 def _parse(content: bytes) -> Any:
-    """JSON's value, or None for what is none."""
+    """Return the JSON value, or None if the content isn't JSON."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
+
+
+def _text(response: requests.Response) -> str:
+    return response.content.decode(errors="replace")

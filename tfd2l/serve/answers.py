@@ -1,4 +1,4 @@
-"""Arrays as the JSON answers of TensorFlow Serving's REST interface."""
+"""Writes arrays as the JSON answers of TensorFlow Serving's REST interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfd2l.serve.json_values import refuse
+from tfd2l.serve.errors import refuse
 
 __all__ = ["classify_answer", "predict_answer", "regress_answer", "to_json"]
 
@@ -17,18 +17,23 @@ Array = np.ndarray[Any, Any]
 
 
 def to_json(value: Any, *, indent: int | None = None) -> bytes:
-    """JSON text in UTF-8; NaN and infinities as TensorFlow Serving writes them, without quotes."""
+    """Write JSON in UTF-8; NaN and infinities without quotes, as TensorFlow Serving does."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return text.encode("utf-8", "surrogateescape")
 
 
 def predict_answer(outputs: Mapping[str, Array], *, by_rows: bool) -> bytes:
-    """The answer to Predict: `predictions`, one for each row, or `outputs`, one list for each.
+    """Answer Predict with `predictions`, one a row, or with `outputs`, one list an output.
 
     A single output goes without its name.
 
     Raises:
-        RestError: 400; outputs that are no rows of one number were asked for by rows.
+        RestError: 400; the request is by rows, and the outputs don't have the same number of rows.
+
+    Example:
+        >>> from tfd2l.serve.answers import predict_answer
+        >>> predict_answer({"label": np.array([b"bag", b"coat"], object)}, by_rows=True)
+        b'{"predictions": ["bag", "coat"]}'
     """
     values = {name: _values(name, outputs[name]) for name in sorted(outputs)}
     if not by_rows:
@@ -38,7 +43,7 @@ def predict_answer(outputs: Mapping[str, Array], *, by_rows: bool) -> bytes:
             refuse(f"output {name!r} is a single value, and 'instances' ask for rows")
     sizes = {name: len(array) for name, array in outputs.items()}
     if len(set(sizes.values())) > 1:
-        refuse(f"outputs must have as many rows as each other; they have {sizes}")
+        refuse(f"outputs must have the same number of rows; they have {sizes}")
     if len(values) == 1:
         return to_json({"predictions": next(iter(values.values()))})
     rows = zip(*values.values(), strict=True)
@@ -46,7 +51,7 @@ def predict_answer(outputs: Mapping[str, Array], *, by_rows: bool) -> bytes:
 
 
 def classify_answer(outputs: Mapping[str, Array], num_examples: int) -> bytes:
-    """The answer to Classify: pairs of label and score for each example.
+    """Answer Classify with pairs of label and score for each example.
 
     Args:
         outputs: `classes`, (n, k) strings, and `scores`, (n, k) float32, or one of them.
@@ -67,13 +72,13 @@ def classify_answer(outputs: Mapping[str, Array], num_examples: int) -> bytes:
     labels = outputs.get("classes", np.full(shape, b"", np.object_))
     scores = outputs.get("scores", np.zeros(shape, np.float32))
     if labels.shape != scores.shape:
-        refuse(f"classes and scores must be as many; got {labels.shape} and {scores.shape}")
-    pairs = zip(_values("", labels), _values("", scores), strict=True)
+        refuse(f"classes and scores must have one shape; got {labels.shape} and {scores.shape}")
+    pairs = zip(_values("classes", labels), _values("scores", scores), strict=True)
     return to_json({"results": [[*zip(*pair, strict=True)] for pair in pairs]})
 
 
 def regress_answer(outputs: Mapping[str, Array], num_examples: int) -> bytes:
-    """The answer to Regress: a number for each example.
+    """Answer Regress with a number for each example.
 
     Args:
         outputs: `outputs`, (n,) or (n, 1) float32.
@@ -88,11 +93,11 @@ def regress_answer(outputs: Mapping[str, Array], num_examples: int) -> bytes:
             f"a regression gives outputs of shape ({num_examples},) or ({num_examples}, 1) and "
             f"dtype float32; this one gives {array.shape}, {array.dtype}"
         )
-    return to_json({"results": _values("", array.ravel())})
+    return to_json({"results": _values("outputs", array.ravel())})
 
 
 def _values(name: str, array: Array) -> Any:
-    """An output as nested lists of JSON values."""
+    """Convert an output to nested lists of JSON values."""
     if array.dtype == np.float32:
         return _shortest(array).tolist()
     if array.dtype != np.object_:
@@ -103,7 +108,7 @@ def _values(name: str, array: Array) -> Any:
 
 
 def _text(name: str, text: bytes) -> Any:
-    """A string; as base64 if the output's name says that it holds bytes."""
+    """Convert a string; to base64 if the output's name says that it holds bytes."""
     if name.endswith("_bytes"):
         # Base64 is ASCII.
         return {"b64": b64encode(text).decode()}
@@ -111,7 +116,7 @@ def _text(name: str, text: bytes) -> Any:
 
 
 def _shortest(array: Array) -> Array:
-    """float64 that is written with the fewest digits that read back to the float32."""
+    """Convert to float64 values that print with the fewest digits that read back to the float32."""
     few = array.astype(np.str_).astype(np.float64)
     # Two roundings, to double and to float, can miss by one; all the digits can't.
     return np.where(few.astype(np.float32) == array, few, array)

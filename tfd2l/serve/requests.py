@@ -1,46 +1,36 @@
-"""JSON requests as arrays, by the rules of TensorFlow Serving's REST interface.
+"""Reads JSON requests as arrays, by the rules of TensorFlow Serving's REST interface.
 
-What its json_tensor.cc takes is taken, what it refuses is refused, and where it changes a value
-silently the value is changed too, and told in `let_through`; so is what is not finite. The words of
-the errors are our own. NumPy has 64 axes at most, so nothing is nested deeper.
+The statuses are TensorFlow Serving's, the words of the errors are our own. A request in which the
+real server would change a value in silence is refused; savedmodels/README.md lists these cases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import base64
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
+from tensorflow.core.example import example_pb2
 
-from tfd2l.serve.json_values import (
-    decode_base64,
-    encode_text,
-    is_base64,
-    is_integer,
-    refuse,
-    shown,
-)
+from pipelines.basics.text import one_line, shown
+from tfd2l.serve.errors import RestError, refuse
 
-__all__ = ["PredictRequest", "predict_request", "signature_name"]
+__all__ = ["PredictRequest", "examples_of", "parse_object", "predict_request", "signature_name"]
 
 Array = np.ndarray[Any, Any]
 
-_MOST_AXES = 64
-# What the server asks of a number for an input of this dtype. The small ones share a field of 32
-# bits in its protos, and what is cut off there is cut off silently.
-_RANGES = {
-    "int8": (-(2**31), 2**31 - 1),
-    "uint8": (-(2**31), 2**31 - 1),
-    "int16": (-(2**31), 2**31 - 1),
-    "int32": (-(2**31), 2**31 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint32": (0, 2**32 - 1),
-    "uint64": (0, 2**64 - 1),
+# The Python types of the JSON values that an input of this dtype takes; an object is base64.
+_TYPES: Mapping[str, set[type]] = {
+    **{dtype: {int} for dtype in ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")},
+    "float32": {int, float},
+    "float64": {int, float},
+    "bool": {bool},
+    "string": {str, dict},
 }
-# Integers that every float of the dtype near them tells apart; the server refuses others.
-_LARGEST_EXACT = {"float32": 2**24 - 1, "float64": 2**53 - 1}
 
 
 @dataclass(frozen=True)
@@ -48,18 +38,43 @@ class PredictRequest:
     """The arrays of a Predict request.
 
     Attributes:
-        by_rows: `instances` were given, so the answer is `predictions`; else `inputs`.
+        by_rows: True for `instances`, answered with `predictions`; False for `inputs`.
         inputs: arrays of the signature's dtypes by input name; strings as dtype object (bytes).
-        let_through: a line for each thing that was changed, ignored or taken silently.
     """
 
     by_rows: bool
     inputs: Mapping[str, Array]
-    let_through: tuple[str, ...] = ()
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse the JSON object of a request's body; the first of several equal names counts.
+
+    Raises:
+        RestError: 400; the body is not JSON in UTF-8, or not an object.
+    """
+    if not body:
+        refuse("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(
+            body.decode("utf-8-sig"),
+            parse_float=_double,
+            object_pairs_hook=lambda pairs: dict(reversed(pairs)),
+        )
+    except RecursionError:
+        refuse("JSON Parse error: lists and objects are nested too deep")
+    except ValueError as error:
+        refuse(f"JSON Parse error: {one_line(str(error), 200)}")
+    if not isinstance(document, dict):
+        refuse(f"the request must be a JSON object; got {shown(document)}")
+    return document
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """The signature that a request asks for; 'serving_default' if it names none."""
+    """Return the name of the requested signature, by default 'serving_default'.
+
+    Raises:
+        RestError: 400; `signature_name` is not a string.
+    """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         refuse(f"'signature_name' key must be a string value; got {shown(name)}")
@@ -67,34 +82,67 @@ def signature_name(document: Mapping[str, Any]) -> str:
 
 
 def predict_request(document: Mapping[str, Any], dtypes: Mapping[str, str]) -> PredictRequest:
-    """The arrays of a Predict request, by rows (`instances`) or columns (`inputs`).
+    """Read a Predict request, by rows (`instances`) or columns (`inputs`).
 
     Args:
-        document: the request.
+        document: the request; columns that are not inputs are ignored.
         dtypes: TensorFlow's name of each input's dtype, at least one.
 
     Raises:
-        RestError: 400; neither or both of the two keys, names that are not the inputs', ragged
-            lists, or values that the dtype can't hold. 501; a dtype that JSON has no form for.
+        RestError: 400; neither or both of the two keys, missing names, ragged lists, or values that
+            the dtype can't hold. 501; the dtype has no form in JSON.
+
+    Example:
+        >>> from tfd2l.serve.requests import predict_request
+        >>> predict_request({"instances": [[1, 2.5]]}, {"features": "float32"}).inputs
+        {'features': array([[1. , 2.5]], dtype=float32)}
     """
     if not dtypes:
         refuse("the signature has no inputs to fill")
-    if "instances" in document and "inputs" in document:
+    by_rows = "instances" in document
+    if by_rows and "inputs" in document:
         refuse("a request has one of 'inputs' and 'instances'; got both")
-    if "instances" in document:
-        columns, let_through = _columns_of_rows(document["instances"], dtypes), list[str]()
-    elif "inputs" in document:
-        columns, let_through = _columns(document["inputs"], dtypes)
-    else:
+    if not by_rows and "inputs" not in document:
         refuse("Missing 'inputs' or 'instances' key")
-    inputs = {
-        name: _array(name, value, dtypes[name], let_through) for name, value in columns.items()
-    }
-    return PredictRequest("instances" in document, inputs, tuple(let_through))
+    if by_rows:
+        columns = _columns_of_rows(document["instances"], dtypes)
+    else:
+        columns = _columns(document["inputs"], dtypes)
+    inputs = {name: _array(name, value, dtypes[name]) for name, value in columns.items()}
+    return PredictRequest(by_rows, inputs)
+
+
+def examples_of(document: Mapping[str, Any]) -> Array:
+    """Read the `examples` of a Classify or Regress request, each with the features of `context`.
+
+    The JSON form decides the kind of a feature, whatever the model expects: 1 is an integer and
+    1.0 a float.
+
+    Returns:
+        (n,) dtype object: serialised `tf.train.Example`s.
+
+    Raises:
+        RestError: 400; there are no examples, or a feature is not a value or a list of values of
+            one kind.
+    """
+    # Two serialised messages in a row are read as one, merged; the server does it like this too.
+    context = _example(document["context"]) if "context" in document else b""
+    examples = document.get("examples")
+    if not isinstance(examples, list) or not examples:
+        refuse(f"'examples' must be a list with at least one element; got {shown(examples)}")
+    return _objects([context + _example(example) for example in examples])
+
+
+def _double(text: str) -> float:
+    """Read a number with point or exponent, which must be a finite double."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {shown(text, 40)} is too big for a double")
+    return value
 
 
 def _columns_of_rows(rows: Any, names: Collection[str]) -> dict[str, list[Any]]:
-    """The values of `instances` by input name."""
+    """Collect the values of `instances` by input name."""
     if not isinstance(rows, list) or not rows:
         refuse(f"'instances' must be a list with at least one element; got {shown(rows)}")
     objects = _is_object(rows[0])
@@ -114,144 +162,137 @@ def _columns_of_rows(rows: Any, names: Collection[str]) -> dict[str, list[Any]]:
     return {name: rows}
 
 
-def _columns(value: Any, names: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """The values of `inputs` by input name, and what was ignored."""
+def _columns(value: Any, names: Collection[str]) -> dict[str, Any]:
+    """Return the values of `inputs` by input name."""
     if not _is_object(value):
         if len(names) > 1:
             refuse(f"'inputs' must be an object with the keys {sorted(names)}")
         [name] = names
-        return {name: value}, []
-    missing, others = sorted(set(names) - set(value)), sorted(set(value) - set(names))
-    if missing:
-        refuse(f"Missing named input: {missing[0]} in 'inputs' object")
-    return {name: value[name] for name in names}, [
-        f"'inputs' has {shown(name)}, which is no input and is ignored" for name in others
-    ]
+        return {name: value}
+    for name in sorted(names):
+        if name not in value:
+            refuse(f"Missing named input: {name} in 'inputs' object")
+    return {name: value[name] for name in names}
 
 
-def _array(name: str, value: Any, dtype: str, let_through: list[str]) -> Array:
-    """The value of an input as an array."""
-    column = _flatten(name, value)
-    if dtype == "string":
-        array = np.empty(len(column.leaves), np.object_)
-        array[:] = [_bytes(name, leaf) for leaf in column.leaves]
-    elif dtype == "bool":
-        column.require(lambda leaf: type(leaf) is bool, dtype)
-        array = np.array(column.leaves, np.bool_)
-    elif dtype in _RANGES:
-        array = _integers(column, dtype, let_through)
-    elif dtype in _LARGEST_EXACT:
-        array = _floats(column, dtype, let_through)
-    else:
+def _array(name: str, value: Any, dtype: str) -> Array:
+    """Make the array of an input from nested lists of JSON values."""
+    if dtype not in _TYPES:
         refuse(f"input {name!r} is of dtype {dtype}, for which JSON has no form", 501)
-    return array.reshape(column.shape)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """The values of an input: the shape of its nested lists, and what is in the innermost."""
-
-    name: str
-    shape: tuple[int, ...]
-    leaves: list[Any]
-
-    def require(self, fits: Callable[[Any], bool], dtype: str) -> None:
-        """Refuse the first value that doesn't fit."""
-        for index, leaf in enumerate(self.leaves):
-            if not fits(leaf):
-                refuse(
-                    f"JSON Value: {shown(leaf)} at {_place(index, self.shape)} of input "
-                    f"{self.name!r} is not of expected type: {dtype}"
-                )
-
-
-def _flatten(name: str, value: Any) -> _Column:
-    """Take nested lists apart, level by level, as none of them may make Python call too deep."""
-    shape, items = list[int](), [value]
-    while list in (kinds := set(map(type, items))):
-        if len(kinds) > 1:
-            odd = next(at for at, item in enumerate(items) if type(item) is not list)
-            refuse(f"input {name!r} has a value beside lists, at {_place(odd, shape)}")
-        if len(set(map(len, items))) > 1:
-            odd = next(at for at, item in enumerate(items) if len(item) != len(items[0]))
-            refuse(
-                f"the lists of input {name!r} must be of one length; that at {_place(odd, shape)} "
-                f"has {len(items[odd])} elements, the first one has {len(items[0])}"
-            )
-        if len(shape) == _MOST_AXES:
-            refuse(f"input {name!r} has more than {_MOST_AXES} levels of lists")
-        shape.append(len(items[0]))
-        items = list(chain.from_iterable(items))
-    return _Column(name, tuple(shape), items)
-
-
-def _integers(column: _Column, dtype: str, let_through: list[str]) -> Array:
-    """Integers of a dtype; those that don't fit wrap round where the server lets them."""
-    least, largest = _RANGES[dtype]
-    leaves = column.leaves
-    # Whole lists at once; one by one only to find what is wrong.
-    right = set(map(type, leaves)) <= {int}
-    if not right or min(leaves, default=0) < least or max(leaves, default=0) > largest:
-        column.require(lambda leaf: type(leaf) is int and least <= leaf <= largest, dtype)
-    wide = np.array(leaves, np.uint64 if dtype == "uint64" else np.int64)
-    array, limits = wide.astype(dtype), np.iinfo(dtype)
-    wrapped = np.flatnonzero(array.astype(wide.dtype) != wide)
-    if len(wrapped):
-        first = int(wrapped[0])
-        let_through.append(
-            f"input {column.name!r} is {dtype}, {limits.min} to {limits.max}, and {len(wrapped)} "
-            f"of its values are not: {wide[first]} at {_place(first, column.shape)} was taken as "
-            f"{array[first]}"
-        )
-    return array
-
-
-def _floats(column: _Column, dtype: str, let_through: list[str]) -> Array:
-    """Numbers as floats of a dtype; integers must be exact, others need only be in range.
-
-    What is no number is let through, as the server's JSON parser has words for it.
-    """
-    kinds = set(map(type, column.leaves))
-    if not kinds <= {int, float}:
-        column.require(lambda leaf: type(leaf) in (int, float), dtype)
-    if int in kinds:
-        exact = _LARGEST_EXACT[dtype]
-        column.require(lambda leaf: not is_integer(leaf) or abs(leaf) <= exact, dtype)
-    try:
-        wide = np.array(column.leaves, np.float64)
-    except OverflowError:
-        refuse(f"JSON Parse error: a number of input {column.name!r} is too big for a double")
-    finite = np.isfinite(wide)
-    if not finite.all():
-        odd = np.flatnonzero(~finite)
-        let_through.append(
-            f"input {column.name!r} has {len(odd)} values that are not finite, the first of them "
-            f"{wide[odd[0]]} at {_place(int(odd[0]), column.shape)}"
-        )
-    beyond = finite & (np.abs(wide) > np.finfo(dtype).max)
-    if beyond.any():
+    values = np.array(value, np.object_)
+    leaves = values.ravel().tolist()
+    types = set(map(type, leaves))
+    # NumPy leaves lists as they are where they differ in length, and below its 64 axes.
+    if list in types:
         refuse(
-            f"Cannot convert JSON value: {wide[beyond][0]} of input {column.name!r} to {dtype} "
-            "without loss of precision"
+            f"the lists of input {name!r} must be equally long and deep, with at most 64 levels; "
+            f"they differ below shape {values.shape}"
         )
-    return wide.astype(dtype)
+    if not types <= _TYPES[dtype]:
+        index = next(at for at, leaf in enumerate(leaves) if type(leaf) not in _TYPES[dtype])
+        refuse(
+            f"JSON Value: {shown(leaves[index])} at {_place(index, values.shape)} of input "
+            f"{name!r} is not of expected type: {dtype}"
+        )
+    if dtype == "string":
+        return _objects([_bytes(f"input {name!r}", leaf) for leaf in leaves]).reshape(values.shape)
+    if _TYPES[dtype] == {int}:
+        _check_range(name, leaves, values.shape, dtype)
+    try:
+        # As in the server, 1e39 becomes infinite in float32.
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
+    except OverflowError:
+        refuse(f"JSON Parse error: a number of input {name!r} is too big for a double")
 
 
-def _bytes(name: str, leaf: Any) -> bytes:
-    """A string, or the object that stands for bytes."""
-    if isinstance(leaf, str):
-        return encode_text(leaf)
-    if not is_base64(leaf):
-        refuse(f'input {name!r} takes strings and {{"b64": "..."}}; got {shown(leaf)}')
-    return decode_base64(leaf)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not is_base64(value)
+def _check_range(name: str, leaves: Sequence[int], shape: Sequence[int], dtype: str) -> None:
+    """Refuse integers that the dtype can't hold; the server wraps those of the small dtypes."""
+    limits = np.iinfo(dtype)
+    # Compared as Python's numbers, which never overflow.
+    minimum, maximum = int(limits.min), int(limits.max)
+    if leaves and not minimum <= min(leaves) <= max(leaves) <= maximum:
+        index = next(at for at, leaf in enumerate(leaves) if not minimum <= leaf <= maximum)
+        refuse(
+            f"JSON Value: {shown(leaves[index])} at {_place(index, shape)} of input {name!r} must "
+            f"be from {minimum} to {maximum}, as its dtype is {dtype}"
+        )
 
 
 def _place(index: int, shape: Sequence[int]) -> str:
-    """Where the element with this number is, such as [0][27]."""
+    """Return the position of the element with this number, such as [0][27]."""
     if not shape:
         return "the top"
     return "".join(f"[{part}]" for part in np.unravel_index(index, tuple(shape)))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and not _is_base64(value)
+
+
+def _is_base64(value: Any) -> bool:
+    """Return whether the value stands for bytes: {"b64": "..."} and nothing more."""
+    return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
+
+
+def _bytes(owner: str, value: Any) -> bytes:
+    """Return a string in UTF-8, or the bytes of {"b64": "..."}."""
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            refuse(f"{owner} has half of a surrogate pair: {shown(value)}")
+    if not _is_base64(value):
+        refuse(f'{owner} takes strings and {{"b64": "..."}}; got {shown(value)}')
+    # As in the server, white space does not count, and the padding may be missing.
+    text = "".join(value["b64"].split())
+    if "=" not in text:
+        text += "=" * (-len(text) % 4)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        refuse(f"Unable to base64 decode {shown(value['b64'])} of {owner}: {error}")
+
+
+def _example(features: Any) -> bytes:
+    """Serialise an object of features as a `tf.train.Example`."""
+    if not isinstance(features, dict):
+        refuse(f"Example must be JSON object; got {shown(features)}")
+    example = example_pb2.Example()
+    for name, content in features.items():
+        _bytes("the name of a feature", name)  # refuses half of a surrogate pair
+        owner = f"Feature: {shown(name)}"
+        feature = example.features.feature[name]
+        for value in content if isinstance(content, list) else [content]:
+            kind, converted = _converted(owner, value)
+            if feature.WhichOneof("kind") not in (None, kind):
+                refuse(
+                    f"{owner} has values of {feature.WhichOneof('kind')} and of {kind}; a "
+                    "feature's values are of one kind (1 is an integer, 1.0 a float)"
+                )
+            getattr(feature, kind).value.append(converted)
+    return bytes(example.SerializeToString())
+
+
+def _converted(owner: str, value: Any) -> tuple[str, Any]:
+    """Return the field of the proto Feature that takes the value, and the value for it."""
+    match value:
+        case bool():
+            return "int64_list", int(value)
+        case int() if -(2**63) <= value < 2**63:
+            return "int64_list", value
+        case float():
+            return "float_list", value
+        case str() | dict():
+            return "bytes_list", _bytes(owner, value)
+        case _:
+            raise RestError(
+                400, f"{owner} takes numbers (integers are int64) and texts; got {shown(value)}"
+            )
+
+
+def _objects(values: Sequence[bytes]) -> Array:
+    """Make a vector of dtype object, also of texts that are all of one length."""
+    array = np.empty(len(values), np.object_)
+    array[:] = values
+    return array

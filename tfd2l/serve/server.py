@@ -1,8 +1,7 @@
-"""A WSGI application on waitress: its limits, and an end that finishes requests.
+"""Runs a WSGI application on waitress until a signal ends it.
 
-Waitress receives and sends in one thread without waiting for any client, and has others for the
-application alone; so clients that send slowly hold up nobody. Nor do they keep others out: they
-have so much time for a request, and the oldest goes when there is no room for a new one.
+Waitress receives and sends in one thread that never waits for a client, and runs the application in
+others, so a slow client delays nobody. Its settings limit the connections and close silent ones.
 """
 
 from __future__ import annotations
@@ -10,55 +9,51 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from waitress.wasyncore import dispatcher, loop
-
-from tfd2l.serve.http_connections import HttpServer
+from waitress.server import create_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["Limits", "bind", "serve_until_signal"]
 
-# How long requests that are running may go on after a signal.
-_LAST_REQUESTS_S = 30.0
+# Waitress refuses longer bodies and closes the connection, and a client that is still sending may
+# miss the answer. So shorter ones are read whole, and the application answers them with 413.
+_READ_BODIES = 4
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What clients may ask of the server.
+    """The server's limits.
 
     Attributes:
         threads: requests that run at the same time; others wait.
-        body_bytes: of a request. 1024 images, as many as TensorFlow Serving is told to take, are up
-            to 4 MiB of JSON.
+        body_bytes: of a request. 1,024 images are up to 4 MiB of JSON.
         header_bytes: of a request.
-        idle_s: seconds after which a connection is closed on which nothing happens, or a request
-            has begun and not arrived; each 16 KiB that arrived are a second more.
-        connections: at the same time; for a further one, that is closed which has waited for its
-            client the longest.
+        idle_s: seconds of silence after which a connection is closed.
+        connections: open at the same time; further clients wait until one is closed. Each may take
+            two files, its socket and a long body, and Linux allows a process 1,024 by default.
     """
 
     threads: int = 8
     body_bytes: int = 2**23
     header_bytes: int = 2**14
     idle_s: int = 30
-    connections: int = 1000
+    connections: int = 500
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at this address that does not listen yet.
+    """Bind a socket that does not listen yet.
 
     Args:
         host: name or address.
-        port: 0 takes one that is free.
+        port: 0 takes a free one.
 
     Raises:
-        OSError: the address is taken or not this machine's.
+        OSError: the address is taken, or does not belong to this machine.
     """
     [(family, kind, protocol, _, address), *_] = sorted(
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE),
@@ -67,7 +62,7 @@ def bind(host: str, port: int) -> socket.socket:
     )
     bound = socket.socket(family, kind, protocol)
     try:
-        # Connections of a server before this one may still be closing.
+        # Connections of an earlier server may still be closing.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError:
@@ -84,81 +79,55 @@ def serve_until_signal(
     name: str,
     ready: Callable[[], None],
 ) -> int:
-    """Answer requests until SIGTERM or SIGINT, then finish those that are running.
+    """Answer requests until SIGTERM or SIGINT, then finish the running ones for up to 5 seconds.
 
-    A second signal ends the process as it would any other.
+    Requests that wait for a thread by then get no answer. A second signal ends the process at once.
 
     Args:
         application: the WSGI application.
-        bound: from `bind`; it is closed in the end.
-        limits: what clients may ask.
-        name: for the header `Server`.
-        ready: is called when clients can connect.
+        bound: a socket from `bind`; it is closed in the end.
+        limits: the server's limits.
+        name: the value of the header `Server`.
+        ready: called when clients can connect.
 
     Returns:
         The signal's number.
     """
-    server = HttpServer(
+    server = create_server(
         application,
-        bound,
-        connections=limits.connections,
-        idle_s=limits.idle_s,
+        sockets=[bound],
         threads=limits.threads,
-        # Waitress refuses what is as long.
-        max_request_body_size=limits.body_bytes + 1,
+        # Waitress counts two files of its own.
+        connection_limit=limits.connections + 2,
+        channel_timeout=limits.idle_s,
+        # Seconds between two searches for silent connections.
+        cleanup_interval=max(1, limits.idle_s // 8),
         max_request_header_size=limits.header_bytes,
-        # select has no more than 1024 files.
+        max_request_body_size=_READ_BODIES * limits.body_bytes,
+        # select() takes file numbers below 1,024 only.
         asyncore_use_poll=True,
-        clear_untrusted_proxy_headers=True,
         ident=name,
     )
-    with _signals(server) as received:
-        ready()
-        while not received:
-            _turn(server)
-        _finish(server)
-    return received[0]
-
-
-@contextlib.contextmanager
-def _signals(server: Any) -> Iterator[list[int]]:
-    """The signals that come, in a list."""
     received: list[int] = []
 
-    def receive(number: int, frame: object) -> None:
+    def end(number: int, frame: object) -> None:
         received.append(number)
-        for again in before:
-            signal.signal(again, signal.SIG_DFL)
-        server.pull_trigger()
+        for each in handlers:
+            signal.signal(each, signal.SIG_DFL)
+        # New clients are refused, and another server can take the port.
+        bound.close()
+        raise SystemExit
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        for number in before:
-            signal.signal(number, receive)
-        yield received
+        # `run` handles SystemExit itself: it waits for the running requests.
+        with contextlib.suppress(SystemExit):
+            for number in handlers:
+                signal.signal(number, end)
+            ready()
+            server.run()
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def _turn(server: Any, timeout_s: float = 1.0) -> None:
-    """Receive and send what there is."""
-    loop(timeout=timeout_s, use_poll=True, map=server._map, count=1)
-
-
-def _finish(server: Any) -> None:
-    """Stop accepting, end connections without a request, and wait for the others to be answered."""
-    # What has arrived by now is answered too.
-    _turn(server, 0)
-    # The listening socket alone; the server's own close would end the loop.
-    dispatcher.close(server)
-    end = time.monotonic() + _LAST_REQUESTS_S
-    while server.active_channels and time.monotonic() < end:
-        for channel in list(server.active_channels.values()):
-            if not channel.requests and not channel.total_outbufs_len:
-                channel.handle_close()
-        _turn(server, 0.1)
-    server.task_dispatcher.shutdown(timeout=1)
-    for channel in list(server.active_channels.values()):
-        channel.handle_close()
-    server.trigger.close()
+        server.close()
+    return received[0]

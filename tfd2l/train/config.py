@@ -1,7 +1,6 @@
-"""One typed, frozen configuration of a training run; the command line's flags come from it.
+"""The typed, frozen settings of a run, from which the command line's flags are made.
 
-Imports neither TensorFlow nor anything that does, so that `--help` and a wrong flag are answered
-at once.
+Imports nothing slow, so that `--help` and errors in flags are answered at once.
 """
 
 from __future__ import annotations
@@ -24,17 +23,19 @@ from pydantic_settings import (
 from pipelines.basics.text import one_line, shown
 from tfd2l.common.errors import Tfd2lError
 
+__all__ = ["CHANGEABLE", "ConfigError", "TrainConfig", "from_settings", "parse", "settings_to_keep"]
+
 ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
-# Of a settings file; a hundred times what all settings with a comment each need.
+# The largest settings file: a hundred times the size of all settings with a comment each.
 MAX_BYTES = 1_000_000
-# The book's own settings for linear regression, where they differ from the classifiers'.
+# The book's settings for linear regression, where they differ from those for classifiers.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
-# What a run may be gone on with in place of its own settings.
+# The settings that may change when a run is resumed.
 CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
 
 
 class ConfigError(Tfd2lError, ValueError):
-    """A flag, a settings file or a value in it is not usable."""
+    """A flag, a settings file or a value in it can't be used."""
 
 
 def _no_bool(value: Any) -> Any:
@@ -60,14 +61,14 @@ def _size(value: Any) -> tuple[int, int]:
 
 
 def _no_empty(value: Any) -> Any:
-    # Path("") is the current directory, which is hardly meant: an unset variable of a shell is.
+    # An unset variable of a shell gives "", which Path would take for the current directory.
     if value == "":
         raise ValueError("a path is wanted; the current directory is '.'")
     return value
 
 
 def _no_nul(path: Path) -> Path:
-    # The system ends a name there, and Python has an error of its own for it.
+    # Python's own error for such a name is not clear.
     if "\0" in str(path):
         raise ValueError("a file's name has no NUL character")
     return path
@@ -127,8 +128,8 @@ class TrainConfig(BaseSettings):
     resume: FilePath | None = Field(
         None,
         exclude=True,
-        description="go on with the run in this directory, with its own settings but for epochs, "
-        "lr, gradient_clip_val and export_dir, if they are given",
+        description="resume the run in this directory with its own settings; epochs, lr, "
+        "gradient_clip_val and export_dir may be given anew",
     )
     config: FilePath | None = Field(
         None, exclude=True, description="a TOML file of settings; a flag outweighs it"
@@ -141,7 +142,7 @@ class TrainConfig(BaseSettings):
 
     @property
     def is_scratch(self) -> bool:
-        """Whether the model is built on bare variables."""
+        """Whether the model is built on bare variables, without Keras layers."""
         return self.model.endswith("scratch")
 
     @model_validator(mode="before")
@@ -166,7 +167,7 @@ class TrainConfig(BaseSettings):
                 f"has none; use model {self.model.removesuffix('-scratch')!r}"
             )
         fields = type(self).model_fields
-        # What a run's record has beside it are defaults.
+        # The record of a run names all settings, the defaults included.
         given = {n for n in self.model_fields_set if getattr(self, n) != fields[n].default}
         if "num_hiddens" in given and not self.model.startswith("mlp"):
             raise ValueError(f"num_hiddens is for 'mlp' and 'mlp-scratch', not {self.model!r}")
@@ -183,7 +184,7 @@ class TrainConfig(BaseSettings):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What a run that is gone on with is to have in place of its own settings."""
+        """The settings that a resumed run is to change."""
         return self.model_dump(include=self.model_fields_set & {*CHANGEABLE})
 
     @classmethod
@@ -195,19 +196,19 @@ class TrainConfig(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed counts: no environment variable changes a run unseen."""
+        """Use the given settings only: no environment variable changes a run unseen."""
         return (init_settings,)
 
 
 def parse(argv: Sequence[str]) -> TrainConfig:
-    """The configuration that flags, and the settings file they may name, make together.
+    """The settings from the flags and from the settings file that they may name.
 
     Args:
         argv: the flags, without the program's name.
 
     Raises:
-        ConfigError: a flag, a key or a value is not usable.
-        SystemExit: `--help` was asked for and printed.
+        ConfigError: a flag, a key or a value can't be used.
+        SystemExit: after `--help`, which is printed.
     """
     try:
         flags = CliSettingsSource(
@@ -227,12 +228,12 @@ def parse(argv: Sequence[str]) -> TrainConfig:
 
 
 def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of these settings.
+    """The typed settings.
 
     Raises:
-        ConfigError: a key or a value is not usable.
+        ConfigError: a key or a value can't be used.
     """
-    # Pydantic would take them for arguments of its own, which say where settings come from.
+    # Pydantic would take such names for its own arguments, which say where settings come from.
     if foreign := next((name for name in settings if name.startswith("_")), None):
         raise ConfigError(
             one_line(f"--{foreign}: no such setting (got {shown(settings[foreign])}).")
@@ -243,17 +244,24 @@ def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError(_in_a_line(error)) from error
 
 
+def settings_to_keep(config: TrainConfig) -> dict[str, Any]:
+    """The settings for the run's record, with paths that hold wherever the run is resumed."""
+    settings = config.model_dump(mode="json", exclude={"run_dir"})
+    paths = {"export_dir": config.export_dir, "data_dir": config.data_dir}
+    return settings | {name: str(path.absolute()) for name, path in paths.items() if path}
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file, its keys spelt like the flags or with underscores."""
+    """Read the settings in a TOML file, whose keys are spelt like flags or with underscores."""
     try:
         with path.open("rb") as file:
-            # One byte more than allowed shows that there is more, without reading how much.
+            # One byte more than allowed shows that the file is too large.
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         settings = tomllib.loads(data.decode("utf-8"))
     except (OSError, ValueError) as error:
-        # Of numbers with very many digits Python itself complains.
+        # Python itself refuses numbers with very many digits, by a ValueError.
         problem = str(error)
     except RecursionError:
         problem = "it is nested too deeply"
@@ -263,7 +271,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings by the names of their fields."""
+    """The settings by the names of their fields, each given once."""
     if "config" in settings:
         raise ConfigError(f"{str(path)!r}: a settings file can't name another; drop 'config'.")
     found: dict[str, Any] = {}
@@ -278,7 +286,7 @@ def _settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_a_line(error: ValidationError) -> str:
-    """All that is wrong, each with its setting and value."""
+    """All mistakes in one line, each with its setting and value."""
     faults = []
     for fault in error.errors():
         name = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else ""

@@ -1,4 +1,4 @@
-"""How a run ends: is the model fit to be published, what became of it, and its export."""
+"""Finishes a run: checks the model for divergence, draws the report, publishes the export."""
 
 from __future__ import annotations
 
@@ -15,84 +15,101 @@ import tensorflow as tf
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
 from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
-from tfd2l.book.models.linear import LinearRegression, LinearRegressionScratch
-from tfd2l.book.module import Classifier
-from tfd2l.book.nn_module import tf_variable
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
+from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
 from tfd2l.export.publish import CARD_FILE, publish, published_versions
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.verify import Check
-from tfd2l.train.config import TrainConfig
 from tfd2l.train.report import write_classifier_report, write_curves
 from tfd2l.train.run_directory import RunDirectory
 
-__all__ = ["Outcome", "UnfitModelError", "check_fit", "conclude"]
+__all__ = ["Publication", "UnfitModelError", "check_fit", "finish"]
 
-# How far an exported model's probabilities may be from the model's own: rounding in another order.
+# The largest difference between the probabilities of the export and of the model, which come from
+# rounding in another order.
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.02, "mixed_float16": 0.02}
-# A loss that grew so far has nothing to do with the data any more, though it is a number yet.
-MOST_GROWTH = 1e6
+# A loss that grew by this factor is still a number, but no longer says anything about the data.
+MAX_GROWTH = 1e6
 _REMEDY = (
     "Nothing is published; begin a new run with a smaller --lr, or with --gradient-clip-val 1."
 )
 
 
 class UnfitModelError(Tfd2lError, ArithmeticError):
-    """What was trained is nothing to publish: it diverged."""
+    """The model diverged, and so is not published."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a finished run has to show: a line or two of results, and its export's directory."""
+class Publication:
+    """The place and the particulars of a run's export.
 
-    results: str
-    export: Path
+    Attributes:
+        base: the directory of the model's versions.
+        keep: the number of versions to keep; None keeps all.
+        precision: Keras' dtype policy of the model, which sets the tolerance of the load check.
+        card: the entries of the model card that are known before the fit.
+    """
+
+    base: Path
+    keep: int | None
+    precision: str
+    card: Mapping[str, Any]
 
 
-def conclude(
-    config: TrainConfig,
+def finish(
+    trainer: Trainer,
     data: FashionMNIST | SyntheticRegressionData,
     directory: RunDirectory,
-    trainer: Trainer,
-    about_data: Mapping[str, Any],
-) -> Outcome:
-    """Draw what became of the trainer's model, and publish its export.
+    publication: Publication,
+) -> tuple[str, Path]:
+    """Report on the trained model and publish its export.
+
+    Returns:
+        The results, in a line or two of text, and the directory of the published version.
 
     Raises:
         UnfitModelError: the model diverged; nothing is published.
         ExportError: the export fails its load check, or can't be written.
     """
-    history, model = trainer.history, trainer.model
-    # As far as a process that was killed after the last checkpoint didn't come to it.
-    directory.write_metrics(history)
-    directory.write_events(history)
-    check_fit(model, history)
+    history = trainer.history
+    # A killed run may have written its last checkpoint and not these.
+    directory.log.write(history)
+    check_fit(trainer.model, history)
     card = {
-        "model": config.model,
-        "settings": config.model_dump(mode="json"),
-        "data": about_data,
+        **publication.card,
         "metrics": {name: column[-1] for name, column in history.items()},
         "run": directory.path.name,
         "run_id": directory.record.get("id"),
     }
-    # Pictures are drawn while the export is written and its load check, another process, runs.
+
+    def published(write: Callable[[Path], None], checks: list[Check]) -> Path:
+        """The version of this run in its present state, published unless it was before."""
+        known = _published_version(card, publication.base)
+        return known or publish(
+            write, publication.base, checks=checks, card=card, keep=publication.keep
+        )
+
+    # The pictures are drawn while another process runs the load check.
     with ThreadPoolExecutor(1) as pool:
-        curves = pool.submit(write_curves, directory.path, trainer)
+        curves = pool.submit(write_curves, directory.path, trainer.model.board)
         if isinstance(data, SyntheticRegressionData):
-            outcome = _regression(config, model, data, card)
+            results, export = _finish_regression(trainer.model, data, published)
         else:
-            outcome = _images(config, model, data, card, directory.path, pool)
+            tolerance = TOLERANCE[publication.precision]
+            results, export = _finish_classifier(
+                trainer.model, data, tolerance, directory.path, pool, published
+            )
         curves.result()
-    directory.finish(outcome.export, directory.best_checkpoint(history))
-    return outcome
+    directory.finish(export, directory.best_checkpoint(history))
+    return results, export
 
 
 def check_fit(model: Any, history: History) -> None:
-    """Raise UnfitModelError if the last epoch's numbers, or the weights, show a divergence."""
+    """Raise UnfitModelError if the last epoch's metrics, or the weights, show a divergence."""
     epoch = len(history["epoch"])
     for name, column in history.items():
         if not np.isfinite(column[-1]):
@@ -105,80 +122,61 @@ def check_fit(model: Any, history: History) -> None:
             )
     drawn = model.board.data.get("train_loss")
     first, last = drawn[0].y if drawn else np.inf, history.get("train_loss", [0])[-1]
-    if last > MOST_GROWTH * max(first, 1):
+    if last > MAX_GROWTH * max(first, 1):
         raise UnfitModelError(
             f"the training loss grew from {first:.3g} at the start to {last:.3g} in epoch {epoch}. "
             f"{_REMEDY}"
         )
 
 
-def _images(
-    config: TrainConfig,
-    model: Classifier,
+def _finish_classifier(
+    model: Any,
     data: FashionMNIST,
-    card: dict[str, Any],
-    run: Path,
+    tolerance: float,
+    run_path: Path,
     pool: Executor,
-) -> Outcome:
-    """Draw what a classifier of images gets wrong, in the pool, and publish its export."""
+    published: Callable[[Callable[[Path], None], list[Check]], Path],
+) -> tuple[str, Path]:
+    """Draw, in the pool, what a classifier gets wrong, and publish its export."""
     labels = fashion_mnist.LABELS
     images, classes = data.val
 
     def preprocess(raw: Any) -> Any:
-        return prepare_images(raw, config.resize)
+        return prepare_images(raw, data.resize)
 
     logits = logits_of(model, images, preprocess)
-    report = pool.submit(write_classifier_report, run, images, classes, logits, labels)
+    report = pool.submit(write_classifier_report, run_path, images, classes, logits, labels)
     accuracy = float((logits.argmax(axis=1) == classes).mean())
     checks = classifier_checks(
-        model,
-        images,
-        labels=labels,
-        preprocess=preprocess,
-        tolerance=TOLERANCE[config.precision],
-        logits=logits,
+        model, images, labels=labels, preprocess=preprocess, tolerance=tolerance, logits=logits
     )
-    version = _published(
+    export = published(
         lambda directory: export_classifier(
             model, directory, labels=labels, preprocess=preprocess, image_shape=images.shape[1:]
         ),
-        config,
         checks,
-        card,
     )
     report.result()
-    return Outcome(f"validation accuracy {accuracy:.4f} on {len(images):,} images", version)
+    return f"validation accuracy {accuracy:.4f} on {len(images):,} images", export
 
 
-def _regression(
-    config: TrainConfig,
-    model: LinearRegression | LinearRegressionScratch,
+def _finish_regression(
+    model: Any,
     data: SyntheticRegressionData,
-    card: dict[str, Any],
-) -> Outcome:
-    """Say how far the parameters are from the true ones, and publish the model's export."""
+    published: Callable[[Callable[[Path], None], list[Check]], Path],
+) -> tuple[str, Path]:
+    """Compare the parameters with the true ones, and publish the model's export."""
     w, b = (parameter.numpy().ravel() for parameter in model.get_w_b())
     w_error, b_error = np.subtract(data.w, w), np.subtract(data.b, b)
-    version = _published(
+    export = published(
         lambda directory: export_regressor(model, directory, num_inputs=len(w)),
-        config,
         regressor_checks(model, data.X.numpy()[data.num_train :]),
-        card,
     )
-    return Outcome(f"error in estimating w: {w_error}\nerror in estimating b: {b_error}", version)
+    return f"error in estimating w: {w_error}\nerror in estimating b: {b_error}", export
 
 
-def _published(
-    write: Callable[[Path], None], config: TrainConfig, checks: list[Check], card: dict[str, Any]
-) -> Path:
-    """The version of this run as it is now, published unless it was before."""
-    base = config.export_dir / config.model
-    known = _version_of(card, base)
-    return known or publish(write, base, checks=checks, card=card, keep=config.keep_versions)
-
-
-def _version_of(card: Mapping[str, Any], base: Path) -> Path | None:
-    """The version that this run published before it was killed, and so never noted down."""
+def _published_version(card: Mapping[str, Any], base: Path) -> Path | None:
+    """The version that this run published before it was killed, and so could not record."""
     for number in reversed(published_versions(base)):
         version = base / str(number)
         try:
@@ -187,6 +185,6 @@ def _version_of(card: Mapping[str, Any], base: Path) -> Path | None:
                 check_files(version)
                 return version
         except (OSError, ValueError, KeyError, TypeError, DamagedError):
-            # Somebody else's version, or a damaged one, whose place a new one takes.
+            # Another run's version, or a damaged one, which a new version replaces.
             continue
     return None

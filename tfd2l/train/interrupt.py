@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal: a fit ends between two steps, with a checkpoint."""
+"""Ends a fit between two steps, with a checkpoint, on Ctrl-C, SIGTERM or a closed terminal."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from tfd2l.engine.callback import Callback
 
 if TYPE_CHECKING:
     from tfd2l.book.trainer import Trainer
-    from tfd2l.engine.step import Steps
+    from tfd2l.engine.callback import StepResults
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptedRunError(BaseException):
-    """The run was asked to end.
+    """A signal ended the run.
 
-    Like KeyboardInterrupt it is no Exception, so that code which is prepared for any error of a
-    model doesn't take it for one.
+    Like KeyboardInterrupt it does not derive from Exception, so that code which handles any error
+    of a model does not handle this.
 
     Attributes:
-        signal_number: by which signal.
+        signal_number: the signal.
     """
 
     def __init__(self, signal_number: int) -> None:
-        """Keep the number."""
+        """Keep the number of the signal."""
         super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
         self.signal_number = signal_number
 
 
 class StopOnSignal(Callback):
-    """While it is entered, a signal ends the fit at the next chance; a second one ends it at once.
+    """A context in which a signal ends the fit after the running call; a second one, at once.
 
-    A fit that is cut off within a step would leave the model a step ahead of the counters.
+    A fit that ended within a step would leave the model a step ahead of the counters.
     """
 
     def __init__(self, keep: Callable[[Trainer], None]) -> None:
-        """Nothing happens yet; `keep` writes a checkpoint."""
+        """Call `keep` to write the checkpoint; signals are handled inside the context only."""
         self._keep = keep
         self._received: int | None = None
         self._at_once = False
@@ -48,7 +48,7 @@ class StopOnSignal(Callback):
         self._before: dict[int, Any] = {
             number: signal.signal(number, self._receive)
             for number in SIGNALS
-            # As nohup has it for SIGHUP.
+            # nohup ignores SIGHUP, and so does the run then.
             if signal.getsignal(number) is not signal.SIG_IGN
         }
         return self
@@ -62,22 +62,22 @@ class StopOnSignal(Callback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
-        """End the fit here, if that was asked for."""
+    def on_train_batches_end(self, trainer: Trainer, results: Sequence[StepResults]) -> None:
+        """Write a checkpoint and end the fit, if a signal has come."""
         if self._received is not None:
             self._keep(trainer)
             raise InterruptedRunError(self._received)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """End the fit here, if that was asked for; the epoch's checkpoint is written already."""
+        """End the fit, if a signal has come; the epoch's checkpoint is written already."""
         if self._received is not None:
             raise InterruptedRunError(self._received)
 
     def end_at_once(self) -> None:
-        """From here on there is no step to wait for, and a signal ends the run where it is.
+        """From here on let a signal end the run at once, since no step has to end first.
 
         Raises:
-            InterruptedRunError: one has come since the last epoch's end.
+            InterruptedRunError: a signal has come since the end of the last epoch.
         """
         self._at_once = True
         if self._received is not None:

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a bar for the epoch, then a line for it in a table."""
+"""Shows the progress of a fit: a bar for the running epoch, then its row in a table."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from rich.progress import (
 
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.output import lasting
-from tfd2l.engine.callback import Callback
-from tfd2l.engine.step import Steps
+from tfd2l.engine.callback import Callback, StepResults
 
 
 class ConsoleProgress(Callback):
-    """A progress bar for each epoch on a terminal, and everywhere a table row when it is over.
+    """Shows a progress bar for each epoch on a terminal, and a table row at its end everywhere.
 
-    A terminal or pipe that is closed meanwhile ends what is shown, not the training.
+    A terminal or pipe that is closed meanwhile ends the output, not the training.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        """Show it on `console`, by default the standard output."""
+        """Show the progress on `console`, by default on the standard output."""
         self.console = console or Console(highlight=False)
         self.console.file = lasting(cast("TextIO", self.console.file))
         self._columns: list[str] = []
@@ -55,14 +54,14 @@ class ConsoleProgress(Callback):
             loss="-",
         )
 
-    def on_train_steps(self, trainer: Trainer, call: Sequence[Steps]) -> None:
-        """Move the bar on."""
-        if self._progress is not None and self._task is not None and call:
-            loss = f"{call[-1].values[-1, 0]:.4f}"
+    def on_train_batches_end(self, trainer: Trainer, results: Sequence[StepResults]) -> None:
+        """Advance the bar."""
+        if self._progress is not None and self._task is not None and results:
+            loss = f"{results[-1].values[-1, 0]:.4f}"
             self._progress.update(self._task, completed=trainer.steps_of_epoch, loss=loss)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Put a line of the table in the bar's place."""
+        """Replace the bar by the epoch's row of the table."""
         self.close()
         if list(row) != self._columns:
             self._columns = list(row)
@@ -70,14 +69,14 @@ class ConsoleProgress(Callback):
         self.console.print("  ".join(f"{_number(name, row[name]):>10}" for name in row))
 
     def close(self) -> None:
-        """Take the bar away, also when the run ends in the middle of an epoch."""
+        """Remove the bar, also when the run ends within an epoch."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
 
 def _number(name: str, value: float) -> str:
-    """Epochs as whole numbers, seconds to hundredths, the rest to four places."""
+    """The number as text: epochs whole, seconds to hundredths, the rest to four places."""
     if name == "epoch":
         return f"{value:.0f}"
     return f"{value:.2f}" if name == "seconds" else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""A run's records: `config.json` and the like, with checksums, readable without TensorFlow."""
+"""The records of a run, such as `config.json`: JSON with a checksum, read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pipelines.basics.text import one_line
 from tfd2l.common.errors import Tfd2lError
 
 RECORD_FILE = "config.json"
-# What a run can't be gone on with without.
+# A run can't be resumed without these.
 _PARTS = ("settings", "data")
 
 
 class RunError(Tfd2lError, ValueError):
-    """A run's directory can't be used."""
+    """A run's directory or record can't be used."""
 
 
 def write_record(run: Path, record: Mapping[str, Any], name: str = RECORD_FILE) -> None:
-    """Write a file of a run: JSON values, and the checksum of them."""
+    """Write JSON values and their checksum to a file of a run."""
     whole = {**record, "checksum": _checksum(record)}
     write_atomically(run / name, json.dumps(whole, indent=2) + "\n")
 
 
 def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
-    """What `write_record` wrote.
+    """Read what `write_record` wrote.
 
     Raises:
-        RunError: it is not there, damaged, or was changed by hand.
+        RunError: the record is missing, damaged, or was edited.
     """
     path = run / name
     try:
@@ -39,9 +39,9 @@ def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
         checksum = record.pop("checksum")
     except OSError as error:
         raise RunError(
-            f"{str(run)!r} is no run to go on with: {name} can't be read "
+            f"{str(run)!r} is not a run that can be resumed: {name} can't be read "
             f"({error.strerror}). Name the directory that the run printed; a run that was killed "
-            "before it had written its settings is begun anew, with --run-dir."
+            "before it had written its settings must be started again, with --run-dir."
         ) from error
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RunError(

@@ -1,4 +1,4 @@
-"""What a finished run shows of its model: curves, confusion matrix, misclassified images."""
+"""Draws the report of a finished run: curves, confusion matrix, misclassified images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tfd2l.book.trainer import Trainer
+from tfd2l.book.board import ProgressBoard
 from tfd2l.common.figures import new_figure, save_figure, set_given
 
 if TYPE_CHECKING:
@@ -21,15 +21,23 @@ MISCLASSIFIED_SHOWN = 48
 def confusion_matrix(
     labels: npt.NDArray[Any], predicted: npt.NDArray[Any], num_classes: int
 ) -> npt.NDArray[np.int64]:
-    """Counts of (true class, predicted class): (num_classes, num_classes)."""
+    """Count the pairs of true and predicted classes.
+
+    Args:
+        labels: (n,) true class ids.
+        predicted: (n,) predicted class ids.
+        num_classes: the number of classes, q.
+
+    Returns:
+        (q, q) int64; rows are true classes, columns predicted ones.
+    """
     matrix = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(matrix, (labels, predicted), 1)
     return matrix
 
 
-def write_curves(directory: Path, trainer: Trainer) -> None:
+def write_curves(directory: Path, board: ProgressBoard) -> None:
     """Draw the board's curves to `curves.png`."""
-    board = trainer.model.board
     board.figsize = (6, 4)
     save_figure(board.figure(), directory / "curves.png")
 
@@ -41,10 +49,10 @@ def write_classifier_report(
     logits: npt.NDArray[np.float32],
     names: Sequence[str],
 ) -> None:
-    """Draw `confusion.png` and `misclassified.png`, the latter with true and predicted names.
+    """Draw `confusion.png` and `misclassified.png`.
 
     Args:
-        directory: where the pictures go.
+        directory: the directory of the pictures.
         images: (n, h, w) uint8.
         labels: (n,) class ids.
         logits: (n, q) float32.

@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint, with which settings, or that it is finished."""
+"""Resumes a run: finds the checkpoint to start from, or that the run is finished."""
 
 from __future__ import annotations
 
@@ -11,52 +11,54 @@ import keras
 
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.arrays import read_weights
+from tfd2l.common.packages import package_versions
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import checkpoints, epochs_in
 from tfd2l.export.checksums import DamagedError, check_files
-from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory, RunError, versions
+from tfd2l.train.records import RunError
+from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
 
-__all__ = ["LearningRate", "check_data", "take_up"]
+__all__ = ["LearningRate", "check_data", "find_resume_point"]
 
-# Of these, another version may compute other bits.
+# The packages of which another version may compute other bits.
 _COMPUTING = ("python", "numpy", "tensorflow", "keras")
 Say = Callable[[str], object]
 
 
 class LearningRate(Callback):
-    """Has a fit go on with this learning rate: a checkpoint brings the one that was."""
+    """Sets the learning rate of a resumed fit, whose checkpoint has the rate of before."""
 
     def __init__(self, lr: float) -> None:
-        """Keep it."""
+        """Keep the rate."""
         self._lr = lr
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Set it. The scratch optimizer has it from its model."""
+        """Set the rate of a Keras optimizer; the scratch optimizer has the rate of its model."""
         if isinstance(trainer.optim, keras.optimizers.Optimizer):
             trainer.optim.learning_rate = self._lr
 
 
-def take_up(
+def find_resume_point(
     directory: RunDirectory, changes: Mapping[str, Any], say: Say
 ) -> tuple[Path | None, str | None]:
-    """Find out where to go on with a run.
+    """Find the point from which a run resumes.
 
     Args:
-        directory: the run's.
-        changes: settings that are to be others from here on.
-        say: given a line for each thing that a reader of the results should know.
+        directory: the run's directory.
+        changes: the settings that differ from here on.
+        say: called with each line that a reader of the results should know.
 
     Returns:
-        The checkpoint to go on from, None for the beginning; and the export, if the run is
+        The checkpoint to resume from, None for the beginning; and the export, if the run is
         finished and there is nothing to do.
 
     Raises:
-        RunError: it can't be gone on with, or not with these changes.
+        RunError: the run can't be resumed, or not with these changes.
     """
     _say_versions(directory.record.get("versions", {}), say)
     export = _whole_export(directory, say)
     if export is not None and not changes and not checkpoints(directory.path / CHECKPOINTS):
-        # Who makes room removes those of finished runs first.
+        # Users who make room delete the checkpoints of finished runs first.
         return None, export
     checkpoint = directory.last_good_checkpoint(say)
     done = 0 if checkpoint is None else epochs_in(checkpoint)
@@ -73,16 +75,16 @@ def take_up(
             )
         if checkpoint is not None:
             _, about = read_weights(checkpoint)
-            directory.write_metrics(about["state"]["history"])
+            directory.log.write_table(about["state"]["history"])
         return checkpoint, export
     return checkpoint, None
 
 
 def check_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
     """Raise RunError unless the data is what the run began with."""
-    # Through JSON, as the record went.
+    # Through JSON, like the record.
     known, now = directory.record["data"], json.loads(json.dumps(data))
-    # Where it lies may change, what it is may not.
+    # The data may have moved, but must be the same.
     if different := sorted(_differences(known, now) - {"source"}):
         raise RunError(
             f"the run in {str(directory.path)!r} began with other data than there is now: other "
@@ -91,11 +93,11 @@ def check_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
 
 
 def _whole_export(directory: RunDirectory, say: Say) -> str | None:
-    """Where the export of a finished run is, None if there is none or no longer."""
+    """The export of a finished run, None if there is none or it is gone or damaged."""
     export = directory.export
     if export is None:
         return None
-    # Older notes have a path as it was given, which holds in the directory of that command.
+    # Older records have a relative path, which holds in the directory where the run began.
     try:
         if (Path(export) / "saved_model.pb").is_file():
             check_files(Path(export))
@@ -108,8 +110,8 @@ def _whole_export(directory: RunDirectory, say: Say) -> str | None:
 
 
 def _say_versions(then: Mapping[str, str], say: Say) -> None:
-    """Say which other versions go on with what these began."""
-    now = versions()
+    """Say which versions of packages differ from those that began the run."""
+    now = package_versions()
     other = [
         f"{name} {now[name]} (then {then[name]})"
         for name in _COMPUTING
@@ -120,7 +122,7 @@ def _say_versions(then: Mapping[str, str], say: Say) -> None:
 
 
 def _differences(known: Any, now: Any) -> set[str]:
-    """The keys under which two JSON values differ, the innermost ones."""
+    """The innermost keys whose values differ in two JSON values."""
     if not isinstance(known, dict) or not isinstance(now, dict):
         return set()
     found = set[str]()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.support.frontend import Notebook
-from tfd2l.book.board import Point, ProgressBoard
+from tfd2l.book.board import ProgressBoard
 from tfd2l.common.figures import save_figure, svg
+from tfd2l.engine.state import Point
 
 
 def test_each_n_values_become_one_point_their_mean() -> None:

@@ -42,7 +42,7 @@ def test_what_cannot_be_had_is_refused(num_gpus: object, message: str) -> None:
 def test_variables_on_another_kind_of_device_are_refused_by_name() -> None:
     variable = tf.Variable(1.0, name="scale")
     check_placement([variable], "/CPU:0")
-    with pytest.raises(DeviceError, match=r"runs on GPU, but the variable 'scale:0' lies on CPU"):
+    with pytest.raises(DeviceError, match=r"runs on GPU, but the variable 'scale:0' is on CPU"):
         check_placement([variable], "/GPU:0")
 
 
@@ -57,7 +57,7 @@ def test_without_a_gpu_trying_takes_the_cpu_and_asking_is_refused() -> None:
     (only,) = try_all_gpus()
     with only:
         assert "CPU:0" in tf.ones(2).device
-    with pytest.raises(DeviceError, match=r"GPU number 0 was asked for.* sees 0; try_gpu\(0\)"):
+    with pytest.raises(DeviceError, match=r"gpu\(0\) needs at least 1 GPUs.* sees 0; try_gpu\(0\)"):
         gpu()
 
 

@@ -120,7 +120,7 @@ def test_any_whole_number_is_a_number_of_draws(total_count: Any) -> None:
     [[], 0.5, [[0.5, 0.5]], [-0.1, 1.1], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]],
 )
 def test_probabilities_that_are_none_are_refused(probs: Any) -> None:
-    with pytest.raises(ValueError, match=r"probs must be \(q,\), finite, none below 0, not all 0"):
+    with pytest.raises(ValueError, match=r"probs must be \(q,\), finite, at least 0, not all 0"):
         tfd.Multinomial(3, probs)
 
 

@@ -130,7 +130,7 @@ def test_a_constructor_that_forgot_its_parent_is_told_so() -> None:
         def __init__(self) -> None:
             self.net = keras.layers.Dense(2)
 
-    with pytest.raises(AttributeError, match=r"Forgetful\.__init__ must call super\(\)\.__init__"):
+    with pytest.raises(AttributeError, match=r"Forgetful has no .*__init__ must call super\(\)"):
         Forgetful()(tf.zeros((1, 3)))
     with pytest.raises(AttributeError, match="'MLP' object has no attribute 'trainer'"):
         d2l.MLP(2, 3, lr=0.1).trainer  # noqa: B018

@@ -1,4 +1,4 @@
-"""The scratch optimizer and clipping, by hand arithmetic."""
+"""tfd2l/book/optim.py: the scratch optimizer, by hand arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfd2l.book.optim import SGD, clip_by_global_norm, learning_rate
+from tfd2l.book.optim import SGD, learning_rate
 
 
 def test_sgd_subtracts_lr_times_the_gradient_in_place() -> None:
@@ -33,7 +33,7 @@ def test_a_rate_may_be_a_number_of_any_library(lr: Any) -> None:
 
 
 @pytest.mark.parametrize("lr", [tf.Variable(0.5), keras.Variable(0.5)])
-def test_a_rate_that_is_a_variable_counts_as_it_is_at_each_step(lr: Any) -> None:
+def test_a_rate_that_is_a_variable_is_read_at_each_step(lr: Any) -> None:
     w = tf.Variable([1.0])
     sgd = SGD(lr)
     assert sgd.lr is lr
@@ -42,25 +42,8 @@ def test_a_rate_that_is_a_variable_counts_as_it_is_at_each_step(lr: Any) -> None
     np.testing.assert_array_equal(w, [0.75])
 
 
-def test_a_schedule_is_for_the_optimizers_of_keras() -> None:
+def test_a_schedule_is_accepted_but_sgd_from_scratch_refuses_it() -> None:
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     assert learning_rate(schedule) is schedule
     with pytest.raises(ValueError, match=r"got the schedule ExponentialDecay.*optimizers.SGD"):
         SGD(schedule)
-
-
-def test_clipping_scales_all_gradients_by_one_factor() -> None:
-    # The joint norm of (3) and (0, 4) is 5; clipped to 1, each is a fifth of itself.
-    clipped = clip_by_global_norm([tf.constant([3.0]), None, tf.constant([0.0, 4.0])], 1.0)
-    first, none, last = clipped
-    assert none is None
-    assert first is not None
-    assert last is not None
-    np.testing.assert_allclose(first.numpy(), [0.6], rtol=1e-6)
-    np.testing.assert_allclose(last.numpy(), [0.0, 0.8], rtol=1e-6)
-
-
-def test_clipping_leaves_small_gradients_alone() -> None:
-    (same,) = clip_by_global_norm([tf.constant([3.0, 4.0])], 5.5)
-    assert same is not None
-    np.testing.assert_array_equal(same.numpy(), [3.0, 4.0])

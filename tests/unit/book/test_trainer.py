@@ -17,9 +17,9 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines.batching import batched
 from tfd2l.book.devices import DeviceError
+from tfd2l.engine.errors import CompileError, StepError
+from tfd2l.engine.graphs import WORTHWHILE_STEPS
 from tfd2l.engine.passes import IndexedPass
-from tfd2l.engine.step import CompileError, StepError
-from tfd2l.engine.xla import WORTHWHILE_STEPS
 
 MODES: dict[str, dict[str, Any]] = {
     "compiled": {"run_eagerly": False, "jit_compile": False},
@@ -170,7 +170,7 @@ class LearntDropout(d2l.MLP):
 
 def kinds_of_loop(trainer: d2l.Trainer) -> set[bool]:
     """Whether the training loops that were made are XLA's."""
-    loops = trainer._passes["train_dataloader"][1]
+    loops = trainer._train_loader.passes(trainer._train_step, trainer.max_epochs)
     assert isinstance(loops, IndexedPass)
     return {*loops._loops}
 

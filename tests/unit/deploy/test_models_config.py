@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfd2l.deploy.models import DeployError, ServedModel
-from tfd2l.deploy.models_config import models_config, read_models_config, with_real_paths
+from tfd2l.deploy.models_config import models_config, read_models_config
 
 MODELS = [
     ServedModel("mlp", (3, 2**63 - 1), labels={"stable": 3, "canary": 2**63 - 1}),
@@ -64,21 +63,3 @@ def test_an_empty_file_has_no_models() -> None:
 def test_any_other_text_is_refused_with_the_place(text: str) -> None:
     with pytest.raises(DeployError, match=r"ModelServerConfig .*column 1:\d+.*deploy --force"):
         read_models_config(text)
-
-
-def test_the_containers_paths_become_those_of_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    other = "config { base_path: \"/elsewhere/mlp\" base_path : '/models/a' }"
-    moved = with_real_paths(TEXT + other, Path('a "b"'))
-    found = text_format.Parse(
-        moved.removesuffix(moved[moved.rindex("config {") :]),
-        model_server_config_pb2.ModelServerConfig(),
-    )
-    assert [model.base_path for model in found.model_config_list.config] == [
-        f'{tmp_path}/a "b"/{model.name}' for model in MODELS
-    ]
-    # Nothing else changes, and what is elsewhere stays there.
-    assert moved.endswith(f'base_path: "/elsewhere/mlp" base_path: "{tmp_path}/a \\"b\\"/a" }}')
-    assert read_models_config(moved[: moved.rindex("config {")]) == read_models_config(TEXT)

@@ -11,15 +11,14 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tfd2l.common.errors import DivergedError
 from tfd2l.engine.checkpoint import (
-    CheckpointError,
     checkpoint_name,
     checkpoints,
     load_checkpoint,
     prune,
     save_checkpoint,
 )
+from tfd2l.engine.errors import CheckpointError, DivergedError
 
 
 class Drawing(d2l.Module):

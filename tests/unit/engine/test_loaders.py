@@ -16,7 +16,7 @@ from tfd2l.engine.loaders import (
     count_batches,
     example_of,
     indexed,
-    renewed,
+    reiterable,
 )
 
 
@@ -55,7 +55,7 @@ def test_an_example_is_taken_without_using_up_an_iterator() -> None:
     assert example is not None
     assert example[0].shape == (1,)
     generator = iter([(np.ones(2), np.ones(2))])
-    assert example_of(renewed(generator, list)) is None
+    assert example_of(reiterable(generator, list)) is None
     assert len(list(generator)) == 1
     assert example_of([]) is None
 
@@ -67,12 +67,12 @@ def test_an_iterator_is_used_first_and_then_asked_for_anew() -> None:
         asked.append(1)
         return iter([3, 4])
 
-    loader = renewed(iter([1, 2]), again)
+    loader = reiterable(iter([1, 2]), again)
     assert (list(loader), asked) == ([1, 2], [])
     assert [list(loader), list(loader)] == [[3, 4], [3, 4]]
     assert len(asked) == 2
     batches = [1, 2]
-    assert renewed(batches, again) is batches
+    assert reiterable(batches, again) is batches
 
 
 def test_a_batch_becomes_a_tuple_of_tensors_whatever_it_was() -> None:

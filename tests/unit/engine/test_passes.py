@@ -38,7 +38,7 @@ class Loader(d2l.DataModule):
 
 def drawn(monkeypatch: pytest.MonkeyPatch, steps_in_a_call: int) -> list[float]:
     """The numbers of three epochs' steps, run so many at a time."""
-    monkeypatch.setattr(loops._Rate, "steps_in_a_call", lambda self: steps_in_a_call)
+    monkeypatch.setattr(loops.CallSizer, "steps_in_a_call", lambda self: steps_in_a_call)
     keras.utils.set_random_seed(0)
     model = Draws()
     d2l.Trainer(max_epochs=3, run_eagerly=False).fit(model, Loader())

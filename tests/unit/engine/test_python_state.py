@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tfd2l.engine.python_state import PythonState, PythonStateError
-from tfd2l.engine.step import CompileError
+from tfd2l.engine.errors import CompileError, PythonStateError
+from tfd2l.engine.python_state import PythonState
 
 DATA: dict[str, Any] = {"w": [2, -3.4], "b": 4.2, "num_train": 96, "num_val": 32}
 

@@ -1,4 +1,4 @@
-"""A loaded version: what it answers and refuses, its self-test, and threads that share it."""
+"""A loaded version: its answers and refusals, its self-test, and threads that share it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from tests.support.standins import IMAGES, LABELS, objects
 from tfd2l.export.c_api import load_library
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.expected import image_examples
-from tfd2l.export.loaded import LoadedVersion
+from tfd2l.export.loaded import LoadedVersion, ModelError
 from tfd2l.export.saved_model import ExportError
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
-from tfd2l.serve.json_values import RestError
+
+# TF_Code, tensorflow/c/tf_status.h.
+INVALID_ARGUMENT = 3
 
 
 @pytest.fixture(scope="module")
@@ -77,22 +79,22 @@ def test_classify_gives_all_labels_the_likeliest_first(clothes: LoadedVersion) -
         ("regress", "regress", "inputs", "parse"),
     ],
 )
-def test_calls_that_are_not_for_the_signature_are_refused_with_400(
+def test_a_call_that_is_not_for_the_signature_is_an_invalid_argument(
     linear: LoadedVersion, method: str, signature: str, name: str, words: str
 ) -> None:
     array = objects(b"no example") if name == "inputs" else np.zeros((1, 2), np.float32)
-    with pytest.raises(RestError, match=words) as caught:
+    with pytest.raises(ModelError, match=words) as caught:
         linear.call(method, signature, {name: array})
-    assert caught.value.status == 400
+    assert caught.value.code == INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 3), (1, 2, 1), ()])
-def test_the_runtimes_refusal_is_a_400_with_its_words(
+def test_the_runtimes_refusal_keeps_its_code_and_words(
     linear: LoadedVersion, shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(RestError, match="hape") as caught:
+    with pytest.raises(ModelError, match="hape") as caught:
         linear.call("predict", "serving_default", {"features": np.zeros(shape, np.float32)})
-    assert caught.value.status == 400
+    assert caught.value.code == INVALID_ARGUMENT
 
 
 def test_strings_for_an_input_of_numbers_are_refused(library: ctypes.CDLL, tmp_path: Path) -> None:
@@ -102,24 +104,25 @@ def test_strings_for_an_input_of_numbers_are_refused(library: ctypes.CDLL, tmp_p
     module.serve = tf.function(lambda inputs: {"scores": inputs}, input_signature=[spec])
     tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
     version = LoadedVersion(library, tmp_path)
-    with pytest.raises(RestError) as caught:
+    with pytest.raises(ModelError) as caught:
         version.call("classify", "serving_default", {"inputs": objects(b"")})
-    assert caught.value.status == 400
+    assert caught.value.code == INVALID_ARGUMENT
 
 
-def test_an_output_that_json_can_not_hold_is_a_400(library: ctypes.CDLL, tmp_path: Path) -> None:
+def test_an_array_of_another_dtype_is_an_invalid_argument(
+    library: ctypes.CDLL, tmp_path: Path
+) -> None:
     version = LoadedVersion(library, export_identity(tmp_path))
     found = version.call("predict", "int16", {"x": np.array([1, -2], np.int16)})
     np.testing.assert_array_equal(found["y"], np.array([1, -2], np.int16), strict=True)
-    # Halves can't be sent either, so no request gets this far.
-    half = np.zeros(1, np.float32)
-    with pytest.raises(RestError) as caught:
-        version.call("predict", "float16", {"x": half})
-    assert caught.value.status == 400
+    single = np.zeros(1, np.float32)
+    with pytest.raises(ModelError) as caught:
+        version.call("predict", "float16", {"x": single})
+    assert caught.value.code == INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("damage", ["saved_model.pb", "variables.data*"])
-def test_a_version_that_is_not_whole_can_not_be_loaded(
+def test_an_incomplete_version_can_not_be_loaded(
     library: ctypes.CDLL, base: Path, tmp_path: Path, damage: str
 ) -> None:
     shutil.copytree(base / "linear/1", tmp_path / "1", ignore=shutil.ignore_patterns(damage))
@@ -149,7 +152,7 @@ def test_a_failing_warm_up_request_refuses_the_version(
 
 @pytest.mark.parametrize("model", ["clothes", "linear"])
 @pytest.mark.parametrize("missing", ["variables", "variables.index"])
-def test_half_a_copy_without_variables_is_refused_with_a_warm_up_file_and_without(
+def test_a_copy_without_variables_is_refused_with_a_warm_up_file_and_without(
     library: ctypes.CDLL, base: Path, tmp_path: Path, model: str, missing: str
 ) -> None:
     # The runtime loads it, and then answers each request with an error.
@@ -167,7 +170,7 @@ def test_a_graph_without_variables_needs_no_file_of_them(
     LoadedVersion(library, tmp_path).close()
 
 
-def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_it_is_told(
+def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_logged(
     library: ctypes.CDLL, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tfd2l")
@@ -176,7 +179,7 @@ def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_it_is_told(
     write_checksums(tmp_path / "2")
     for name in ("1", "2"):
         LoadedVersion(library, tmp_path / name).close()
-    # Of the second, which has both, nothing.
+    # The second has both.
     start = f"{tmp_path / '1'} comes without assets.extra/"
     assert [record.message.partition(",")[0] for record in caplog.records] == [
         f"{start}SHA256SUMS", f"{start}tf_serving_warmup_requests",
@@ -205,7 +208,7 @@ def test_a_constant_that_changed_after_publishing_refuses_the_version(
         LoadedVersion(library, tmp_path / "1")
 
 
-def test_threads_get_each_their_own_answers(clothes: LoadedVersion) -> None:
+def test_each_thread_gets_its_own_answers(clothes: LoadedVersion) -> None:
     def labels(start: int) -> list[bytes]:
         images = IMAGES[start : start + 1 + start % 7]
         found = clothes.call("predict", "serving_default", {"image": images})

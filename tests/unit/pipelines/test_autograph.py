@@ -1,4 +1,4 @@
-"""What AutoGraph is kept from, and that a reader's own code, called by that, still gets it."""
+"""Unconverted functions may not branch on tensors; user code that they call still may."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from pipelines.basics.autograph import as_is
+from pipelines.basics.autograph import do_not_convert
 from pipelines.batching import batched
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
 
 
 def halved_when_positive(x: tf.Tensor) -> tf.Tensor:
-    """Branches on a tensor, which takes AutoGraph in a graph."""
+    """Branches on a tensor, which a graph allows only after AutoGraph's conversion."""
     if tf.reduce_sum(x) > 0:
         return x / 2
     return x
 
 
-def test_a_function_as_it_is_may_not_branch_on_tensors_in_a_graph() -> None:
+def test_an_unconverted_function_may_not_branch_on_tensors_in_a_graph() -> None:
     x = tf.constant(4.0)
     assert tf.function(lambda x: halved_when_positive(x))(x) == 2
-    assert as_is(halved_when_positive)(x) == 2
+    assert do_not_convert(halved_when_positive)(x) == 2
     with pytest.raises(tf.errors.OperatorNotAllowedInGraphError):
-        tf.function(lambda x: as_is(halved_when_positive)(x))(x)
+        tf.function(lambda x: do_not_convert(halved_when_positive)(x))(x)
 
 
-def test_a_function_as_it_is_keeps_its_name_and_description() -> None:
-    function = as_is(halved_when_positive)
+def test_an_unconverted_function_keeps_its_name_and_docstring() -> None:
+    function = do_not_convert(halved_when_positive)
     assert (function.__name__, function.__doc__) == (
         halved_when_positive.__name__,
         halved_when_positive.__doc__,
@@ -43,7 +43,7 @@ class Optimizer(d2l.SGD):
 
 
 class EveryHook(d2l.SoftmaxRegressionScratch):
-    """All that a reader may define, each with a branch on a tensor."""
+    """Every hook that a reader may override, each with a branch on a tensor."""
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
         return halved_when_positive(super().forward(X))
@@ -81,7 +81,7 @@ class Blobs(d2l.DataModule):
         return batched((X, y), 8, shuffle=train)
 
 
-def test_all_of_a_readers_hooks_get_autograph() -> None:
+def test_autograph_converts_every_hook_that_a_reader_overrides() -> None:
     def fit(**mode: Any) -> History:
         tf.random.set_seed(0)
         trainer = Hooked(2, gradient_clip_val=1, **mode)

@@ -146,7 +146,7 @@ def test_a_damaged_package_is_an_error(tmp_path: Path, programs: Path, package: 
 @needs_dpkg
 def test_a_download_that_leaves_nothing_is_an_error(tmp_path: Path, programs: Path) -> None:
     stand_in(programs, "exit 0")
-    with pytest.raises(DebianPackageError, match="ended well, but left no package"):
+    with pytest.raises(DebianPackageError, match="succeeded, but left no package"):
         unpack_package("thing", tmp_path / "into")
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from pipelines import fashion_mnist, tfds
 from pipelines.basics.debian import DebianPackageError
+from pipelines.basics.files import is_temporary
 from pipelines.fashion_mnist import LABELS, Arrays, cache_dir, load
 from pipelines.idx import to_idx
 from pipelines.idx_files import FILES, DataError, IdxFile
@@ -431,7 +432,7 @@ def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
             time.sleep(delay_s)
             process.send_signal(signal.SIGKILL)
         for path in cache_dir().iterdir():
-            if path.suffix == ".part":
+            if is_temporary(path):
                 cut_short += 1
             else:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256[path.name]

@@ -1,14 +1,16 @@
-"""Files whole or not at all."""
+"""pipelines/basics/files.py: files are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from pipelines.basics.files import remove_temporary_files, write_atomically
+from pipelines.basics.files import is_temporary, remove_temporary_files, write_atomically
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
@@ -37,20 +39,60 @@ def test_a_file_is_on_disk_before_its_name_and_the_name_before_the_end(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
     write_atomically(tmp_path / "file", "text")
-    draft = f".file.{os.getpid()}"
-    assert events == [f"synced {draft}", "renamed to file", f"synced {tmp_path.name}"]
+    first, *later = events
+    assert re.fullmatch(r"synced \.file\.[0-9]+", first)
+    assert later == ["renamed to file", f"synced {tmp_path.name}"]
 
 
-def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file.json"
     write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
         write_atomically(path, "new \ud800")
+
+    def no_room(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_an_open_file_keeps_its_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        write_atomically(path, b"new bytes")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new bytes"
+
+
+def test_the_umask_decides_on_permissions_unless_a_mode_is_given(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "default", b"")
+        write_atomically(tmp_path / "given", b"", mode=0o644)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "default").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "given").stat().st_mode & 0o777 == 0o644
+
+
+def test_many_threads_can_write_one_file_at_once(tmp_path: Path) -> None:
+    path, data = tmp_path / "file", bytes(300_000)
+    with ThreadPoolExecutor(4) as pool:
+        # The result of each raises what its thread raised.
+        for writing in [pool.submit(write_atomically, path, data) for _ in range(40)]:
+            writing.result()
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes() == data
+
+
+def test_temporary_files_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
     kept = {".lock", "config.json", ".hidden", "a.7", ".config.json.bak"}
     for name in {".config.json.123", ".epoch-00001.step-0000000.weights.7", *kept}:
         (tmp_path / name).touch()
@@ -60,6 +102,17 @@ def test_drafts_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path)
     remove_temporary_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".directory.5", *kept}
     remove_temporary_files(tmp_path / "absent")
+
+
+def test_young_temporary_files_stay_where_others_may_be_writing(tmp_path: Path) -> None:
+    old, young = tmp_path / ".file.0123", tmp_path / ".file.4567"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, time.time() - 7200))
+    remove_temporary_files(tmp_path, older_than_s=3600)
+    assert [*tmp_path.iterdir()] == [young]
+    assert is_temporary(young, of="file")
+    assert not is_temporary(young, of="other")
 
 
 def test_an_error_names_the_file(tmp_path: Path) -> None:

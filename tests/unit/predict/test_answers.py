@@ -1,4 +1,4 @@
-"""Raw images checked before they are sent, and what a server says of itself read."""
+"""Checks of raw images before they are sent, and the reading of a server's metadata."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+from tfd2l.export.signature_types import Signature, TensorSpec
 from tfd2l.predict.answers import (
     Predictions,
     ServingError,
-    Signature,
-    TensorInfo,
     VersionStatus,
     check_images,
     parse_signatures,
     parse_status,
-    printable,
 )
 
 GOOD = np.arange(2 * 28 * 28).reshape(2, 28, 28) % 256
@@ -74,7 +72,7 @@ def with_value(value: int) -> Any:
     ],
     ids=lambda value: str(value)[:20] if isinstance(value, str) else "images",
 )
-def test_what_a_server_would_answer_for_wrongly_is_refused(images: Any, message: str) -> None:
+def test_images_that_would_get_a_wrong_answer_are_refused(images: Any, message: str) -> None:
     with pytest.raises(ServingError, match=message):
         check_images(images, (28, 28))
 
@@ -104,6 +102,7 @@ def test_any_array_is_refused_or_keeps_its_values(
 
 def test_signatures_are_read_from_metadata() -> None:
     image = {
+        "name": "image:0",
         "dtype": "DT_UINT8",
         "tensor_shape": {"dim": [{"size": "-1"}, {"size": "28"}, {"size": "20"}]},
     }
@@ -116,8 +115,8 @@ def test_signatures_are_read_from_metadata() -> None:
     )
     assert found == {
         "a": Signature(
-            {"image": TensorInfo("uint8", (None, 28, 20))},
-            {"one": TensorInfo("float32", ()), "two": TensorInfo("string", None)},
+            {"image": TensorSpec("image:0", "uint8", (None, 28, 20))},
+            {"one": TensorSpec("", "float32", ()), "two": TensorSpec("", "string", None)},
         )
     }
 
@@ -132,12 +131,6 @@ def test_versions_are_sorted_by_their_numbers() -> None:
         VersionStatus(9, "END", "too bad"),
         VersionStatus(10, "AVAILABLE", ""),
     ]
-
-
-def test_foreign_text_is_made_one_short_line() -> None:
-    assert printable("a\nb\t\x1b[31m c\u202e") == "a b [31m c"
-    assert printable("x" * 500, 10) == "xxxxxxxxxx..."
-    assert printable("") == ""
 
 
 def test_predictions_have_a_length() -> None:

@@ -1,4 +1,4 @@
-"""The command as a user runs it: in processes of its own, on real files, with a real server."""
+"""The command as a user runs it: in its own process, on real files, with a real server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.image_files import with_corrupt_exif
 from tests.support.rest_server import LABELS, RestServer, Softmax, as_json, unused_port
-from tfd2l.predict.command import Answer, main, prediction_figure
-from tfd2l.predict.images import Prepared
+from tfd2l.predict.command import main
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RestServer]:
-    with RestServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RestServer) -> RestServer:
-    running.model = Softmax()
-    running.canned.clear()
-    running.requests.clear()
-    return running
 
 
 def noise(seed: int) -> np.ndarray[Any, Any]:
@@ -45,7 +31,7 @@ def noise(seed: int) -> np.ndarray[Any, Any]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """Three images and two files that are none, by name, in this directory."""
+    """Names of three images, a text and a missing file, in this directory."""
     Image.fromarray(noise(0)).save(tmp_path / "ready.png")
     large = Image.fromarray(255 - noise(1)).resize((280, 280), Image.Resampling.NEAREST)
     large.save(tmp_path / "light.gif")
@@ -73,7 +59,7 @@ def expected(server: RestServer, seed: int) -> list[tuple[str, float]]:
     return [(LABELS[index], float(row[index])) for index in np.argsort(-row)]
 
 
-def test_good_files_are_answered_and_bad_ones_named(
+def test_good_files_are_answered_and_bad_ones_reported(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
     ran = run(tmp_path, *files, "--url", server.url)
@@ -119,11 +105,25 @@ def test_json_has_an_entry_for_every_file_in_order(
     assert found["images"][2]["notes"][-1] == "resized to 28 x 28"
 
 
-def test_all_good_is_a_success_and_says_nothing_more(
+def test_without_errors_nothing_is_on_standard_error(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
     ran = run(tmp_path, files[0], "--url", server.url)
     assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_an_image_that_pillow_warns_of_is_reported_in_a_line(
+    server: RestServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "exif.jpg"
+    path.write_bytes(with_corrupt_exif(Image.new("L", (280, 280))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([str(path), "--url", server.url]) == 2
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {path}: the image is damaged and can't be decoded: Corrupt")
+    assert said.err.count("\n") == 1
 
 
 def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: Path) -> None:
@@ -131,6 +131,14 @@ def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: 
     assert ran.returncode == 0
     assert ran.stdout.decode().startswith(f"-: {expected(server, 0)[0][0]} ")
     assert run(tmp_path, "-", "--url", server.url, stdin=b"").returncode == 2
+
+
+def test_standard_input_that_cannot_be_read_is_reported(server: RestServer, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tfd2l.predict", "-", "--url", server.url]
+    with (tmp_path / "write-only").open("wb") as file:
+        ran = subprocess.run(argv, stdin=file, cwd=ROOT, capture_output=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr == b"error: -: it can't be read: Bad file descriptor.\n"
 
 
 def test_images_are_read_at_the_size_that_the_model_takes(
@@ -142,7 +150,7 @@ def test_images_are_read_at_the_size_that_the_model_takes(
     assert b"resized to 14 x 20" in ran.stdout
 
 
-def test_a_letter_that_the_terminal_has_not_is_escaped(
+def test_a_letter_that_the_terminal_lacks_is_escaped(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
     ran = run(tmp_path, files[0], "--url", server.url, PYTHONIOENCODING="ascii")
@@ -160,29 +168,8 @@ def test_the_picture_shows_what_the_model_saw(
     with Image.open(tmp_path / "out.png") as picture:
         # Three pairs of 4.6 x 2.2 inches at 120 points an inch.
         assert picture.size == (1656, 264)
-    # Nothing else is left of it.
+    # No temporary file is left.
     assert len([*tmp_path.glob("*out.png*")]) == 1
-
-
-def answer(name: str, image: np.ndarray[Any, Any]) -> Answer:
-    return Answer(name, Prepared(image, ()), ["b$ag", "co^at$"], [0.75, 0.25])
-
-
-def test_each_image_has_its_bars() -> None:
-    figure = prediction_figure([answer(f"dir/{index}$_$.png", noise(index)) for index in range(4)])
-    # Two rows of three pairs.
-    assert len(figure.axes) == 12
-    image, bars = figure.axes[6:8]
-    np.testing.assert_array_equal(image.images[0].get_array(), noise(3))
-    # As grey as it is, not stretched to the darkest and lightest pixel.
-    assert image.images[0].get_clim() == (0, 255)
-    assert image.get_title() == "3$_$.png"
-    lengths = [patch.get_path().get_extents(patch.get_transform()).width for patch in bars.patches]
-    assert lengths[0] == pytest.approx(3 * lengths[1])
-    assert [text.get_text() for text in bars.get_yticklabels()] == ["b$ag", "co^at$"]
-    assert bars.get_title() == "b$ag 0.750"
-    assert not figure.axes[9].axison
-    figure.canvas.draw()
 
 
 @pytest.mark.long
@@ -206,53 +193,81 @@ def test_a_picture_of_very_many_shows_the_first(
         (
             ["a.png", "--model", "x/mlp", "--url", "http://127.0.0.1:9"],
             "error: --model with --url is a name in the server, without /; got 'x/mlp'. Give the "
-            "name, or drop --url to ask the model in that directory (--help",
+            "name, or drop --url to query the model in that directory.\n",
         ),
-        # A path need not be there, a plain name is one if it is.
+        # Anything with a slash is a directory; a plain name is one if it exists.
         (["a.png", "--model", "x/mlp"], "error: x/mlp can't be read: No such file"),
         (["a.png", "--model", "plain"], "error: a model's directory has versions named 1, 2"),
         (["a.png", "--model", ""], "error: a model has a name"),
         (["a.png", "--picture", "a.doc"], "error: --picture must end with one of .png, .svg"),
         (
             ["a.png", "--picture", "/nodir/x.png"],
-            "error: --picture must be a file in a directory that is there; got '/nodir/x.png'. "
+            "error: --picture must be a file in an existing directory; got '/nodir/x.png'. "
             "Make the directory, or name another file",
         ),
-        (["a.png", "--picture", "plain.png"], "error: --picture must be a file in a directory"),
+        (
+            ["a.png", "--picture", "plain.png"],
+            "error: --picture must be a file in an existing directory",
+        ),
         (["a.png", "--url", "nowhere"], "error: url must be a server's address"),
-        (["a.png", "--timeout-s", "0"], "error: timeout_s must be a finite number above 0"),
-        (["a.png", "--model-version", "x"], "error: argument --model-version: invalid int"),
+        (
+            ["a.png", "--timeout-s", "0"],
+            "error: argument --timeout-s: must be seconds from 0.01 to 3600; got '0'",
+        ),
+        (
+            ["a.png", "--model-version", "x"],
+            "error: argument --model-version: must be a whole number from 0 to 9",
+        ),
         (["a.png", "--mod", "x"], "error: unrecognized arguments: --mod"),
         (["a.png", "--dir", "absent"], "error: absent can't be read: No such file"),
         (["a.png", "--dir", "."], "error: a model's directory has versions named 1, 2"),
     ],
 )
-def test_wrong_flags_are_told_in_a_line(
+def test_wrong_flags_are_reported_in_a_line(
     flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     for name in ("plain", "plain.png"):
         (tmp_path / name).mkdir()
-    try:
-        status = main(flags)
-    except SystemExit as exit_:
-        status = exit_.code  # type: ignore[assignment]
+    assert main(flags) == 2
     said = capfd.readouterr()
-    assert status == 2
     assert said.out == ""
     assert said.err.startswith(message)
     assert said.err.count("\n") == 1
 
 
-def test_without_a_server_it_ends_with_a_line(tmp_path: Path, files: list[str]) -> None:
+def test_a_model_of_larger_images_than_can_be_made_is_reported_in_a_line(
+    server: RestServer, files: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    metadata = server._metadata()
+    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    signature["inputs"]["image"]["tensor_shape"]["dim"][1]["size"] = "5000"
+    server.canned.append(as_json(metadata))
+    assert main([str(tmp_path / files[0]), "--url", server.url]) == 2
+    said = capfd.readouterr()
+    assert "size must be (height, width) in pixels, each from 1 to 4096; got (5000, 28)" in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("flags", [["--model", "\udcff"], ["--url", f"http://{'a' * 70}.x"]])
+def test_strange_names_are_reported_in_a_line(
+    server: RestServer, flags: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["a.png", *(flags if "--url" in flags else ["--url", server.url, *flags])]) == 2
+    said = capfd.readouterr()
+    assert said.err.startswith("error: ")
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_without_a_server_the_command_ends_with_one_line(tmp_path: Path, files: list[str]) -> None:
     ran = run(tmp_path, files[0], "--url", f"http://127.0.0.1:{unused_port()}")
     assert (ran.returncode, ran.stdout) == (2, b"")
     assert ran.stderr.startswith(b"error: no server answers at http://127.0.0.1:")
     assert ran.stderr.count(b"\n") == 1
 
 
-def test_a_server_that_fails_ends_with_a_line(
+def test_after_a_server_error_the_command_ends_with_one_line(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
     server.canned += [as_json(server._metadata()), as_json({"error": "no\nroom"}, 500)]
@@ -266,7 +281,7 @@ def test_a_server_that_fails_ends_with_a_line(
 def test_a_picture_that_cannot_be_written_loses_no_answer(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
-    # Longer than a name may be, which is found when it is written.
+    # The name is too long, which only writing the file shows.
     ran = run(tmp_path, files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
     assert ran.returncode == 2
     assert ran.stdout.startswith(b"ready.png: ")
@@ -284,7 +299,7 @@ def test_with_a_url_a_model_is_a_name_also_where_a_directory_has_it(
     assert ("POST", "/v1/models/mlp:classify") in server.requests
 
 
-def test_ctrl_c_ends_it_with_a_line(
+def test_after_ctrl_c_the_command_ends_with_one_line(
     server: RestServer, files: list[str], tmp_path: Path, interruptible: None
 ) -> None:
     server.canned.append("hang")
@@ -346,7 +361,7 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     export_classifier(model, tmp_path / "models/1", labels=NAMES, preprocess=preprocess)
     ran = run(tmp_path, files[0], "text.png", "--model", "models", "--json")
     assert ran.returncode == 2
-    # TensorFlow's start-up messages and anything else that is not the command's own.
+    # None of TensorFlow's start-up messages, but for the command's own error.
     assert ran.stderr.decode().startswith("error: text.png: an image must be")
     assert ran.stderr.count(b"\n") == 1
     found = json.loads(ran.stdout)
@@ -354,7 +369,7 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     [row] = tf.nn.softmax(model.logits(preprocess(noise(0)[None]))).numpy()
     order = np.argsort(-row)
     assert found["images"][0]["classes"] == [NAMES[index] for index in order]
-    # Sums in another order.
+    # The order of summation differs.
     np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
     again = run(tmp_path, files[0], "--dir", "models/1", "--json")
     assert again.returncode == 0

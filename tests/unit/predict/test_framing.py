@@ -1,16 +1,21 @@
-"""Garments on plain grounds, worked by hand, and what the data set's own images measure."""
+"""Garments on plain grounds, worked by hand; the data set's images; photographs for a model."""
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+import tfd2l as d2l
 from pipelines import fashion_mnist
+from pipelines.images import prepare_images
 from tfd2l.predict.framing import MIDDLE, frame
+from tfd2l.predict.images import read_image
 
 Array = np.ndarray[Any, Any]
 
@@ -79,7 +84,7 @@ def test_small_images_are_enlarged_smoothly() -> None:
     assert len({*middle[4:10].tolist()}) >= 4
 
 
-def test_noise_specks_and_shade_are_no_garment() -> None:
+def test_noise_specks_and_shade_are_not_taken_for_a_garment() -> None:
     random = np.random.default_rng(0)
     clean, _ = framed(page(255, 55, (448, 448)))
     image = page(235, 55, (448, 448)) + random.normal(0, 8, (448, 448))
@@ -104,7 +109,7 @@ def test_noise_specks_and_shade_are_no_garment() -> None:
         (255, ["inverted: the ground was light"]),
     ],
 )
-def test_without_a_garment_that_is_said_at_every_size(
+def test_an_image_without_a_garment_gets_a_note_at_every_size(
     shape: tuple[int, int], grey: int, notes: list[str]
 ) -> None:
     found, said = framed(np.full(shape, grey))
@@ -148,7 +153,7 @@ def test_an_image_of_the_size_is_neither_cropped_nor_centred() -> None:
     found, notes = framed(image)
     np.testing.assert_array_equal(found, 255 - image)
     assert notes == ["inverted: the garment was darker than the ground"]
-    # A dark ground is kept, and what is on it, be it darker.
+    # A dark ground is kept, and a garment on it too, even a darker one.
     for ground, garment in ((100, 200), (100, 20)):
         image[:] = ground
         image[10:12, 5:9] = garment
@@ -176,3 +181,37 @@ def test_the_data_sets_images_have_dark_grounds_and_keep_their_place_when_enlarg
         kept += notes[0] != "cropped to the garment"
     # All but one in a thousand.
     assert kept >= 995
+
+
+def photograph(image: Array, random: np.random.Generator) -> bytes:
+    """A JPEG file, 600 x 800: the garment dark on a light, noisy page, small and off its middle."""
+    side = int(random.integers(250, 480))
+    garment = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    light = np.zeros((800, 600))
+    top, left = random.integers(0, 800 - side), random.integers(0, 600 - side)
+    light[top : top + side, left : left + side] = np.asarray(garment)
+    page = 240 - light * (220 / 255) + random.normal(0, 3, light.shape)
+    file = io.BytesIO()
+    grey = Image.fromarray(page.clip(0, 255).astype(np.uint8))
+    grey.convert("RGB").save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+@pytest.mark.slow
+def test_a_trained_model_answers_for_photographs_as_for_the_images_themselves(
+    fashion: fashion_mnist.Arrays,
+) -> None:
+    model = d2l.SoftmaxRegressionScratch(num_inputs=784, num_outputs=10, lr=0.1)
+    d2l.Trainer(max_epochs=2).fit(model, d2l.FashionMNIST(batch_size=256))
+
+    def class_ids(images: Array) -> Array:
+        logits = model(prepare_images(tf.constant(images), None))
+        return np.asarray(tf.argmax(logits, axis=1))
+
+    random = np.random.default_rng(0)
+    originals = fashion.val_images[:200]
+    seen = np.stack([read_image(photograph(image, random)).pixels for image in originals])
+    agreement = np.mean(class_ids(seen) == class_ids(originals))
+    # Measured 0.87 to 0.91 with four seeds; 0.8 is three standard deviations of 200 draws below.
+    # A photograph that is merely shrunk gets the same answer in 0.08, an inverted one in 0.17.
+    assert agreement >= 0.8

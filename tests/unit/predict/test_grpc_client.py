@@ -1,12 +1,10 @@
-"""The gRPC client against a gRPC server made from TensorFlow Serving's official stubs."""
+"""The gRPC client with a server that is made from TensorFlow Serving's official stubs."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,7 +24,8 @@ from tensorflow_serving.apis import (
 )
 
 from tests.support.rest_server import LABELS, RestServer, Softmax, unused_port
-from tfd2l.predict.answers import ServingError, TensorInfo
+from tfd2l.export.signature_types import TensorSpec
+from tfd2l.predict.answers import ServingError
 from tfd2l.predict.grpc_client import GrpcClient
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +35,7 @@ Code = grpc.StatusCode
 
 
 class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
-    """Softmax regression as TensorFlow Serving has it: it refuses what the real one refuses."""
+    """Softmax regression that refuses the requests that TensorFlow Serving refuses."""
 
     def __init__(self) -> None:
         self.model = Softmax()
@@ -44,7 +43,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: i
         self.reset()
 
     def reset(self) -> None:
-        """As at first."""
+        """Return to the first state."""
         self.sizes: list[int] = []
         self.failures: list[tuple[Any, str]] = []
         self.answer: dict[str, Any] | None = None
@@ -121,7 +120,7 @@ def definitions() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Service, str]]:
+def running_grpc() -> Iterator[tuple[Service, str]]:
     """The service and its address."""
     service = Service()
     with ThreadPoolExecutor(4) as pool:
@@ -135,18 +134,18 @@ def running() -> Iterator[tuple[Service, str]]:
 
 
 @pytest.fixture
-def service(running: tuple[Service, str]) -> Service:
-    running[0].reset()
-    return running[0]
+def service(running_grpc: tuple[Service, str]) -> Service:
+    running_grpc[0].reset()
+    return running_grpc[0]
 
 
 @pytest.fixture
-def opened(running: tuple[Service, str], service: Service) -> Iterator[Open]:
-    """Makes clients of the server, and closes them."""
+def opened(running_grpc: tuple[Service, str], service: Service) -> Iterator[Open]:
+    """Makes clients of the server, and closes them after the test."""
     with ExitStack() as stack:
 
         def make(target: str | None = None, **settings: Any) -> GrpcClient:
-            client = GrpcClient(target or running[1], **{"timeout_s": 30} | settings)
+            client = GrpcClient(target or running_grpc[1], **{"timeout_s": 30} | settings)
             return stack.enter_context(client)
 
         yield make
@@ -154,7 +153,7 @@ def opened(running: tuple[Service, str], service: Service) -> Iterator[Open]:
 
 def test_predictions_are_the_models_in_several_requests(service: Service, opened: Open) -> None:
     found, expected = opened().predict(IMAGES), service.model(IMAGES)
-    # Up to float32.
+    # The client converts to float32.
     np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-5)
     np.testing.assert_array_equal(found.class_id, expected["class_id"])
@@ -162,7 +161,7 @@ def test_predictions_are_the_models_in_several_requests(service: Service, opened
     assert service.sizes == [256, 256, 88]
 
 
-def test_answers_are_those_over_rest(opened: Open) -> None:
+def test_answers_equal_those_over_rest(opened: Open) -> None:
     from tfd2l.predict.rest_client import Client
 
     with RestServer() as server, Client(server.url, timeout_s=30) as client:
@@ -176,19 +175,19 @@ def test_answers_are_those_over_rest(opened: Open) -> None:
 
 def test_metadata_are_the_signatures(opened: Open) -> None:
     metadata = opened(version=3).metadata()
-    assert metadata["serving_default"].inputs == {"image": TensorInfo("uint8", (None, 28, 28))}
-    assert metadata["serving_default"].outputs["label"] == TensorInfo("string", (None,))
-    assert metadata["classify"].outputs["scores"] == TensorInfo("float32", (None, 4))
+    assert metadata["serving_default"].inputs == {"image": TensorSpec("", "uint8", (None, 28, 28))}
+    assert metadata["serving_default"].outputs["label"] == TensorSpec("", "string", (None,))
+    assert metadata["classify"].outputs["scores"] == TensorSpec("", "float32", (None, 4))
 
 
 @pytest.mark.parametrize("images", [IMAGES / 255, IMAGES.astype(int) + 1, IMAGES[:, :27]])
-def test_what_is_refused_is_not_sent(service: Service, opened: Open, images: Any) -> None:
+def test_refused_images_are_not_sent(service: Service, opened: Open, images: Any) -> None:
     with pytest.raises(ServingError, match="images must be"):
         opened().predict(images)
     assert service.sizes == []
 
 
-def test_a_model_or_version_that_is_not_there_is_told(opened: Open) -> None:
+def test_an_unknown_model_or_version_is_reported(opened: Open) -> None:
     message = r"model 'no' at 127\.0\.0\.1:\d+ \(gRPC\) answered NOT_FOUND: Servable not found"
     with pytest.raises(ServingError, match=message):
         opened(model="no").predict(IMAGES)
@@ -196,15 +195,13 @@ def test_a_model_or_version_that_is_not_there_is_told(opened: Open) -> None:
         opened(version=9).predict(IMAGES)
 
 
-def test_what_the_server_refuses_is_told_in_its_words(service: Service, opened: Open) -> None:
+def test_a_refusal_is_reported_in_the_servers_words(service: Service, opened: Open) -> None:
     service.failures.append((Code.INVALID_ARGUMENT, "too\nbad"))
     with pytest.raises(ServingError, match="INVALID_ARGUMENT: too bad. Its metadata"):
         opened().predict(IMAGES)
 
 
-def test_a_server_that_is_unavailable_for_a_while_is_asked_again(
-    service: Service, opened: Open
-) -> None:
+def test_a_request_to_an_unavailable_server_is_sent_again(service: Service, opened: Open) -> None:
     service.failures += [(Code.UNAVAILABLE, "loading")] * 2
     assert len(opened().predict(IMAGES[:2])) == 2
     assert service.failures == []
@@ -217,7 +214,7 @@ def test_a_server_that_is_unavailable_for_a_while_is_asked_again(
         opened(retries=0).predict(IMAGES[:2])
 
 
-def test_a_server_that_hangs_is_left(service: Service, opened: Open) -> None:
+def test_a_request_that_times_out_is_reported(service: Service, opened: Open) -> None:
     client = opened(timeout_s=0.3)
     client.image_shape()
     service.hangs = True
@@ -225,12 +222,12 @@ def test_a_server_that_hangs_is_left(service: Service, opened: Open) -> None:
         client.predict(IMAGES[0])
 
 
-def test_without_a_server_it_says_how_to_start_one(opened: Open) -> None:
+def test_without_a_server_the_error_says_how_to_start_one(opened: Open) -> None:
     with pytest.raises(ServingError, match="UNAVAILABLE: .*Start one: .*tensorflow_model_server"):
         opened(f"127.0.0.1:{unused_port()}", retries=1).predict(IMAGES)
 
 
-def test_it_can_wait_for_a_server_that_comes_later(service: Service) -> None:
+def test_a_client_can_wait_for_a_server_that_starts_later(service: Service) -> None:
     port = unused_port()
     with (
         ThreadPoolExecutor(2) as pool,
@@ -265,7 +262,7 @@ def test_an_answer_may_be_longer_than_grpcs_usual_4_mb(service: Service, opened:
         ({"logits": np.zeros((3, 2))}, "'logits' with 1 rows"),
     ],
 )
-def test_an_answer_of_the_wrong_form_is_told(
+def test_an_answer_of_the_wrong_form_is_reported(
     service: Service, opened: Open, answer: Any, message: str
 ) -> None:
     service.answer = answer
@@ -282,31 +279,17 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         GrpcClient(**settings)
 
 
-@pytest.mark.parametrize("missing", ["grpc", "tensorflow_serving"])
-def test_without_the_extra_it_is_named(missing: str) -> None:
-    program = (
-        "import sys\n"
-        "import tfd2l.predict.grpc_client as module\n"
-        "assert not {'grpc', 'tensorflow', 'tensorflow_serving'} & {*sys.modules}\n"
-        "sys.modules[sys.argv[1]] = None\n"
-        "try: module.GrpcClient()\n"
-        "except ValueError as error: print(error)"
-    )
-    argv = [sys.executable, "-c", program, missing]
-    process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert "needs the extra grpc" in process.stdout
-    # The package is on no index, so by its name alone it can't be installed.
-    assert "In a clone: pip install -e '.[grpc]'" in process.stdout
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "grpc" in extras["optional-dependencies"]
-
-
-def test_the_readmes_lines_work(running: tuple[Service, str], service: Service) -> None:
-    readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
-    programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
-    [program] = [one for one in programs if "with d2l.GrpcClient(" in one]
+def test_the_documented_program_works_and_imports_the_stubs_when_it_makes_a_client(
+    running_grpc: tuple[Service, str], service: Service, documented_program: Callable[[str], str]
+) -> None:
+    program = documented_program("with d2l.GrpcClient(")
     assert "127.0.0.1:8500" in program
-    argv = [sys.executable, "-c", program.replace("127.0.0.1:8500", running[1])]
+    before = (
+        "import sys, tfd2l.predict.grpc_client\n"
+        "assert not {'grpc', 'tensorflow', 'tensorflow_serving'} & {*sys.modules}\n"
+    )
+    program = before + program.replace("127.0.0.1:8500", running_grpc[1])
+    argv = [sys.executable, "-c", program]
     process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
     # A black image: all four classes have the same probability.
     assert process.stdout == "t-shirt 0.25\n", process.stderr

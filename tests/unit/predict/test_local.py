@@ -1,4 +1,4 @@
-"""Exported models asked in this process: their own answers, and what is no model."""
+"""Exported models that answer in this process, and directories that are refused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import tensorflow as tf
 from tests.support.standins import IMAGES, LABELS, Concise, Scratch, preprocess
 from tfd2l.export.c_api import Session
 from tfd2l.export.checksums import write_checksums
+from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier
-from tfd2l.predict.answers import ServingError, TensorInfo
+from tfd2l.predict.answers import ServingError
 from tfd2l.predict.local import LocalModel
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Versions 2 and 10 of a model, of which the second is on Keras layers, and what is none."""
+    """Versions 2 and 10 of a model, the second with Keras layers, and other entries."""
     directory = tmp_path_factory.mktemp("exported") / "some model"
     for version, model in ((2, Scratch()), (10, Concise())):
         export_classifier(model, directory / str(version), labels=LABELS, preprocess=preprocess)
@@ -39,7 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_answers_are_those_of_the_model_that_was_exported(base: Path, version: int) -> None:
     model = LocalModel(base / str(version), batch_size=100)
     found, logits = model.predict(IMAGES), np.load(base / f"{version}.npy")
-    # Sums in another order.
+    # The order of summation differs.
     np.testing.assert_allclose(found.logits, logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.probabilities, tf.nn.softmax(logits), atol=1e-4)
     assert found.label.tolist() == [LABELS[class_id] for class_id in found.class_id]
@@ -55,11 +56,12 @@ def test_the_highest_version_is_taken_by_number(base: Path) -> None:
     assert str(model) == f"the model in {base / '10'}"
     assert model.image_shape() == (28, 28)
     metadata = model.metadata()
-    assert metadata["serving_default"].inputs == {"image": TensorInfo("uint8", (None, 28, 28))}
+    image = TensorSpec("serving_default_image:0", "uint8", (None, 28, 28))
+    assert metadata["serving_default"].inputs == {"image": image}
     assert metadata["classify"].outputs["classes"].dtype == "string"
 
 
-def test_images_are_checked_as_for_a_server(base: Path) -> None:
+def test_images_are_checked_before_they_are_run(base: Path) -> None:
     with pytest.raises(ServingError, match="got 256 at"):
         LocalModel(base).predict(IMAGES.astype(int) + 1)
 
@@ -67,13 +69,13 @@ def test_images_are_checked_as_for_a_server(base: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        (".", "has some model. Name the one of a model"),
+        (".", "has some model. Name the directory of a model"),
         ("absent", "can't be read: No such file.*python -m tfd2l.train makes models"),
         ("some model/99", "can't be read: Not a directory"),
-        ("some model/.staging-11", "has no directories. Name the one of a model"),
+        ("some model/.staging-11", "has no directories. Name the directory of a model"),
     ],
 )
-def test_what_is_no_model_is_refused(base: Path, place: str, message: str) -> None:
+def test_a_directory_without_versions_is_refused(base: Path, place: str, message: str) -> None:
     with pytest.raises(ServingError, match=message):
         LocalModel(base.parent / place)
 
@@ -138,7 +140,7 @@ def test_a_model_that_a_server_refuses_is_refused(tmp_path: Path) -> None:
         LocalModel(tmp_path / "python").predict(IMAGES[:2])
 
 
-def test_a_model_that_is_no_longer_needed_frees_its_memory(base: Path) -> None:
+def test_the_runtimes_memory_is_freed_with_the_model(base: Path) -> None:
     model = LocalModel(base)
     model.metadata()
     with mock.patch.object(Session, "close") as close:
@@ -160,10 +162,10 @@ def test_a_model_that_fails_on_an_image_says_so(tmp_path: Path) -> None:
         LocalModel(tmp_path).predict(IMAGES)
 
 
-def test_tensorflow_is_imported_when_the_model_is_asked(base: Path) -> None:
+def test_tensorflow_is_imported_by_the_first_call(base: Path) -> None:
     program = (
         "import sys\n"
-        "from tfd2l.predict.rest_client import LocalModel\n"
+        "from tfd2l.predict.local import LocalModel\n"
         "model = LocalModel(sys.argv[1])\n"
         "print('tensorflow' in sys.modules)\n"
         "sys.modules['tensorflow'] = None\n"
@@ -177,4 +179,4 @@ def test_tensorflow_is_imported_when_the_model_is_asked(base: Path) -> None:
     imported, error = process.stdout.splitlines()
     assert imported == "False"
     assert "needs TensorFlow to run" in error
-    assert "ask a server with Client" in error
+    assert "query a server with d2l.Client" in error

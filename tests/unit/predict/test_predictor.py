@@ -1,4 +1,4 @@
-"""Batches and checks of answers, with a model here that can be made to answer anything."""
+"""Batches and checks of answers, with a model that can be made to answer anything."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from hypothesis import strategies as st
 
 from tests.support.rest_server import LABELS, Softmax
 from tfd2l import deploy
-from tfd2l.predict.answers import ServingError, Signature, TensorInfo
-from tfd2l.predict.predictor import MOST_IMAGES, Outputs, Predictor, encode_examples
+from tfd2l.export.signature_types import Signature, TensorSpec
+from tfd2l.predict.answers import ServingError
+from tfd2l.predict.predictor import MAX_IMAGES, Outputs, Predictor, encode_examples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 6)).astype(np.uint8)
-UINT8 = TensorInfo("uint8", (None, 5, 6))
+UINT8 = TensorSpec("image:0", "uint8", (None, 5, 6))
 
 
 class Here(Predictor):
-    """Answers by NumPy, or what it was given."""
+    """Answers with NumPy, or with a given answer."""
 
     def __init__(self, batch_size: int = 256, answer: Any = None) -> None:
         super().__init__(batch_size)
-        self.inputs: dict[str, TensorInfo] = {"image": UINT8}
-        self.answer, self.asked, self.looked = answer, [0], 0
+        self.inputs: dict[str, TensorSpec] = {"image": UINT8}
+        self.answer, self.batches, self.looked = answer, [0], 0
         self.model = Softmax(5, 6)
 
     def __str__(self) -> str:
@@ -36,8 +37,8 @@ class Here(Predictor):
         self.looked += 1
         return {"serving_default": Signature(self.inputs, {})}
 
-    def _ask(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        self.asked.append(len(images))
+    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+        self.batches.append(len(images))
         if self.answer is not None:
             outputs: Outputs = self.answer
             return outputs
@@ -59,8 +60,8 @@ def test_answers_do_not_depend_on_the_batches(batch_size: int) -> None:
     np.testing.assert_array_equal(found.class_id, expected["class_id"])
     np.testing.assert_array_equal(found.label, expected["label"])
     assert [found.logits.dtype, found.class_id.dtype] == ["float32", "int64"]
-    assert max(here.asked) <= batch_size
-    assert sum(here.asked) == 7
+    assert max(here.batches) <= batch_size
+    assert sum(here.batches) == 7
     assert here.looked == 1
     classified = here.classify(IMAGES)
     assert classified.classes[:, 0].tolist() == [LABELS[class_id] for class_id in found.class_id]
@@ -75,18 +76,18 @@ def test_one_image_gets_an_answer_for_one() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, None, 1025])
-def test_a_batch_size_that_is_none_is_refused(batch_size: Any) -> None:
+def test_a_batch_size_out_of_range_is_refused(batch_size: Any) -> None:
     with pytest.raises(ValueError, match="batch_size must be a whole number from 1 to 1024; got "):
         Here(batch_size)
 
 
 def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
     template = Path(deploy.__file__).with_name("templates") / "batching_parameters.txt"
-    assert f"max_batch_size {{ value: {MOST_IMAGES} }}" in template.read_text(encoding="utf-8")
-    here = Here(MOST_IMAGES)
+    assert f"max_batch_size {{ value: {MAX_IMAGES} }}" in template.read_text(encoding="utf-8")
+    here = Here(MAX_IMAGES)
     here.predict(np.repeat(IMAGES, 300, axis=0))
     # 2,100 images.
-    assert here.asked == [0, 1024, 1024, 52]
+    assert here.batches == [0, 1024, 1024, 52]
 
 
 @pytest.mark.parametrize(
@@ -95,30 +96,30 @@ def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
         {},
         {"picture": UINT8},
         {"image": UINT8, "more": UINT8},
-        {"image": TensorInfo("float32", (None, 5, 6))},
-        {"image": TensorInfo("uint8", (None, 5, 6, 1))},
+        {"image": TensorSpec("image:0", "float32", (None, 5, 6))},
+        {"image": TensorSpec("image:0", "uint8", (None, 5, 6, 1))},
     ],
 )
-def test_a_model_that_takes_something_else_is_refused(inputs: dict[str, TensorInfo]) -> None:
+def test_a_model_that_takes_something_else_is_refused(inputs: dict[str, TensorSpec]) -> None:
     here = Here()
     here.inputs = inputs
     with pytest.raises(ServingError, match="must have a signature 'serving_default' with the one"):
         here.predict(IMAGES)
-    assert here.asked == [0]
+    assert here.batches == [0]
 
 
 def test_a_model_may_take_images_of_any_shape() -> None:
     here = Here()
-    here.inputs = {"image": TensorInfo("uint8", None)}
+    here.inputs = {"image": TensorSpec("image:0", "uint8", None)}
     assert here.image_shape() == (None, None)
     here = Here()
-    here.inputs = {"image": TensorInfo("uint8", (None, None, 6))}
+    here.inputs = {"image": TensorSpec("image:0", "uint8", (None, None, 6))}
     assert here.image_shape() == (None, 6)
     assert len(here.predict(IMAGES)) == 7
 
 
 def good() -> dict[str, Any]:
-    """A right answer for two images."""
+    """A correct answer for two images."""
     return {
         "logits": [[1, 2.5], [3, 4]],
         "probabilities": [[0.25, 0.75], [0, 1]],
@@ -161,7 +162,7 @@ def test_an_answer_without_an_output_is_refused(name: str) -> None:
         Here(answer=answer).predict(IMAGES[:2])
 
 
-def test_right_answers_of_either_kind_of_string_are_taken() -> None:
+def test_correct_answers_with_either_kind_of_string_are_accepted() -> None:
     found = Here(answer=good()).predict(IMAGES[:2])
     assert found.label.tolist() == ["b", "b"]
     np.testing.assert_array_equal(found.probabilities, [[0.25, 0.75], [0, 1]])
@@ -177,7 +178,7 @@ NUMBERS = st.lists(st.lists(st.floats(width=32), min_size=2, max_size=2), max_si
 
 @settings(max_examples=300)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(good(), JSON | NUMBERS)))
-def test_any_answer_is_refused_or_has_the_right_form(change: dict[str, Any]) -> None:
+def test_any_answer_is_refused_or_has_the_correct_form(change: dict[str, Any]) -> None:
     try:
         found = Here(answer=good() | change).predict(IMAGES[:2])
     except ServingError as error:
@@ -187,7 +188,7 @@ def test_any_answer_is_refused_or_has_the_right_form(change: dict[str, Any]) -> 
     assert found.label.shape == found.class_id.shape == (2,)
 
 
-def test_after_an_error_the_model_is_looked_at_anew() -> None:
+def test_after_an_error_the_metadata_are_read_again() -> None:
     here = Here(answer={})
     for _ in range(2):
         with pytest.raises(ServingError):

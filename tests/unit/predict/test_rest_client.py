@@ -1,12 +1,13 @@
-"""The REST client against a server that behaves as TensorFlow Serving does, and as none should."""
+"""The REST client with a server that answers as TensorFlow Serving does, or badly."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support.rest_server import LABELS, Canned, RestServer, Softmax, as_json, unused_port
-from tfd2l.predict.answers import ServingError, TensorInfo, VersionStatus
+from tfd2l.export.signature_types import TensorSpec
+from tfd2l.predict.answers import ServingError, VersionStatus
 from tfd2l.predict.rest_client import Client
 
 ROOT = Path(__file__).parents[3]
@@ -27,25 +29,9 @@ IMAGES = np.random.default_rng(1).integers(0, 256, (600, 28, 28)).astype(np.uint
 Open = Callable[..., Client]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RestServer]:
-    with RestServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RestServer) -> RestServer:
-    """The server as it was at first."""
-    running.requests.clear()
-    running.bodies.clear()
-    running.canned.clear()
-    running.model, running.versions = Softmax(), (2, 3)
-    return running
-
-
 @pytest.fixture
 def opened(server: RestServer) -> Iterator[Open]:
-    """Makes clients of the server, and closes them."""
+    """Makes clients of the server, and closes them after the test."""
     with ExitStack() as stack:
 
         def make(url: str | None = None, **settings: Any) -> Client:
@@ -54,9 +40,9 @@ def opened(server: RestServer) -> Iterator[Open]:
         yield make
 
 
-def test_predictions_are_the_models(server: RestServer, opened: Open) -> None:
+def test_predictions_are_those_of_the_model(server: RestServer, opened: Open) -> None:
     found, expected = opened().predict(IMAGES[:99]), server.model(IMAGES[:99])
-    # Up to float32.
+    # The client converts to float32.
     np.testing.assert_allclose(found.logits, expected["logits"], rtol=1e-6)
     np.testing.assert_allclose(found.probabilities, expected["probabilities"], rtol=1e-6)
     np.testing.assert_array_equal(found.class_id, expected["class_id"])
@@ -75,7 +61,7 @@ def test_many_images_go_in_several_requests(server: RestServer, opened: Open) ->
     assert sizes == [256, 256, 88]
 
 
-def test_the_answers_are_those_for_rows_too(server: RestServer, opened: Open) -> None:
+def test_answers_by_column_equal_those_by_row(server: RestServer, opened: Open) -> None:
     found = opened().predict(IMAGES[:3])
     body = {"instances": [{"image": image} for image in IMAGES[:3].tolist()]}
     body["instances"] = IMAGES[:3].tolist()
@@ -105,9 +91,7 @@ def test_images_may_have_the_shape_of_another_model(server: RestServer, opened: 
         client.predict(IMAGES[:4])
 
 
-def test_when_the_model_has_changed_its_shape_the_next_call_knows(
-    server: RestServer, opened: Open
-) -> None:
+def test_after_an_error_the_models_shape_is_read_again(server: RestServer, opened: Open) -> None:
     client = opened()
     client.predict(IMAGES[0])
     server.model = Softmax(5, 7)
@@ -119,7 +103,7 @@ def test_when_the_model_has_changed_its_shape_the_next_call_knows(
 @pytest.mark.parametrize(
     "images", [IMAGES / 255, IMAGES.astype(int) + 1, IMAGES.astype(int) - 1, IMAGES[:, :27]]
 )
-def test_what_is_refused_is_not_sent(server: RestServer, opened: Open, images: Any) -> None:
+def test_refused_images_are_not_sent(server: RestServer, opened: Open, images: Any) -> None:
     with pytest.raises(ServingError, match="images must be"):
         opened().predict(images)
     assert server.posted() == 0
@@ -156,12 +140,14 @@ def test_status_lists_the_versions_the_oldest_first(server: RestServer, opened: 
 def test_metadata_are_the_signatures(opened: Open) -> None:
     signatures = opened().metadata()
     assert sorted(signatures) == ["classify", "serving_default"]
-    assert signatures["serving_default"].inputs == {"image": TensorInfo("uint8", (None, 28, 28))}
-    assert signatures["classify"].outputs["scores"] == TensorInfo("float32", (None, 4))
-    assert signatures["serving_default"].outputs["label"] == TensorInfo("string", (None,))
+    assert signatures["serving_default"].inputs == {
+        "image": TensorSpec("some:0", "uint8", (None, 28, 28))
+    }
+    assert signatures["classify"].outputs["scores"] == TensorSpec("some:0", "float32", (None, 4))
+    assert signatures["serving_default"].outputs["label"] == TensorSpec("some:0", "string", (None,))
 
 
-def test_errors_have_the_servers_text_the_model_and_the_address(
+def test_errors_name_the_model_the_address_and_the_servers_reason(
     server: RestServer, opened: Open
 ) -> None:
     client = opened()
@@ -173,7 +159,7 @@ def test_errors_have_the_servers_text_the_model_and_the_address(
     assert str(caught.value) == expected
 
 
-def test_a_version_that_is_not_there_is_told_from_those_that_are(opened: Open) -> None:
+def test_for_an_unknown_version_the_error_lists_the_known_ones(opened: Open) -> None:
     with pytest.raises(
         ServingError,
         match=r"version 7, at .* answered 404: Servable not found.* these versions of it: "
@@ -182,53 +168,141 @@ def test_a_version_that_is_not_there_is_told_from_those_that_are(opened: Open) -
         opened(version=7).predict(IMAGES)
 
 
-def test_a_model_that_is_not_there_is_told(opened: Open) -> None:
+def test_an_unknown_model_is_reported(opened: Open) -> None:
     with pytest.raises(ServingError, match="404: .*The server has no model of that name"):
         opened(model="mpl/../x").predict(IMAGES)
 
 
-def test_what_is_no_tensorflow_serving_is_told(server: RestServer, opened: Open) -> None:
+def test_another_kind_of_server_is_reported(server: RestServer, opened: Open) -> None:
     page = Canned(404, b"<html>\n<h1>Not found</h1>")
     server.canned += [page, page]
     with pytest.raises(ServingError, match="404: <html> <h1>Not found.*is no TensorFlow Serving"):
+        opened().predict(IMAGES)
+    server.canned += [page, Canned(200, b"<html>welcome")]
+    with pytest.raises(ServingError, match="404: .*is no TensorFlow Serving"):
         opened().predict(IMAGES)
     server.canned += [Canned(200, b"<html>welcome")]
     with pytest.raises(ServingError, match="must have a JSON object; got '<html>welcome'"):
         opened().predict(IMAGES)
 
 
-def test_a_redirect_is_told_and_not_followed(server: RestServer, opened: Open) -> None:
+def test_a_redirect_is_reported_and_not_followed(server: RestServer, opened: Open) -> None:
     server.canned.append(Canned(302, b"", {"Location": "http://elsewhere.invalid/"}))
     with pytest.raises(ServingError, match=r"302: go to http://elsewhere\.invalid/.*not followed"):
         opened().predict(IMAGES)
     assert len(server.requests) == 1
 
 
-def test_a_server_that_is_busy_for_a_while_answers_in_the_end(
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_request_to_a_busy_server_is_sent_again(
+    server: RestServer, opened: Open, status: int
+) -> None:
+    client = opened()
+    client.image_shape()
+    server.canned += [Canned(status, b"busy"), Canned(status, b"busy")]
+    assert len(client.predict(IMAGES[:2])) == 2
+    assert server.requests[1:] == [("POST", "/v1/models/mlp:predict")] * 3
+    assert len({*server.bodies[1:]}) == 1
+
+
+def test_a_server_that_stays_busy_is_reported_in_its_words(
     server: RestServer, opened: Open
 ) -> None:
-    server.canned += [Canned(503), Canned(503)]
-    assert len(opened().predict(IMAGES[:2])) == 2
-    assert [method for method, _ in server.requests] == ["GET", "GET", "GET", "POST"]
-
-
-def test_a_server_that_stays_busy_is_told(server: RestServer, opened: Open) -> None:
     server.canned += [as_json({"error": "loading"}, 503)] * 2
     with pytest.raises(ServingError, match="answered 503: loading. See the server's log"):
         opened(retries=1).predict(IMAGES)
+    assert len(server.requests) == 2
 
 
-def test_a_server_that_hangs_in_the_middle_is_told(server: RestServer, opened: Open) -> None:
+def test_a_request_whose_connection_breaks_is_sent_again(server: RestServer, opened: Open) -> None:
+    server.canned.append("drop")
+    assert len(opened().status()) == 2
+    assert len(server.requests) == 2
+
+
+def test_a_long_pause_that_a_busy_server_asks_for_is_not_made(
+    server: RestServer, opened: Open
+) -> None:
+    server.canned.append(Canned(503, b"", {"Retry-After": "100000"}))
+    assert len(opened().status()) == 2
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_after_other_errors_a_request_is_not_sent_again(
+    server: RestServer, opened: Open, status: int
+) -> None:
+    server.canned.append(Canned(status, b"no"))
+    with pytest.raises(ServingError, match=f"answered {status}: no"):
+        opened().status()
+    assert len(server.requests) == 1
+
+
+def test_a_request_that_times_out_is_not_sent_again(server: RestServer, opened: Open) -> None:
     client = opened(timeout_s=0.3)
     client.image_shape()
     server.canned.append("hang")
-    with pytest.raises(ServingError, match="mlp:predict did not answer within timeout_s = 0.3"):
+    with pytest.raises(ServingError, match=r"mlp:predict did not answer within timeout_s = 0\.3"):
         client.predict(IMAGES[0])
+    assert server.posted() == 1
 
 
-def test_without_a_server_it_says_how_to_start_one(opened: Open) -> None:
-    with pytest.raises(ServingError, match=r"no server answers.*python -m tfd2l\.serve"):
-        opened(f"http://127.0.0.1:{unused_port()}", retries=0).predict(IMAGES)
+def test_a_connection_that_times_out_is_not_tried_again(opened: Open) -> None:
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        # Linux keeps one connection more than the queue's length, and then answers none.
+        listening.listen(0)
+        address = listening.getsockname()
+        stack.enter_context(socket.create_connection(address))
+        started_s = time.monotonic()
+        with pytest.raises(ServingError, match="did not answer within"):
+            opened(f"http://127.0.0.1:{address[1]}", timeout_s=1, retries=3).status()
+        # Four tries would take 4 seconds and more.
+        assert time.monotonic() - started_s < 3
+
+
+def test_an_answer_that_stops_in_the_middle_times_out(server: RestServer, opened: Open) -> None:
+    server.canned.append(Canned(200, b'{"half":', stalls=True))
+    with pytest.raises(ServingError, match="did not answer within"):
+        opened(timeout_s=0.3).status()
+
+
+def test_an_answer_that_breaks_off_is_reported(server: RestServer, opened: Open) -> None:
+    server.canned.append(Canned(200, b"half", {"Content-Length": "100"}))
+    with pytest.raises(ServingError, match="the request to http.*/mlp failed: .*or try again"):
+        opened().status()
+
+
+def test_without_a_server_the_error_says_how_to_start_one(opened: Open) -> None:
+    port = unused_port()
+    with pytest.raises(
+        ServingError,
+        match=rf"no server answers at http://127\.0\.0\.1:{port}: .*refused.*"
+        r"python -m tfd2l\.serve savedmodels/",
+    ):
+        opened(f"http://127.0.0.1:{port}", retries=1).predict(IMAGES)
+    with pytest.raises(ServingError, match="no server answers at http://no-such-host.invalid"):
+        opened("http://no-such-host.invalid:8501", retries=0).status()
+
+
+def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
+    server: RestServer, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert len(opened().status()) == 2
+    with pytest.raises(ServingError, match="proxy"):
+        opened("http://no-such-host.invalid", retries=0).status()
+
+
+def test_connections_are_kept_between_requests(server: RestServer, opened: Open) -> None:
+    client = opened()
+    for _ in range(3):
+        client.status()
+    assert len(server.requests) == 3
+    assert len(server.connections) == 1
 
 
 BODIES = [
@@ -247,7 +321,9 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: str(body[:40]))
-def test_an_answer_of_the_wrong_form_is_told(server: RestServer, opened: Open, body: bytes) -> None:
+def test_an_answer_of_the_wrong_form_is_reported(
+    server: RestServer, opened: Open, body: bytes
+) -> None:
     client = opened()
     for call in (client.predict, client.classify):
         client.image_shape()
@@ -263,7 +339,7 @@ def test_an_answer_of_the_wrong_form_is_told(server: RestServer, opened: Open, b
         client.status()
 
 
-def test_an_answer_for_other_images_than_those_asked_about_is_told(
+def test_an_answer_for_another_number_of_images_is_reported(
     server: RestServer, opened: Open
 ) -> None:
     client = opened()
@@ -302,12 +378,27 @@ def test_any_bytes_as_an_answer_give_a_serving_error(
 
 
 @pytest.mark.parametrize(
-    "settings", [{"model": ""}, {"version": -1}, {"timeout_s": 0}, {"retries": -1},
-                 {"batch_size": 0}, {"url": "localhost"}],
+    "settings",
+    [{"model": ""}, {"version": -1}, {"timeout_s": 0}, {"timeout_s": float("nan")},
+     {"timeout_s": float("inf")}, {"retries": -1}, {"batch_size": 0}],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got "):
         Client(**settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "127.0.0.1:8501", "ftp://host", "http://", "http://host:99999", "http://[::1",
+     "http://host/?q=1", "http://user:secret@host", "http://host/#here", "http://host:x"],
+)  # fmt: skip
+def test_other_texts_than_an_address_are_refused(url: str) -> None:
+    with pytest.raises(ServingError, match="url must be a server's address"):
+        Client(url)
+
+
+def test_an_address_may_have_a_path(opened: Open) -> None:
+    assert str(opened("https://host/tf/")) == "model 'mlp' at https://host/tf"
 
 
 def test_neither_tensorflow_nor_keras_is_imported(server: RestServer) -> None:
@@ -324,10 +415,10 @@ def test_neither_tensorflow_nor_keras_is_imported(server: RestServer) -> None:
     assert (process.stdout, process.stderr) == ("t-shirt (1, 4)\nset()\n", "")
 
 
-def test_the_readmes_lines_work(server: RestServer, tmp_path: Path) -> None:
-    readme = (ROOT / "savedmodels/README.md").read_text(encoding="utf-8")
-    programs = re.findall("```python\n(.*?)```", readme, re.DOTALL)
-    [program] = [one for one in programs if "with d2l.Client(" in one]
+def test_the_documented_program_works(
+    server: RestServer, tmp_path: Path, documented_program: Callable[[str], str]
+) -> None:
+    program = documented_program("with d2l.Client(")
     assert "http://127.0.0.1:8501" in program
     Image.new("L", (28, 28)).save(tmp_path / "boot.png")
     process = subprocess.run(

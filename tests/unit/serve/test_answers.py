@@ -1,4 +1,4 @@
-"""Arrays as JSON: floats that read back to themselves, forms of the answers, and bad outputs."""
+"""Arrays as JSON answers: floats read back to themselves, outputs of other forms are refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfd2l.serve.answers import classify_answer, predict_answer, regress_answer, to_json
-from tfd2l.serve.json_values import RestError
+from tfd2l.serve.errors import RestError
 
 
 def texts(*values: bytes) -> np.ndarray[Any, Any]:
     return np.array(values, np.object_)
 
 
-def test_floats_are_written_with_few_digits_and_what_is_no_number_without_quotes() -> None:
+def test_floats_are_written_with_few_digits_and_nan_without_quotes() -> None:
     values = [0.1, 1, -0.0, 1e-5, 9e6, np.pi, 1e-45, 3.4028235e38, np.nan, np.inf, -np.inf]
     assert predict_answer({"y": np.array(values, np.float32)}, by_rows=True) == (
         b'{"predictions": [0.1, 1.0, -0.0, 1e-05, 9000000.0, 3.1415927, 1e-45, 3.4028235e+38, '
@@ -69,7 +69,7 @@ def test_a_name_with_bytes_holds_bytes_only_if_it_holds_strings() -> None:
     assert json.loads(predict_answer({"n_bytes": np.array([7])}, by_rows=False)) == {"outputs": [7]}
 
 
-def test_strings_that_are_no_utf_8_are_sent_as_they_are() -> None:
+def test_strings_that_are_not_utf_8_are_sent_unchanged() -> None:
     answer = predict_answer({"y": texts(b'\xff"\n', b"\xc3\xa4")}, by_rows=False)
     assert answer == b'{"outputs": ["\xff\\"\\n", "\xc3\xa4"]}'
 
@@ -82,11 +82,11 @@ def test_no_rows_and_single_values_are_answers_too() -> None:
     }
 
 
-def test_outputs_that_are_no_rows_can_not_be_asked_for_by_rows() -> None:
+def test_outputs_without_a_common_number_of_rows_are_refused_by_rows() -> None:
     with pytest.raises(RestError, match="'sum' is a single value") as caught:
         predict_answer({"sum": np.array(1.0), "y": np.ones(2)}, by_rows=True)
     assert caught.value.status == 400
-    with pytest.raises(RestError, match="as many rows"):
+    with pytest.raises(RestError, match="the same number of rows"):
         predict_answer({"a": np.ones(3), "y": np.ones(2)}, by_rows=True)
 
 
@@ -100,7 +100,7 @@ def test_classes_and_scores_are_pairs_for_each_example() -> None:
     }
 
 
-def test_without_classes_or_scores_the_protos_default_stands_for_them() -> None:
+def test_missing_classes_or_scores_are_the_protos_default() -> None:
     scores = {"scores": np.array([[12]], np.float32)}
     assert json.loads(classify_answer(scores, 1)) == {"results": [[["", 12.0]]]}
     classes = {"classes": np.array([[b"a"]], np.object_)}

@@ -1,4 +1,4 @@
-"""The WSGI application in process: bodies, errors, and how many run at a time."""
+"""The WSGI application in process: HTTP methods, bodies, errors, and the limit on large bodies."""
 
 from __future__ import annotations
 
@@ -13,23 +13,17 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from tests.support.served import DEADLINE_S, export_models
-from tfd2l.serve import app as stand_in
-from tfd2l.serve.app import StandIn
-from tfd2l.serve.models import ServedModels
-from tfd2l.serve.page import PageApi
+from tests.support.served import DEADLINE_S, client_of, export_models, loaded
+from tfd2l.serve import app
 from tfd2l.serve.server import Limits
 
-MOST_BYTES = 100_000
+MAX_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    models = ServedModels(export_models(tmp_path_factory.mktemp("models")))
-    models.poll()
-    page = PageApi(models, host="127.0.0.1")
-    yield Client(StandIn(models, page, max_body_bytes=MOST_BYTES))
-    models.close()
+    with loaded(export_models(tmp_path_factory.mktemp("models"))) as models:
+        yield client_of(models, max_bytes=MAX_BYTES)
 
 
 def error_of(response: TestResponse) -> str:
@@ -64,8 +58,10 @@ def test_the_content_type_of_a_request_does_not_matter(client: Client) -> None:
         ("GET", "/v1/foo", 400, "Malformed request: GET /v1/foo"),
         ("GET", "/v1/models/a%2Fb?x=%20", 404, "versions of model a/b?x= "),
         ("PATCH", "/v1/models/linear", 400, "Malformed request: PATCH"),
-        ("TRACE", "/v1/models/linear", 501, "no method"),
-        ("BREW", "/", 501, "no method"),
+        ("TRACE", "/v1/models/linear", 501, "the method must be one of"),
+        ("BREW", "/", 501, "the method must be one of"),
+        ("GET", "/V1/foo", 400, "Malformed request: GET /V1/foo"),
+        ("GET", "/v1", 404, "nothing is at '/v1'"),
         ("GET", "/v2/models", 404, "nothing is at '/v2/models'"),
         ("GET", "/monitoring/prometheus/metrics", 404, "nothing is at"),
         ("POST", "/page/models", 405, "not allowed"),
@@ -85,7 +81,7 @@ def test_a_head_request_has_the_status_alone(client: Client) -> None:
     assert response.get_data() == b""
 
 
-def test_a_whole_url_may_be_asked_for(client: Client) -> None:
+def test_a_request_may_name_a_whole_url(client: Client) -> None:
     for target in ("http://host/v1/models/linear", "http://host/v1/models/linear/metadata"):
         response = client.get("/", environ_overrides={"REQUEST_URI": target})
         assert response.status_code == 200
@@ -97,11 +93,11 @@ def test_a_whole_url_may_be_asked_for(client: Client) -> None:
 
 def test_an_overlong_body_is_413(client: Client) -> None:
     body = b'{"instances": [[1, 1]]}'
-    exact = body + b" " * (MOST_BYTES - len(body))
+    exact = body + b" " * (MAX_BYTES - len(body))
     assert client.post("/v1/models/linear:predict", data=exact).status_code == 200
     response = client.post("/v1/models/linear:predict", data=exact + b" ")
     assert response.status_code == 413
-    assert f"at most {MOST_BYTES} bytes" in error_of(response)
+    assert f"at most {MAX_BYTES} bytes" in error_of(response)
 
 
 def test_a_body_may_be_packed_with_gzip_but_not_grow_beyond_the_limit(client: Client) -> None:
@@ -111,7 +107,7 @@ def test_a_body_may_be_packed_with_gzip_but_not_grow_beyond_the_limit(client: Cl
 
     body = b'{"instances": [[1, 1]]}'
     assert post(gzip.compress(body)).status_code == 200
-    response = post(gzip.compress(body + b" " * MOST_BYTES))
+    response = post(gzip.compress(body + b" " * MAX_BYTES))
     assert response.status_code == 413
     assert error_of(response)
     for broken in (body, gzip.compress(body)[:-3], b""):
@@ -126,7 +122,7 @@ def test_a_bug_is_logged_and_answered_with_500(
     def fail(*arguments: Any) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(stand_in, "answer", fail)
+    monkeypatch.setattr(app, "answer", fail)
     response = client.get("/v1/models/linear")
     assert response.status_code == 500
     assert "log" in error_of(response)
@@ -138,7 +134,7 @@ def test_one_large_body_is_parsed_at_a_time_and_small_ones_beside_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     running, seen, lock = set[int](), list[int](), threading.Lock()
-    # Those that wait here are two small ones, while a large one runs: else it breaks.
+    # Two small requests and a running large one meet here; without one of them it times out.
     together = threading.Barrier(3)
 
     def record(models: Any, method: str, target: str, body: bytes) -> bytes:
@@ -155,13 +151,12 @@ def test_one_large_body_is_parsed_at_a_time_and_small_ones_beside_it(
             running.remove(threading.get_ident())
         return b"{}"
 
-    monkeypatch.setattr(stand_in, "answer", record)
+    monkeypatch.setattr(app, "answer", record)
     models: Any = None
-    application = StandIn(models, PageApi(models, host="127.0.0.1"), max_body_bytes=2**22)
+    client = client_of(models, max_bytes=2**22)
 
     def post(length: int) -> int:
-        response = Client(application).post("/v1/models/linear:predict", data=b" " * length)
-        return response.status_code
+        return client.post("/v1/models/linear:predict", data=b" " * length).status_code
 
     with ThreadPoolExecutor(7) as pool:
         assert [*pool.map(post, [2**20 + 1] * 5 + [2**20, 1])] == [200] * 7

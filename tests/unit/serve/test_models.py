@@ -1,4 +1,4 @@
-"""Versions come and go while requests run."""
+"""The served models: versions come and go while requests run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.support.served import export_clothes, export_linear, until
 from tfd2l.export.loaded import LoadedVersion
 from tfd2l.serve import models as served_models
-from tfd2l.serve.json_values import RestError
+from tfd2l.serve.errors import RestError
 from tfd2l.serve.models import ServedModels
 
 
@@ -74,7 +74,7 @@ def test_the_highest_version_is_served_by_name_and_by_number(
     assert models.available() == {"linear": 2}
     assert served(models) == served(models, 2) == 2
     assert states(models) == {2: "AVAILABLE"}
-    for name, number, asked in [
+    for name, number, named in [
         ("linear", 1, "Specific(linear, 1)"),
         ("linear", 3, "Specific(linear, 3)"),
         ("none", None, "Latest(none)"),
@@ -82,7 +82,7 @@ def test_the_highest_version_is_served_by_name_and_by_number(
         with pytest.raises(RestError) as caught, models.version(name, number):
             pass
         assert caught.value.status == 404
-        assert str(caught.value) == f"Servable not found for request: {asked}"
+        assert str(caught.value) == f"Servable not found for request: {named}"
 
 
 def test_a_new_version_replaces_the_last_one_and_new_models_appear(
@@ -101,7 +101,7 @@ def test_a_new_version_replaces_the_last_one_and_new_models_appear(
     assert models.available() == {"linear": 3, "other": 2}
 
 
-def test_the_last_version_ends_when_its_last_request_has(
+def test_a_replaced_version_is_freed_after_its_last_request(
     store: Path, base: Path, models: ServedModels
 ) -> None:
     publish(store, base, 1)
@@ -114,13 +114,13 @@ def test_the_last_version_ends_when_its_last_request_has(
         assert states(models) == {2: "AVAILABLE", 1: "UNLOADING"}
         with pytest.raises(RestError), models.version("linear", 1):
             pass
-        # In memory still.
+        # It is still in memory.
         assert answer(last) == 1
     assert states(models) == {2: "AVAILABLE", 1: "END"}
 
 
 @pytest.mark.parametrize("kind", ["plain file", "empty directory", "half a copy", "no variables"])
-def test_a_version_that_fails_is_logged_once_and_the_last_one_goes_on(
+def test_a_version_that_fails_is_logged_once_and_the_last_one_still_answers(
     store: Path,
     base: Path,
     models: ServedModels,
@@ -144,7 +144,7 @@ def test_a_version_that_fails_is_logged_once_and_the_last_one_goes_on(
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "version 2 of linear can't be served, and won't be tried again" in record.message
     assert record.exc_info is None
-    # Made whole, it is not noticed; the next number is.
+    # A repair is not noticed, the next number is.
     if bad.is_file():
         bad.unlink()
     shutil.copytree(store / "2", bad, dirs_exist_ok=True)
@@ -182,7 +182,9 @@ def test_a_strange_error_while_loading_stops_neither_watching_nor_other_models(
     assert record.exc_info is not None
 
 
-def test_what_is_removed_is_served_no_longer(store: Path, base: Path, models: ServedModels) -> None:
+def test_a_removed_version_or_model_is_unloaded(
+    store: Path, base: Path, models: ServedModels
+) -> None:
     publish(store, base, 1)
     publish(store, base, 2)
     models.poll()
@@ -200,7 +202,23 @@ def test_what_is_removed_is_served_no_longer(store: Path, base: Path, models: Se
     assert states(models) == {2: "END", 1: "END"}
 
 
-def test_a_directory_that_is_gone_is_told_once_and_what_was_loaded_goes_on(
+def test_a_version_may_come_back_while_a_request_still_uses_it(
+    store: Path, base: Path, models: ServedModels
+) -> None:
+    path = publish(store, base, 1)
+    models.poll()
+    with models.version("linear") as old:
+        hidden = path.rename(base / "hidden")
+        models.poll()
+        assert states(models) == {1: "UNLOADING"}
+        hidden.rename(path)
+        models.poll()
+        assert answer(old) == 1
+    assert states(models) == {1: "AVAILABLE"}
+    assert served(models) == 1
+
+
+def test_a_missing_directory_is_logged_once_and_the_loaded_models_still_answer(
     store: Path, base: Path, models: ServedModels, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(store, base, 1)
@@ -224,19 +242,19 @@ def test_requests_never_fail_while_versions_change(
     models.poll()
     stopped, found = threading.Event(), list[float]()
 
-    def ask() -> None:
+    def query() -> None:
         while not stopped.is_set():
             found.append(served(models))
 
     with ThreadPoolExecutor(4) as pool, models.watching(0.01):
-        asking = [pool.submit(ask) for _ in range(4)]
+        querying = [pool.submit(query) for _ in range(4)]
         try:
             for number in (2, 3):
                 publish(store, base, number)
                 until(lambda number=number: number in found[-1:])  # type: ignore[misc]
         finally:
             stopped.set()
-        for future in asking:
+        for future in querying:
             future.result()
     assert sorted(set(found)) == [1, 2, 3]
     assert states(models) == {3: "AVAILABLE", 2: "END", 1: "END"}
@@ -251,7 +269,7 @@ def test_watching_ends_with_its_context(store: Path, base: Path, models: ServedM
     assert models.available() == {"linear": 1}
 
 
-def test_closing_lets_go_of_all_but_what_is_in_use(
+def test_closing_unloads_all_models_but_those_in_use(
     store: Path, base: Path, models: ServedModels
 ) -> None:
     publish(store, base, 1)

@@ -1,4 +1,4 @@
-"""The web page, in a real browser: by keyboard, by file, and with files that are no images."""
+"""The web page in a real browser: files, drops, test images, versions and a narrow screen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium"),
 ]
 ROOT = Path(__file__).parents[3]
-# The server's own tests are elsewhere; here it only has to answer.
+# Enough for a slow machine; other tests measure the server.
 ANSWER_MS = 20_000
 
 
@@ -42,7 +42,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def publish(model: Scratch, base: Path, name: str, version: int) -> None:
-    """A version of a model, there from one moment to the next."""
+    """Publish a version of a model by a rename."""
     (base / name).mkdir(exist_ok=True)
     staging = base / name / ".staging"
     export_classifier(model, staging, labels=LABELS, preprocess=preprocess)
@@ -52,7 +52,7 @@ def publish(model: Scratch, base: Path, name: str, version: int) -> None:
 @pytest.fixture(scope="module")
 def address(model: Scratch, base: Path) -> Iterator[str]:
     publish(model, base, "scratch", 1)
-    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--stand-in", "--port", "0"]
+    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--port", "0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
@@ -117,7 +117,7 @@ def test_an_image_file_is_shown_as_the_model_sees_it_with_all_probabilities(
     shares = powers / powers.sum()
     rows = [row.split("\t") for row in page.inner_text("#bars").replace("\n", "").split("%")]
     found = {row[0].strip(): float(row[-1]) / 100 for row in rows if len(row) > 1}
-    # The page shows a place after the point.
+    # The page shows one decimal.
     assert found == pytest.approx(dict(zip(LABELS, shares, strict=True)), abs=0.00051)
     assert page.inner_text("#label").startswith(LABELS[int(shares.argmax())])
 
@@ -143,7 +143,7 @@ def test_a_test_image_is_chosen_by_keyboard_alone(page: Page) -> None:
     assert page.locator("#bars tr").count() == len(LABELS)
 
 
-def test_what_is_no_image_is_said_and_the_next_one_works(page: Page) -> None:
+def test_a_file_that_is_not_an_image_is_refused_and_the_next_one_works(page: Page) -> None:
     page.set_input_files(
         "#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image"}
     )
@@ -199,11 +199,11 @@ def test_of_several_dropped_files_it_says_that_the_first_was_taken(page: Page) -
     ["transfer.setData('text/plain', 'a boot');",
      "transfer.setData('text/uri-list', 'http://127.0.0.1/boot.png');"],
 )  # fmt: skip
-def test_text_or_a_link_that_is_dropped_is_told_what_to_drop(page: Page, item: str) -> None:
+def test_a_dropped_text_or_link_is_refused_with_what_to_drop(page: Page, item: str) -> None:
     drop(page, item)
     page.wait_for_selector("#problem", state="visible")
     assert page.inner_text("#problem") == (
-        "Drop a PNG, JPEG or GIF file, no text and no link: save the image first."
+        "Drop a PNG, JPEG or GIF file, not a text or a link: save the image first."
     )
     assert not page.is_visible("#answer")
 
@@ -214,16 +214,16 @@ def test_the_same_file_can_be_chosen_again(page: Page) -> None:
     assert page.input_value("#file")
     with page.expect_file_chooser():
         page.click("#file")
-    # A browser tells of a choice only if it is another one than before.
+    # A browser fires no event for the same choice as before.
     assert page.input_value("#file") == ""
 
 
-def test_it_says_which_version_answered_also_of_one_that_came_later(
+def test_it_shows_the_version_that_answered_also_a_later_one(
     page: Page, model: Scratch, base: Path
 ) -> None:
     page.click("#samples button >> nth=0")
     expect(page.locator("#source")).to_have_text("scratch, version 1")
-    # More than the whole numbers of a browser hold.
+    # JavaScript's numbers do not hold it exactly.
     publish(model, base, "scratch", 2**53 + 1)
 
     def ask_again() -> str:

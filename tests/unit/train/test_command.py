@@ -243,7 +243,7 @@ def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(
         finally:
             process.kill()
     assert process.returncode == 128 + number
-    assert errors == f"interrupted by {number.name}; go on with --resume run\n"
+    assert errors == f"interrupted by {number.name}; resume with --resume run\n"
     assert not [*(tmp_path / "savedmodels/mlp").iterdir()]
     ran = run(tmp_path, "--resume", "run")
     assert ran.returncode == 0, ran.stderr
@@ -277,7 +277,7 @@ def test_ctrl_c_while_publishing_ends_all_processes_and_says_only_so(tmp_path: P
             process.kill()
     assert (process.returncode, errors) == (
         130,
-        "interrupted by SIGINT; go on with --resume run\n",
+        "interrupted by SIGINT; resume with --resume run\n",
     )
     assert not [*base.iterdir()]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tfd2l as d2l
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
 from tfd2l.train import command as train
 from tfd2l.train.finish import UnfitModelError, check_fit
 
@@ -72,7 +72,7 @@ def test_a_run_that_diverged_in_a_later_epoch_goes_on_at_a_smaller_rate(
     assert train.main([*flags, "--run-dir", "run"]) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert "try a smaller learning rate" in error
-    assert hint == "from its last checkpoint the run goes on with --resume run --lr 10"
+    assert hint == "resume from the last checkpoint with --resume run --lr 10"
     # Now each step halves it: 1e19 is 1e-5 after eighty.
     assert train.main(["--resume", "run", "--lr", "0.5", "--epochs", "60"]) == 0
     table = pd.read_csv("run/metrics.csv")

@@ -22,7 +22,7 @@ class RaiseSignal(d2l.Callback):
     def __init__(self, number: int, step: int) -> None:
         self.number, self.step = number, step
 
-    def on_train_steps(self, trainer: d2l.Trainer, call: Any) -> None:
+    def on_train_batches_end(self, trainer: d2l.Trainer, call: Any) -> None:
         if trainer.train_batch_idx == self.step:
             signal.raise_signal(self.number)
 
@@ -50,11 +50,11 @@ def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
     expected = d2l.Trainer(2).fit(whole, data)
     stop = StopOnSignal(
         lambda trainer: save_checkpoint(
-            tmp_path, trainer.model, trainer.optim, trainer.state()
+            tmp_path, trainer.model, trainer.optim, trainer.state_dict()
         ).touch()
     )
     before = signal.getsignal(number)
-    trainer = d2l.Trainer(2, steps_per_call=1, callbacks=[RaiseSignal(number, 13), stop])
+    trainer = d2l.Trainer(2, steps_per_execution=1, callbacks=[RaiseSignal(number, 13), stop])
     with stop, pytest.raises(InterruptedRunError) as caught:
         trainer.fit(cut, data)
     assert caught.value.signal_number == number

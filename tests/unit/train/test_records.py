@@ -21,7 +21,9 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"is no run to go on with: config\.json can't be read \(No"):
+    with pytest.raises(
+        RunError, match=r"is not a run that can be resumed: config\.json can't be read \(No"
+    ):
         read_record(tmp_path)
 
 

@@ -32,7 +32,7 @@ def test_the_curves_are_those_of_the_models_board(tmp_path: Path) -> None:
     trainer = d2l.Trainer(2)
     model = d2l.LinearRegressionScratch(2, lr=0.03)
     trainer.fit(model, d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8))
-    write_curves(tmp_path, trainer)
+    write_curves(tmp_path, trainer.model.board)
     with Image.open(tmp_path / "curves.png") as opened:
         opened.verify()
     assert model.board.axes is not None

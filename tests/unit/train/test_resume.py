@@ -79,7 +79,7 @@ def test_a_directory_that_is_no_run_is_refused(
     monkeypatch.chdir(tmp_path)
     assert train.main(["--resume", "none"]) == 2
     said = capsys.readouterr().err
-    assert "'none' is no run to go on with: config.json can't be read" in said
+    assert "'none' is not a run that can be resumed: config.json can't be read" in said
     assert said.count("\n") == 1
 
 

@@ -15,14 +15,15 @@ import pytest
 import tfd2l as d2l
 from tfd2l.common.arrays import write_weights
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, load_checkpoint
-from tfd2l.engine.history import History
+from tfd2l.engine.state import History
+from tfd2l.train.records import RunError
 from tfd2l.train.resume import check_data
-from tfd2l.train.run_directory import KEEP_CHECKPOINTS, RunDirectory, RunError, new_run_path
+from tfd2l.train.run_directory import KEEP_CHECKPOINTS, RunDirectory, new_run_path
 
 
 def test_metrics_events_and_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    run.write_config({"lr": 0.03}, {"name": "made up"})
+    run.keep_settings({"lr": 0.03}, {"name": "made up"})
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     model = d2l.LinearRegressionScratch(2, lr=0.03)
     history = d2l.Trainer(5, callbacks=[run]).fit(model, data)
@@ -82,7 +83,7 @@ def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "taken\n"
-        with pytest.raises(RunError, match="another process is at work in the run's directory"):
+        with pytest.raises(RunError, match="another process uses the run's directory"):
             RunDirectory(tmp_path / "run")
         process.kill()
     # The lock ends with its process, however that ended.
@@ -141,7 +142,9 @@ def test_what_a_process_left_that_was_killed_with_its_settings_counts_as_empty(
     half.mkdir()
     for name in (".lock", ".config.json.123"):
         (half / name).touch()
-    with pytest.raises(RunError, match="killed before it had written its settings is begun anew"):
+    with pytest.raises(
+        RunError, match="killed before it had written its settings must be started again"
+    ):
         RunDirectory(half, resume=True)
     RunDirectory(half)
     assert [path.name for path in half.iterdir()] == [".lock"]
@@ -195,14 +198,17 @@ def test_events_that_cannot_be_written_are_told_in_a_line(tmp_path: Path) -> Non
     (run.path / "tensorboard").write_text("not a directory")
     data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     with pytest.raises(
-        RunError, match=r"events for TensorBoard .*tensorboard' .*remove what .* with --resume /"
+        RunError,
+        match=r"events for TensorBoard .*tensorboard' .*remove the file .* with --resume /",
     ):
         d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
 
 
 def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    run.write_config({}, {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "here"})
+    run.keep_settings(
+        {}, {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "here"}
+    )
     now = {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "elsewhere"}
     check_data(run, now)
     with pytest.raises(RunError, match="began with other data than there is now: other b. Put"):
@@ -217,7 +223,7 @@ def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
     accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
     for epoch in range(1, 8):
         trainer.history = History(val_acc=accuracies[:epoch])
-        trainer._completed = epoch
+        trainer.state.epoch = epoch
         run.keep(trainer)
     kept = [int(path.name[6:11]) for path in checkpoints(run.path / "checkpoints")]
     assert kept == [7, 6, 5, 2]

@@ -7,14 +7,21 @@ import math
 import keras
 import tensorflow as tf
 
-from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book import functional
+from tfd2l.book.models.arguments import checked
 from tfd2l.book.module import Classifier
-from tfd2l.book.optim import SGD, learning_rate
+from tfd2l.book.optim import SGD
+
+__all__ = ["MLP", "DropoutMLP", "DropoutMLPScratch", "MLPScratch"]
 
 
 class MLPScratch(Classifier):
     """relu(X W1 + b1) W2 + b2 on four `tf.Variable`s; gives logits.
+
+    Example:
+        >>> model = d2l.MLPScratch(num_inputs=784, num_outputs=10, num_hiddens=256, lr=0.1)
+        >>> model(tf.zeros((2, 28, 28, 1))).shape
+        TensorShape([2, 10])
 
     Source: D2L 5.2.1.
     """
@@ -22,15 +29,12 @@ class MLPScratch(Classifier):
     num_inputs: int
     lr: float
 
+    @checked
     def __init__(
         self, num_inputs: int, num_outputs: int, num_hiddens: int, lr: float, sigma: float = 0.01
     ) -> None:
         """Draw W1 and W2 from a normal of standard deviation `sigma`; b1 and b2 are zero."""
         super().__init__()
-        num_inputs = whole_number("num_inputs", num_inputs)
-        num_outputs = whole_number("num_outputs", num_outputs)
-        num_hiddens = whole_number("num_hiddens", num_hiddens)
-        lr, sigma = learning_rate(lr), real_number("sigma", sigma)
         self.save_hyperparameters()
         self.W1 = tf.Variable(tf.random.normal((num_inputs, num_hiddens), stddev=sigma), name="W1")
         self.b1 = tf.Variable(tf.zeros(num_hiddens), name="b1")
@@ -51,15 +55,18 @@ class MLPScratch(Classifier):
 class MLP(Classifier):
     """The same network as a Keras `Sequential`; gives logits.
 
+    Example:
+        >>> model = d2l.MLP(num_outputs=10, num_hiddens=256, lr=0.1)
+        >>> model(tf.zeros((2, 28, 28, 1))).shape
+        TensorShape([2, 10])
+
     Source: D2L 5.2.2.
     """
 
+    @checked
     def __init__(self, num_outputs: int, num_hiddens: int, lr: float) -> None:
-        """Two dense layers; the input's width is known from the first batch."""
+        """Make two dense layers; the first batch sets the size of the input."""
         super().__init__()
-        num_outputs = whole_number("num_outputs", num_outputs)
-        num_hiddens = whole_number("num_hiddens", num_hiddens)
-        lr = learning_rate(lr)
         self.save_hyperparameters()
         self.net = keras.Sequential(
             [
@@ -71,15 +78,16 @@ class MLP(Classifier):
         )
 
 
-class DropoutMLPScratch(Classifier):
-    """Two hidden layers, each followed by dropout from scratch; gives logits.
+class _DropoutClassifier(Classifier):
+    """The hyperparameters of the two models with dropout, which define their layers from them."""
 
-    Source: D2L 5.6.3.
-    """
-
+    num_outputs: int
+    num_hiddens_1: int
+    num_hiddens_2: int
     dropout_1: float
     dropout_2: float
 
+    @checked
     def __init__(
         self,
         num_outputs: int,
@@ -89,18 +97,33 @@ class DropoutMLPScratch(Classifier):
         dropout_2: float,
         lr: float,
     ) -> None:
-        """Widths of the layers, and the share that is dropped behind each hidden one."""
+        """Set the widths of the layers, and the share that is dropped behind each hidden one."""
         super().__init__()
-        num_outputs = whole_number("num_outputs", num_outputs)
-        num_hiddens_1 = whole_number("num_hiddens_1", num_hiddens_1)
-        num_hiddens_2 = whole_number("num_hiddens_2", num_hiddens_2)
-        dropout_1 = real_number("dropout_1", dropout_1, maximum=1)
-        dropout_2 = real_number("dropout_2", dropout_2, maximum=1)
-        lr = learning_rate(lr)
         self.save_hyperparameters()
-        self.lin1 = keras.layers.Dense(num_hiddens_1, activation="relu")
-        self.lin2 = keras.layers.Dense(num_hiddens_2, activation="relu")
-        self.lin3 = keras.layers.Dense(num_outputs)
+        self._define_layers()
+
+    def _define_layers(self) -> None:
+        raise NotImplementedError
+
+
+class DropoutMLPScratch(_DropoutClassifier):
+    """Two hidden layers, each followed by dropout from scratch; gives logits.
+
+    Example:
+        >>> model = d2l.DropoutMLPScratch(
+        ...     num_outputs=10, num_hiddens_1=256, num_hiddens_2=256,
+        ...     dropout_1=0.5, dropout_2=0.5, lr=0.1,
+        ... )
+        >>> model(tf.zeros((2, 28, 28, 1))).shape
+        TensorShape([2, 10])
+
+    Source: D2L 5.6.3.
+    """
+
+    def _define_layers(self) -> None:
+        self.lin1 = keras.layers.Dense(self.num_hiddens_1, activation="relu")
+        self.lin2 = keras.layers.Dense(self.num_hiddens_2, activation="relu")
+        self.lin3 = keras.layers.Dense(self.num_outputs)
         self.seed = keras.random.SeedGenerator()
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
@@ -114,38 +137,29 @@ class DropoutMLPScratch(Classifier):
         return self.lin3(H2)
 
 
-class DropoutMLP(Classifier):
+class DropoutMLP(_DropoutClassifier):
     """The same network as a Keras `Sequential`; gives logits.
+
+    Example:
+        >>> model = d2l.DropoutMLP(
+        ...     num_outputs=10, num_hiddens_1=256, num_hiddens_2=256,
+        ...     dropout_1=0.5, dropout_2=0.5, lr=0.1,
+        ... )
+        >>> model(tf.zeros((2, 28, 28, 1))).shape
+        TensorShape([2, 10])
 
     Source: D2L 5.6.4.
     """
 
-    def __init__(
-        self,
-        num_outputs: int,
-        num_hiddens_1: int,
-        num_hiddens_2: int,
-        dropout_1: float,
-        dropout_2: float,
-        lr: float,
-    ) -> None:
-        """Widths of the layers, and the share that is dropped behind each hidden one."""
-        super().__init__()
-        num_outputs = whole_number("num_outputs", num_outputs)
-        num_hiddens_1 = whole_number("num_hiddens_1", num_hiddens_1)
-        num_hiddens_2 = whole_number("num_hiddens_2", num_hiddens_2)
-        dropout_1 = real_number("dropout_1", dropout_1, maximum=1)
-        dropout_2 = real_number("dropout_2", dropout_2, maximum=1)
-        lr = learning_rate(lr)
-        self.save_hyperparameters()
+    def _define_layers(self) -> None:
         self.net = keras.Sequential(
             [
                 keras.layers.Flatten(),
-                keras.layers.Dense(num_hiddens_1, activation="relu"),
-                keras.layers.Dropout(dropout_1),
-                keras.layers.Dense(num_hiddens_2, activation="relu"),
-                keras.layers.Dropout(dropout_2),
+                keras.layers.Dense(self.num_hiddens_1, activation="relu"),
+                keras.layers.Dropout(self.dropout_1),
+                keras.layers.Dense(self.num_hiddens_2, activation="relu"),
+                keras.layers.Dropout(self.dropout_2),
                 # Logits stay float32 under mixed precision: their softmax needs it.
-                keras.layers.Dense(num_outputs, dtype="float32"),
+                keras.layers.Dense(self.num_outputs, dtype="float32"),
             ]
         )

@@ -5,26 +5,32 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book import functional
+from tfd2l.book.models.arguments import checked
 from tfd2l.book.module import Classifier
-from tfd2l.book.optim import SGD, learning_rate
+from tfd2l.book.optim import SGD
+
+__all__ = ["SoftmaxRegression", "SoftmaxRegressionScratch"]
 
 
 class SoftmaxRegressionScratch(Classifier):
     """softmax(XW + b) on two `tf.Variable`s; gives probabilities, as the book's does.
+
+    Example:
+        >>> model = d2l.SoftmaxRegressionScratch(num_inputs=784, num_outputs=10, lr=0.1)
+        >>> probabilities = model(tf.zeros((2, 28, 28, 1)))
+        >>> print(probabilities[0].numpy().round(2))  # of an empty image: all alike
+        [0.1 0.1 0.1 0.1 0.1 0.1 0.1 0.1 0.1 0.1]
 
     Source: D2L 4.4.
     """
 
     lr: float
 
+    @checked
     def __init__(self, num_inputs: int, num_outputs: int, lr: float, sigma: float = 0.01) -> None:
         """Draw W, (num_inputs, num_outputs), from a normal of deviation `sigma`; b is zero."""
         super().__init__()
-        num_inputs = whole_number("num_inputs", num_inputs)
-        num_outputs = whole_number("num_outputs", num_outputs)
-        lr, sigma = learning_rate(lr), real_number("sigma", sigma)
         self.save_hyperparameters()
         self.W = tf.Variable(tf.random.normal((num_inputs, num_outputs), stddev=sigma), name="W")
         self.b = tf.Variable(tf.zeros(num_outputs), name="b")
@@ -51,13 +57,18 @@ class SoftmaxRegressionScratch(Classifier):
 class SoftmaxRegression(Classifier):
     """Softmax regression as Keras layers; gives logits.
 
+    Example:
+        >>> model = d2l.SoftmaxRegression(num_outputs=10, lr=0.1)
+        >>> model(tf.zeros((2, 28, 28, 1))).shape
+        TensorShape([2, 10])
+
     Source: D2L 4.5.
     """
 
+    @checked
     def __init__(self, num_outputs: int, lr: float) -> None:
-        """A dense layer on the flattened input; its width is known from the first batch."""
+        """Make a dense layer on the flattened input; the first batch sets the size of its input."""
         super().__init__()
-        num_outputs, lr = whole_number("num_outputs", num_outputs), learning_rate(lr)
         self.save_hyperparameters()
         self.net = keras.Sequential(
             # Logits stay float32 under mixed precision: their softmax needs it.

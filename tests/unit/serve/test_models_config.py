@@ -1,4 +1,4 @@
-"""Pins, labels and numbers of versions in `models.config`, as the stand-in follows them."""
+"""Served versions and labels as `models.config` names them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.served import export_linear
 from tfd2l.deploy import command as deploy
-from tfd2l.serve.json_values import RestError
+from tfd2l.serve.app import answer
+from tfd2l.serve.errors import RestError
 from tfd2l.serve.models import ServedModels
-from tfd2l.serve.rest_api import answer
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def models(base: Path) -> Iterator[ServedModels]:
 
 
 def configure(base: Path, models: ServedModels, *flags: str) -> None:
-    """Call deploy, and have the stand-in look."""
+    """Call deploy, and read what it wrote."""
     assert deploy.main([str(base), "--force", *flags]) == 0
     models.poll()
 
 
-def ask(models: ServedModels, which: str = "") -> float | int:
+def served_by(models: ServedModels, which: str = "") -> float | int:
     """The version that answers, or the status of the error."""
     body = b'{"instances": [[0, 0]]}'
     try:
@@ -69,11 +69,11 @@ def test_a_pinned_version_answers_whatever_is_published_later(
     assert states(models) == {2: "AVAILABLE"}
     shutil.copytree(store / "4", base / "linear" / "4")
     models.poll()
-    assert ask(models) == ask(models, "/versions/2") == 2
-    assert ask(models, "/versions/4") == 404
+    assert served_by(models) == served_by(models, "/versions/2") == 2
+    assert served_by(models, "/versions/4") == 404
     # Back to the highest.
     configure(base, models)
-    assert ask(models) == 4
+    assert served_by(models) == 4
     assert states(models) == {4: "AVAILABLE", 2: "END"}
 
 
@@ -81,17 +81,17 @@ def test_labels_name_versions_and_the_highest_answers_without_one(
     base: Path, models: ServedModels
 ) -> None:
     configure(base, models, "--stable", "linear=1", "--canary", "linear=3")
-    assert ask(models) == ask(models, "/labels/canary") == 3
-    assert ask(models, "/labels/stable") == ask(models, "/versions/1") == 1
-    assert ask(models, "/versions/2") == 404
-    assert ask(models, "/labels/other") == 400
+    assert served_by(models) == served_by(models, "/labels/canary") == 3
+    assert served_by(models, "/labels/stable") == served_by(models, "/versions/1") == 1
+    assert served_by(models, "/versions/2") == 404
+    assert served_by(models, "/labels/other") == 400
     assert models.available() == {"linear": 3}
     target = "/v1/models/linear/labels/stable/metadata"
     assert json.loads(answer(models, "GET", target, b""))["model_spec"]["version"] == "1"
     # A label may move while its version stays.
     configure(base, models, "--pin", "linear=1,3", "--stable", "linear=3")
-    assert ask(models, "/labels/stable") == 3
-    assert ask(models, "/labels/canary") == 400
+    assert served_by(models, "/labels/stable") == 3
+    assert served_by(models, "/labels/canary") == 400
 
 
 def test_several_last_versions_are_kept(store: Path, base: Path, models: ServedModels) -> None:
@@ -100,7 +100,11 @@ def test_several_last_versions_are_kept(store: Path, base: Path, models: ServedM
     shutil.copytree(store / "4", base / "linear" / "4")
     models.poll()
     assert states(models) == {4: "AVAILABLE", 3: "AVAILABLE", 2: "END"}
-    assert (ask(models), ask(models, "/versions/3"), ask(models, "/versions/2")) == (4, 3, 404)
+    assert (
+        served_by(models),
+        served_by(models, "/versions/3"),
+        served_by(models, "/versions/2"),
+    ) == (4, 3, 404)
 
 
 def test_the_last_version_answers_until_the_pinned_one_has_loaded(
@@ -109,14 +113,14 @@ def test_the_last_version_answers_until_the_pinned_one_has_loaded(
     models.poll()
     (base / "linear/1/saved_model.pb").write_text("broken")
     configure(base, models, "--pin", "linear=1")
-    assert ask(models) == 3
+    assert served_by(models) == 3
     assert models.failures() == ["linear/1"]
     configure(base, models, "--pin", "linear=2")
-    assert ask(models) == 2
+    assert served_by(models) == 2
 
 
 @pytest.mark.parametrize("damage", ["text", "directory"])
-def test_a_configuration_that_can_not_be_read_is_told_once_and_the_last_one_holds(
+def test_an_unreadable_configuration_is_logged_once_and_the_last_one_holds(
     base: Path, models: ServedModels, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     configure(base, models, "--pin", "linear=2")
@@ -128,13 +132,13 @@ def test_a_configuration_that_can_not_be_read_is_told_once_and_the_last_one_hold
         config.mkdir()
     for _ in range(3):
         models.poll()
-    assert ask(models) == 2
+    assert served_by(models) == 2
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert f"{config} is not followed until it changes: " in record.message
     assert ("column 1:" if damage == "text" else "Is a directory") in record.message
 
 
-def test_a_model_that_the_configuration_lacks_is_served_by_its_last_version(
+def test_a_model_that_the_configuration_lacks_serves_its_highest_version(
     store: Path, base: Path, models: ServedModels
 ) -> None:
     configure(base, models, "--pin", "linear=2")

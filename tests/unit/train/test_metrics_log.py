@@ -1,4 +1,4 @@
-"""A history as events: whole, in order, once each."""
+"""train/metrics_log.py: a history as events, whole, in order, each once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tfd2l.engine.history import History
-from tfd2l.train.tensorboard import Events
+from tfd2l.engine.state import History
+from tfd2l.train.metrics_log import MetricsLog
 
 HISTORY = History(epoch=[1.0, 2.0, 3.0], val_loss=[0.5, 0.25, 0.125], seconds=[3.0, 2.0, 1.0])
 
@@ -20,7 +20,7 @@ def first(rows: int) -> History:
 def logged(directory: Path) -> list[tuple[int, str, float]]:
     return [
         (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
-        for path in sorted(directory.iterdir())
+        for path in sorted((directory / "tensorboard").iterdir())
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value
     ]
@@ -34,7 +34,7 @@ EXPECTED = [
 
 
 def test_each_row_is_written_once_however_often_the_history_is_given(tmp_path: Path) -> None:
-    events = Events(tmp_path)
+    events = MetricsLog(tmp_path)
     for rows in (1, 2, 2, 3):
         events.write(first(rows))
     assert logged(tmp_path) == EXPECTED
@@ -46,10 +46,10 @@ def test_what_another_process_left_is_replaced_by_the_whole_history(
 ) -> None:
     # Too few events, where it was killed before it had written them; too many, where the run goes
     # on from an earlier checkpoint.
-    Events(tmp_path).write(first(rows))
-    (tmp_path / "notes").touch()
-    events = Events(tmp_path)
+    MetricsLog(tmp_path).write(first(rows))
+    (tmp_path / "tensorboard" / "notes").touch()
+    events = MetricsLog(tmp_path)
     events.write(first(2))
     events.write(HISTORY)
-    (tmp_path / "notes").unlink()
+    (tmp_path / "tensorboard" / "notes").unlink()
     assert logged(tmp_path) == EXPECTED

@@ -1,4 +1,4 @@
-"""Calls of TensorFlow Serving's REST interface, one by one, in process."""
+"""The calls of TensorFlow Serving's REST interface, in process."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.served import export_identity, export_models
+from tests.support.served import export_identity, export_models, loaded
 from tests.support.standins import IMAGES, LABELS, answers
 from tfd2l.export.expected import image_examples
-from tfd2l.serve.json_values import RestError
+from tfd2l.serve.app import answer
+from tfd2l.serve.errors import RestError
 from tfd2l.serve.models import ServedModels
-from tfd2l.serve.rest_api import answer, is_rest_target
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedModels]:
     base = export_models(tmp_path_factory.mktemp("models"))
     export_identity(base / "identity" / "7")
-    models = ServedModels(base)
-    models.poll()
-    (base / "clothes" / "2").write_text("a plain file fails to load")
-    models.poll()
-    yield models
-    models.close()
+    with loaded(base) as models:
+        (base / "clothes" / "2").write_text("a plain file fails to load")
+        models.poll()
+        yield models
+
+
+def encoded(document: Any) -> bytes:
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
 def post(models: ServedModels, target: str, document: Any) -> Any:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return json.loads(answer(models, "POST", f"/v1/models/{target}", body))
+    return json.loads(answer(models, "POST", f"/v1/models/{target}", encoded(document)))
 
 
 def get(models: ServedModels, target: str) -> Any:
@@ -41,9 +42,8 @@ def get(models: ServedModels, target: str) -> Any:
 
 
 def refused(models: ServedModels, method: str, target: str, document: Any = None) -> RestError:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
     with pytest.raises(RestError) as caught:
-        answer(models, method, f"/v1/models{target}", body)
+        answer(models, method, f"/v1/models{target}", encoded(document))
     return caught.value
 
 
@@ -56,8 +56,7 @@ def test_predict_answers_rows_with_predictions_and_columns_with_outputs(
     for document in (
         {"instances": features},
         {"instances": [{"features": row} for row in features]},
-        {"instances": features, "signature_name": "serving_default"},
-        {"instances": features, "other": "is ignored"},
+        {"instances": features, "signature_name": "serving_default", "other": "is ignored"},
     ):
         assert post(models, "linear:predict", document) == {"predictions": expected}
         assert post(models, "linear/versions/1:predict", document) == {"predictions": expected}
@@ -96,12 +95,10 @@ def test_classify_answers_labels_and_scores(models: ServedModels) -> None:
 
 def test_a_context_is_part_of_each_example(models: ServedModels) -> None:
     image = {"image": {"b64": base64.b64encode(IMAGES[0].tobytes()).decode()}}
-    document: dict[str, Any] = {"signature_name": "classify"}
-    with_context = document | {"context": image, "examples": [{}, {"other": 1}]}
-    without = document | {"examples": [image, image]}
-    assert post(models, "clothes:classify", with_context) == post(
-        models, "clothes:classify", without
-    )
+    common = {"signature_name": "classify", "context": image, "examples": [{}, {"other": 1}]}
+    repeated = {"signature_name": "classify", "examples": [image, image]}
+    found = [post(models, "clothes:classify", document) for document in (common, repeated)]
+    assert found[0] == found[1]
 
 
 def test_regress_answers_a_number_for_each_example(models: ServedModels) -> None:
@@ -155,20 +152,19 @@ def test_values_of_every_dtype_go_there_and_back(
     assert post(models, "identity/versions/7:predict", document) == {"predictions": value}
 
 
-def test_what_is_no_number_goes_there_and_back_without_quotes(models: ServedModels) -> None:
-    text = answer(
-        models, "POST", "/v1/models/identity:predict", b'{"inputs": [NaN, Infinity, -Infinity]}'
-    )
+def test_nan_and_infinities_go_there_and_back_without_quotes(models: ServedModels) -> None:
+    body = b'{"inputs": [NaN, Infinity, -1e39]}'
+    text = answer(models, "POST", "/v1/models/identity:predict", body)
     assert text == b'{"outputs": [NaN, Infinity, -Infinity]}'
 
 
 def test_bytes_go_there_and_back_as_base64(models: ServedModels) -> None:
-    for value, back in (("/+8=", "/+8="), ("", ""), ("YQ", "YQ==")):
-        document = {"signature_name": "bytes", "instances": [{"b64": value}]}
-        assert post(models, "identity:predict", document) == {"predictions": [{"b64": back}]}
+    document = {"signature_name": "bytes", "instances": [{"b64": "/+8="}, {"b64": "YQ"}]}
+    back = [{"b64": "/+8="}, {"b64": "YQ=="}]
+    assert post(models, "identity:predict", document) == {"predictions": back}
 
 
-def test_outputs_that_are_no_rows_are_for_columns_only(models: ServedModels) -> None:
+def test_outputs_that_are_not_rows_need_a_request_by_columns(models: ServedModels) -> None:
     document: dict[str, Any] = {"signature_name": "two", "inputs": {"a": [1, 2], "b": [[3]]}}
     assert post(models, "identity:predict", document) == {"outputs": {"sum": 3.0, "b": [[3.0]]}}
     by_rows = {"signature_name": "two", "instances": [{"a": 1, "b": 2}]}
@@ -180,30 +176,22 @@ def test_outputs_that_are_no_rows_are_for_columns_only(models: ServedModels) -> 
     [
         ("/linear:predict", b"", "document is empty"),
         ("/linear:predict", b"{", "JSON Parse error"),
-        ("/linear:predict", [1], "object"),
-        ("/linear:predict", {}, "Missing 'inputs' or 'instances'"),
-        ("/linear:predict", {"signature_name": 1, "inputs": [[1, 2]]}, "signature_name"),
         ("/linear:predict", {"signature_name": "x", "inputs": [[1, 2]]}, "'x' not found"),
         ("/linear:predict", {"inputs": [1, 2]}, "hape"),
-        ("/linear:predict", {"instances": [[[1, 2]]]}, "hape"),
-        ("/linear:predict", {"instances": [[1, 2, 3]]}, "hape"),
-        ("/linear:predict", {"instances": []}, "at least one"),
-        ("/linear:predict", {"instances": [["a", "b"]]}, "expected type: float32"),
         ("/linear:predict", {"inputs": {"image": [[1, 2]]}}, "Missing named input: features"),
-        ("/clothes:predict", {"instances": [[[0.5] * 28] * 28]}, "expected type: uint8"),
         ("/clothes:predict", {"instances": [[[0] * 28] * 27]}, "hape"),
-        ("/clothes:predict", {"instances": [[[0] * 28] * 27 + [[0] * 27]]}, "one length"),
+        ("/clothes:predict", {"instances": [[[256] * 28] * 28]}, "from 0 to 255"),
         ("/clothes:predict", {"instances": [[[[0]] * 28] * 28] * 2}, "hape"),
         ("/linear:regress", {"examples": [{"features": [1.0, 1.0]}]}, "inputs must be"),
-        ("/linear:regress", {"signature_name": "x", "examples": [{}]}, "'x' not found"),
         ("/linear:classify", {"signature_name": "regress", "examples": [{}]}, "Expected outputs"),
         ("/linear:regress", {"signature_name": "regress", "examples": [{}]}, "features"),
         ("/linear:regress", {"signature_name": "regress", "instances": [[1, 2]]}, "examples"),
         ("/linear/labels/stable:predict", {"instances": [[1, 2]]}, "version label: stable"),
-        # Wrong JSON is found before a wrong name.
+        # The JSON is read before the model is looked up.
         ("/none:predict", b"{", "JSON Parse error"),
         ("/none/labels/a%20b:regress", {"examples": [{}]}, "version label: a b"),
         (f"/linear/versions/{2**63}:predict", {"inputs": [[1, 2]]}, "to numeric"),
+        (f"/linear/versions/{'9' * 5000}:predict", {"inputs": [[1, 2]]}, "to numeric"),
     ],
 )
 def test_bad_requests_are_400_and_say_what_is_wrong(
@@ -215,10 +203,9 @@ def test_bad_requests_are_400_and_say_what_is_wrong(
 
 
 @pytest.mark.parametrize(
-    ("target", "asked"),
+    ("target", "named"),
     [
         ("/none:predict", "Latest(none)"),
-        ("/linear/versions/2:predict", "Specific(linear, 2)"),
         ("/clothes/versions/2:predict", "Specific(clothes, 2)"),
         ("/Linear:predict", "Latest(Linear)"),
         ("/a%20b%2Fc:predict", "Latest(a b/c)"),
@@ -227,10 +214,10 @@ def test_bad_requests_are_400_and_say_what_is_wrong(
         ("/linear/versions/9223372036854775807:predict", f"Specific(linear, {2**63 - 1})"),
     ],
 )
-def test_unknown_models_and_versions_are_404(models: ServedModels, target: str, asked: str) -> None:
+def test_unknown_models_and_versions_are_404(models: ServedModels, target: str, named: str) -> None:
     error = refused(models, "POST", target, {"instances": [[1, 2]]})
     assert error.status == 404
-    assert str(error) == f"Servable not found for request: {asked}"
+    assert str(error) == f"Servable not found for request: {named}"
 
 
 @pytest.mark.parametrize(
@@ -238,21 +225,15 @@ def test_unknown_models_and_versions_are_404(models: ServedModels, target: str, 
     [
         ("GET", "/linear:predict"),
         ("POST", "/linear"),
-        ("POST", ""),
         ("PUT", "/linear:predict"),
-        ("DELETE", "/linear"),
         ("HEAD", "/linear"),
-        ("OPTIONS", "/linear:predict"),
         ("POST", "/linear/version/1:predict"),
-        ("POST", "/linear/versions/one:regress"),
         ("POST", "/linear/versions/-1:regress"),
-        ("POST", "/linear/versions/1/labels/a:regress"),
         ("POST", "/linear:predict?x=1"),
         ("POST", "/linear:Predict"),
         ("POST", "/linear:multi_inference"),
         ("POST", "/a/b:predict"),
         ("POST", "/:predict"),
-        ("GET", "/linear/"),
         ("GET", "/linear/versions/"),
         ("GET", "/linear/metadata/x"),
     ],
@@ -265,16 +246,13 @@ def test_malformed_paths_and_other_methods_are_400(
     assert str(error) == f"Malformed request: {method} /v1/models{target}"
 
 
-def test_letter_case_of_the_path_does_not_matter(models: ServedModels) -> None:
+def test_letter_case_and_leading_zeros_of_the_path_do_not_matter(models: ServedModels) -> None:
     body = b'{"instances": [[1, 1]]}'
     assert answer(models, "POST", "/V1/Models/linear/VERSIONS/1:predict", body)
-    assert is_rest_target("/V1/Models")
-    assert is_rest_target("/v1/")
-    assert not is_rest_target("/v1")
-    assert not is_rest_target("/v2/models")
+    assert answer(models, "POST", f"/v1/models/linear/versions/{'1'.zfill(5000)}:predict", body)
 
 
-def test_the_status_of_a_model_tells_of_each_version(models: ServedModels) -> None:
+def test_the_status_of_a_model_lists_its_versions(models: ServedModels) -> None:
     available = {
         "version": "1",
         "state": "AVAILABLE",
@@ -282,7 +260,7 @@ def test_the_status_of_a_model_tells_of_each_version(models: ServedModels) -> No
     }
     assert get(models, "/linear") == {"model_version_status": [available]}
     assert get(models, "/linear/versions/1") == {"model_version_status": [available]}
-    # The server passes over a label here.
+    # The server ignores a label here.
     assert get(models, "/linear/labels/stable") == {"model_version_status": [available]}
     failed, also = get(models, "/clothes")["model_version_status"]
     assert also == available
@@ -296,15 +274,13 @@ def test_the_status_of_a_model_tells_of_each_version(models: ServedModels) -> No
     [
         ("", 400, "Missing model name in request."),
         ("/none", 404, "Could not find any versions of model none"),
-        ("/metadata", 404, "Could not find any versions of model metadata"),
         ("/none/versions/3", 404, "Could not find version 3 of model none"),
         ("/linear/versions/3", 404, "Could not find version 3 of model linear"),
         ("/none/metadata", 404, "Servable not found for request: Latest(none)"),
-        ("/linear/versions/3/metadata", 404, "Servable not found for request: Specific(linear, 3)"),
         ("/linear/labels/x/metadata", 400, "Unrecognized servable version label: x"),
     ],
 )
-def test_what_is_not_there_has_no_status_and_no_metadata(
+def test_missing_models_and_versions_have_no_status_and_no_metadata(
     models: ServedModels, target: str, status: int, text: str
 ) -> None:
     error = refused(models, "GET", target)

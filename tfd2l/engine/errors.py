@@ -1,0 +1,27 @@
+"""The errors of a fit."""
+
+from __future__ import annotations
+
+from tfd2l.common.errors import Tfd2lError
+
+__all__ = ["CheckpointError", "CompileError", "DivergedError", "PythonStateError", "StepError"]
+
+
+class DivergedError(Tfd2lError, ArithmeticError):
+    """A training loss or a weight is infinite or NaN."""
+
+
+class StepError(Tfd2lError, ValueError):
+    """A step failed on its batch, e.g. because of the batch's shape."""
+
+
+class CompileError(Tfd2lError, RuntimeError):
+    """A step can't be traced, although the trainer was asked to compile it."""
+
+
+class PythonStateError(Tfd2lError, RuntimeError):
+    """A step changes Python state, or reads a counter, which a graph would do only once."""
+
+
+class CheckpointError(Tfd2lError, ValueError):
+    """A checkpoint can't be read, or belongs to another model, optimizer or data."""
