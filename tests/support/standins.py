@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.export.c_api_process import CApiProcess
+from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.saved_model import read_signatures
 
 Array = np.ndarray[Any, Any]
@@ -124,24 +124,15 @@ def answers(
 ) -> list[dict[str, Array] | str]:
     """Make calls, (signature, inputs), in a fresh process; return outputs, or an error's text."""
     signatures = read_signatures(directory)
-    arrays: dict[str, Array] = {}
     encoded = []
     for name, inputs in calls:
-        feeds = {}
-        for key, array in inputs.items():
-            tensor, arrays[str(len(arrays))] = signatures[name].inputs[key].tensor, array
-            feeds[tensor] = {"array": str(len(arrays) - 1), "rows": None}
-        fetches = {key: spec.tensor for key, spec in signatures[name].outputs.items()}
-        encoded.append({"feeds": feeds, "fetches": fetches})
-    with CApiProcess() as process:
-        answer, outputs = process.run({"directory": str(directory), "calls": encoded}, arrays)
-    assert answer["error"] is None, answer["error"]
-    return [
-        {name: outputs[key] for name, key in result["outputs"].items()}
-        if "outputs" in result
-        else str(result["error"])
-        for result in answer["calls"]
-    ]
+        signature = signatures[name]
+        feeds = {signature.inputs[key].tensor: array for key, array in inputs.items()}
+        encoded.append((feeds, {key: spec.tensor for key, spec in signature.outputs.items()}))
+    with c_api_process() as ask:
+        found = ask({"directory": str(directory), "calls": encoded})
+    assert isinstance(found, list), found
+    return found
 
 
 def objects(*texts: bytes) -> Array:

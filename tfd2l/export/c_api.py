@@ -164,7 +164,8 @@ class Session:
         data = library.TF_TensorData(tensor)
         size = library.TF_TensorByteSize(tensor)
         if code == _STRING:
-            return np.array(self._strings(data, size), np.object_).reshape(shape)
+            slots = range(data or 0, (data or 0) + size, _STRING_BYTES)
+            return np.array([self._string(slot) for slot in slots], np.object_).reshape(shape)
         if code not in _DTYPES:
             raise SessionError(
                 f"an output has TensorFlow's data type number {code}, which is not read here; "
@@ -172,16 +173,6 @@ class Session:
             )
         raw = ctypes.string_at(data, size) if size else b""
         return np.frombuffer(raw, _DTYPES[code]).reshape(shape)
-
-    def _strings(self, data: int, size: int) -> list[bytes]:
-        """Copy the strings of `size` bytes of TF_TString records."""
-        raw = ctypes.string_at(data, size) if size else b""
-        records = [raw[start : start + _STRING_BYTES] for start in range(0, size, _STRING_BYTES)]
-        # Equal records are equal strings (the record itself has the short ones), so each is read
-        # once: a batch has few different labels, and the calls are slow.
-        slots = {record: data + _STRING_BYTES * index for index, record in enumerate(records)}
-        texts = {record: self._string(slot) for record, slot in slots.items()}
-        return [texts[record] for record in records]
 
     def _string(self, slot: int) -> bytes:
         """Copy the string of the TF_TString at this address."""
@@ -203,54 +194,45 @@ class _Output(ctypes.Structure):
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
 
-# To a TF_Graph, TF_Status, TF_Tensor or another object of the library's.
-_OBJECT = ctypes.c_void_p
-_OBJECTS = ctypes.POINTER(ctypes.c_void_p)
-_OUTPUTS = ctypes.POINTER(_Output)
+# A pointer to an object of the library's, or to an array.
+_POINTER = ctypes.c_void_p
 _INT = ctypes.c_int
 _INT64 = ctypes.c_int64
-_INT64S = ctypes.POINTER(ctypes.c_int64)
 _SIZE = ctypes.c_size_t
 _TEXT = ctypes.c_char_p
-_TEXTS = ctypes.POINTER(ctypes.c_char_p)
 
 # The types of the result and of the arguments, as in tensorflow/c: c_api.h, tf_tensor.h,
 # tf_status.h and tf_tstring.h.
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
-    "TF_NewStatus": (_OBJECT, []),
-    "TF_GetCode": (_INT, [_OBJECT]),
-    "TF_Message": (_TEXT, [_OBJECT]),
-    "TF_DeleteStatus": (None, [_OBJECT]),
-    "TF_NewGraph": (_OBJECT, []),
-    "TF_DeleteGraph": (None, [_OBJECT]),
-    "TF_GraphOperationByName": (_OBJECT, [_OBJECT, _TEXT]),
-    "TF_NewSessionOptions": (_OBJECT, []),
-    "TF_DeleteSessionOptions": (None, [_OBJECT]),
-    # Options of the session and of the run, directory, tags and their number, graph, MetaGraphDef,
-    # status.
+    "TF_NewStatus": (_POINTER, []),
+    "TF_GetCode": (_INT, [_POINTER]),
+    "TF_Message": (_TEXT, [_POINTER]),
+    "TF_DeleteStatus": (None, [_POINTER]),
+    "TF_NewGraph": (_POINTER, []),
+    "TF_DeleteGraph": (None, [_POINTER]),
+    "TF_GraphOperationByName": (_POINTER, [_POINTER, _TEXT]),
+    "TF_NewSessionOptions": (_POINTER, []),
+    "TF_DeleteSessionOptions": (None, [_POINTER]),
     "TF_LoadSessionFromSavedModel": (
-        _OBJECT, [_OBJECT, _OBJECT, _TEXT, _TEXTS, _INT, _OBJECT, _OBJECT, _OBJECT],
+        _POINTER, [_POINTER, _POINTER, _TEXT, _POINTER, _INT, _POINTER, _POINTER, _POINTER],
     ),
-    # Session, options; inputs, their values and number; outputs, their values and number; further
-    # operations and their number; metadata, status.
     "TF_SessionRun": (
         None,
-        [_OBJECT, _OBJECT, _OUTPUTS, _OBJECTS, _INT, _OUTPUTS, _OBJECTS, _INT, _OBJECTS, _INT,
-         _OBJECT, _OBJECT],
+        [_POINTER, _POINTER, _POINTER, _POINTER, _INT, _POINTER, _POINTER, _INT, _POINTER, _INT,
+         _POINTER, _POINTER],
     ),
-    "TF_DeleteSession": (None, [_OBJECT, _OBJECT]),
-    # Data type, sizes and their number, bytes.
-    "TF_AllocateTensor": (_OBJECT, [_INT, _INT64S, _INT, _SIZE]),
-    "TF_DeleteTensor": (None, [_OBJECT]),
-    "TF_TensorType": (_INT, [_OBJECT]),
-    "TF_NumDims": (_INT, [_OBJECT]),
-    "TF_Dim": (_INT64, [_OBJECT, _INT]),
-    "TF_TensorByteSize": (_SIZE, [_OBJECT]),
-    "TF_TensorData": (_OBJECT, [_OBJECT]),
-    "TF_StringInit": (None, [_OBJECT]),
-    "TF_StringAssignView": (None, [_OBJECT, _TEXT, _SIZE]),
-    "TF_StringGetDataPointer": (_OBJECT, [_OBJECT]),
-    "TF_StringGetSize": (_SIZE, [_OBJECT]),
+    "TF_DeleteSession": (None, [_POINTER, _POINTER]),
+    "TF_AllocateTensor": (_POINTER, [_INT, _POINTER, _INT, _SIZE]),
+    "TF_DeleteTensor": (None, [_POINTER]),
+    "TF_TensorType": (_INT, [_POINTER]),
+    "TF_NumDims": (_INT, [_POINTER]),
+    "TF_Dim": (_INT64, [_POINTER, _INT]),
+    "TF_TensorByteSize": (_SIZE, [_POINTER]),
+    "TF_TensorData": (_POINTER, [_POINTER]),
+    "TF_StringInit": (None, [_POINTER]),
+    "TF_StringAssignView": (None, [_POINTER, _TEXT, _SIZE]),
+    "TF_StringGetDataPointer": (_POINTER, [_POINTER]),
+    "TF_StringGetSize": (_SIZE, [_POINTER]),
 }  # fmt: skip
 
 

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
 
 from pipelines.basics.files import write_atomically
-from pipelines.basics.text import one_line, shown
-from tfd2l.common.errors import Tfd2lError
+from pipelines.basics.text import one_line
+from tfd2l.export.errors import DamagedError
 
 __all__ = ["CHECKSUMS_FILE", "DamagedError", "check_files", "write_checksums"]
 
 # Below the version's directory; the server ignores other files there.
 CHECKSUMS_FILE = Path("assets.extra") / "SHA256SUMS"
 _REMEDY = "Publish the version again, or put an undamaged copy in its place."
-
-
-class DamagedError(Tfd2lError):
-    """A file of a version differs from the published one."""
 
 
 def write_checksums(directory: Path) -> None:
@@ -62,12 +57,8 @@ def check_files(directory: Path) -> None:
     if lines[-2:] != [_end(len(lines) - 2), ""]:
         raise DamagedError(f"{path} must end with the number of its files. {_REMEDY}")
     for line in lines[:-2]:
-        parts = re.fullmatch("([0-9a-f]{64})  (.+)", line)
-        if parts is None:
-            raise DamagedError(
-                f"{path} must have lines of a SHA-256 and a name; got {shown(line)}. {_REMEDY}"
-            )
-        _check_file(directory / parts[2], parts[1])
+        sha256, _, name = line.partition("  ")
+        _check_file(directory / name, sha256)
 
 
 def _check_file(path: Path, sha256: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.export.saved_model import ExportError
+from tfd2l.export.errors import ExportError
 from tfd2l.export.signatures import ClassifierLike, RegressorLike
 from tfd2l.export.verify import Check
 
@@ -40,22 +40,37 @@ def classifier_checks(
         preprocess: as exported.
         tolerance: how far a probability may be from the model's own, and a logit relative to the
             row's largest (at least 1). Float32 sums in another order differ by less than a tenth
-            of the default; models in half precision need about 0.02. A class must be the model's
-            own unless its lead is within twice the tolerance.
+            of the default; models in half precision need about 0.02.
         logits: the model's own, `logits_of` these images; by default they are computed here.
 
     Raises:
         ExportError: there is no image, or the model's answers are not finite.
     """
-    if logits is None:
-        logits = logits_of(model, images, preprocess)
-    _check_finite(logits)
-    answers = _ClassifierAnswers(logits, [label.encode() for label in labels], tolerance)
+    own = (logits_of(model, images, preprocess) if logits is None else logits).astype(np.float64)
+    _check_finite(own)
+    powers = np.exp(own - own.max(1, keepdims=True))
+    probabilities = powers / powers.sum(1, keepdims=True)
+    # (n, 1): rounding grows with the sums of the last layer.
+    rounding = tolerance * np.maximum(1, np.abs(own).max(1, keepdims=True))
+    names = np.array([label.encode() for label in labels], np.object_)
+
+    def mismatch_of_predict(outputs: Mapping[str, Array], rows: slice) -> str | None:
+        return (
+            _difference("logits", outputs["logits"], own[rows], rounding[rows])
+            or _difference(
+                "probabilities", outputs["probabilities"], probabilities[rows], tolerance
+            )
+            or _mismatch_of_classes(outputs, names)
+        )
+
+    def mismatch_of_classify(outputs: Mapping[str, Array], rows: slice) -> str | None:
+        return _mismatch_of_ranking(outputs, probabilities[rows], names, tolerance)
+
     # The signature computes as the other does, and its strings take as long as everything else.
     examples = image_examples(images[:_MAX_ROWS])
     return [
-        Check("serving_default", {"image": images}, answers.mismatch_of_predict),
-        Check("classify", {"inputs": examples}, answers.mismatch_of_classify),
+        Check("serving_default", {"image": images}, mismatch_of_predict),
+        Check("classify", {"inputs": examples}, mismatch_of_classify),
     ]
 
 
@@ -128,64 +143,31 @@ def image_examples(images: Array) -> Array:
     return np.array([_example(image=feature) for feature in features], np.object_)
 
 
-class _ClassifierAnswers:
-    """The model's own answers for all rows, and comparisons of exported answers with them."""
+def _mismatch_of_classes(outputs: Mapping[str, Array], names: Array) -> str | None:
+    """Say how `class_id` or `label` differs from the largest of the logits."""
+    class_id = outputs["class_id"]
+    if class_id.dtype != np.int64 or not np.array_equal(class_id, outputs["logits"].argmax(1)):
+        return f"must answer with class_id of the largest logit, int64; got {class_id}."
+    if not np.array_equal(outputs["label"], names[class_id]):
+        return f"must answer with the label of class_id; got {outputs['label']}."
+    return None
 
-    def __init__(self, logits: Array, labels: list[bytes], tolerance: float) -> None:
-        self._labels = np.array(labels, np.object_)
-        self._class_of = {label: index for index, label in enumerate(labels)}
-        self._tolerance = tolerance
-        self._logits = logits.astype(np.float64)
-        powers = np.exp(self._logits - self._logits.max(1, keepdims=True))
-        self._probabilities = powers / powers.sum(1, keepdims=True)
-        # (n, 1): rounding grows with the sums of the last layer.
-        self._rounding = tolerance * np.maximum(1, np.abs(self._logits).max(1, keepdims=True))
 
-    def mismatch_of_predict(self, outputs: Mapping[str, Array], rows: slice) -> str | None:
-        """Say how the outputs of `serving_default` for these rows are wrong; None if right."""
-        logits = outputs["logits"]
-        class_id = outputs["class_id"]
-        difference = _difference(
-            "logits", logits, self._logits[rows], self._rounding[rows]
-        ) or _difference(
-            "probabilities", outputs["probabilities"], self._probabilities[rows], self._tolerance
-        )
-        if difference is not None:
-            return difference
-        if class_id.dtype != np.int64 or not np.array_equal(class_id, logits.argmax(1)):
-            return f"must answer with class_id of the largest logit, int64; got {class_id}."
-        if not np.array_equal(outputs["label"], self._labels[class_id]):
-            return f"must answer with the label of class_id; got {outputs['label']}."
-        return self._mismatch_of_classes(class_id, rows)
-
-    def mismatch_of_classify(self, outputs: Mapping[str, Array], rows: slice) -> str | None:
-        """Say how the outputs of `classify` for these rows are wrong; None if they are right."""
-        classes = outputs["classes"]
-        scores = outputs["scores"]
-        own = self._probabilities[rows]
-        if classes.shape != own.shape or not set(classes.ravel()) <= set(self._class_of):
-            return f"must answer with classes (n, {own.shape[1]}) of the labels; got {classes}."
-        ids = np.vectorize(self._class_of.__getitem__, otypes=[np.int64])(classes)
-        if not (np.sort(ids, 1) == np.arange(own.shape[1])).all():
-            return f"must answer with each label once a row; got {classes}."
-        if (np.diff(scores, axis=1) > 0).any():
-            return f"must answer with the likeliest label first; got scores {scores}."
-        own_scores = np.take_along_axis(own, ids, 1)
-        difference = _difference("scores", scores, own_scores, self._tolerance)
-        return difference or self._mismatch_of_classes(ids[:, 0], rows)
-
-    def _mismatch_of_classes(self, class_id: Array, rows: slice) -> str | None:
-        """Say which class is not the model's own, although that leads by more than rounding."""
-        own = self._logits[rows]
-        behind = own.max(1) - np.take_along_axis(own, class_id[:, None], 1)[:, 0]
-        wrong = np.flatnonzero(behind > 2 * self._rounding[rows][:, 0])
-        if not len(wrong):
-            return None
-        first = wrong[0]
-        return (
-            f"must find the model's own classes; of {len(wrong)} rows that differ, number {first} "
-            f"has class {class_id[first]} for {own[first].argmax()}. Export the model again."
-        )
+def _mismatch_of_ranking(
+    outputs: Mapping[str, Array], probabilities: Array, names: Array, tolerance: float
+) -> str | None:
+    """Say how `classes` and `scores` differ from all labels, the likeliest first."""
+    classes, scores = outputs["classes"], outputs["scores"]
+    by_name = np.argsort(names)
+    if (
+        not classes.shape == scores.shape == probabilities.shape
+        or not (np.sort(classes, axis=1) == names[by_name]).all()
+    ):
+        return f"must answer with classes that have each label once a row; got {classes}."
+    if (np.diff(scores, axis=1) > 0).any():
+        return f"must answer with the likeliest label first; got scores {scores}."
+    scores_by_name = np.take_along_axis(scores, np.argsort(classes, axis=1), 1)
+    return _difference("scores", scores_by_name, probabilities[:, by_name], tolerance)
 
 
 def _difference(name: str, answer: Array, own: Array, tolerance: Any) -> str | None:

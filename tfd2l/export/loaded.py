@@ -6,7 +6,6 @@ The development server and `predict` share it; neither HTTP nor JSON appears her
 from __future__ import annotations
 
 import ctypes
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,15 @@ import numpy as np
 
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.c_api import Session, SessionError
-from tfd2l.export.checksums import CHECKSUMS_FILE, DamagedError, check_files
-from tfd2l.export.saved_model import (
-    ExportError,
-    Signature,
-    has_variables,
-    read_signature_defs,
-    read_signatures,
-)
+from tfd2l.export.checksums import check_files
+from tfd2l.export.errors import ExportError
+from tfd2l.export.saved_model import Signature, read_signature_defs, read_signatures
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
 
 __all__ = ["LoadedVersion", "ModelError"]
 
 Array = np.ndarray[Any, Any]
 
-_LOG = logging.getLogger(__name__)
-
-# The names that outputs may have for a method; None allows any.
-_OUTPUTS = {"predict": None, "classify": {"classes", "scores"}, "regress": {"outputs"}}
 _INVALID_ARGUMENT = 3
 
 
@@ -72,19 +62,14 @@ class LoadedVersion:
             number: the version's number.
 
         Raises:
-            ExportError: it can't be loaded, differs from what was published, lacks the files of
-                its variables, or a request of the warm-up file fails.
+            ExportError: it can't be loaded, differs from what was published, or a request of the
+                warm-up file fails.
         """
         self.model = model or directory.parent.name
         self.number = number
-        try:
-            check_files(directory)
-        except DamagedError as error:
-            raise ExportError(str(error)) from error
+        check_files(directory)
         self.signatures = read_signatures(directory)
         self.signature_defs = read_signature_defs(directory)
-        _require_variables(directory)
-        _log_missing_safeguards(directory)
         try:
             self._session = Session(library, str(directory))
         except SessionError as error:
@@ -115,25 +100,24 @@ class LoadedVersion:
             inputs: an array for each input, by its name; strings as dtype object (bytes).
 
         Returns:
-            Arrays by output name; for Classify and Regress the outputs that these read.
+            Arrays by output name.
 
         Raises:
             ModelError: the signature is missing or not for this method, or the runtime refuses the
                 inputs.
         """
         signature = self.signature(signature_name)
-        _require_inputs(signature_name, signature, inputs)
-        wanted = _OUTPUTS[method]
-        fetches = {
-            name: spec.tensor
-            for name, spec in signature.outputs.items()
-            if wanted is None or name in wanted
-        }
-        if not fetches or (wanted is not None and len(signature.outputs) > len(wanted)):
+        if set(inputs) != set(signature.inputs):
             raise ModelError(
-                f"Expected outputs of {method} are {sorted(wanted or ())}; signature "
-                f"{signature_name!r} has {sorted(signature.outputs)}"
+                f"inputs must be those of signature {signature_name!r}: "
+                f"{sorted(signature.inputs)}; got {sorted(inputs)}"
             )
+        if method not in ("predict", signature.method):
+            raise ModelError(
+                f"Expected outputs of {method}; signature {signature_name!r} is for "
+                f"{signature.method}: it has {sorted(signature.outputs)}"
+            )
+        fetches = {name: spec.tensor for name, spec in signature.outputs.items()}
         feeds = {signature.inputs[name].tensor: array for name, array in inputs.items()}
         try:
             return self._session.run(feeds, fetches)
@@ -153,32 +137,3 @@ class LoadedVersion:
                 self.call(request.method, request.signature, request.inputs)
             except ModelError as error:
                 raise ExportError(f"request {number} of {path} fails: {error}") from error
-
-
-def _require_inputs(signature_name: str, signature: Signature, inputs: Mapping[str, Array]) -> None:
-    """Refuse a call whose inputs aren't those of the signature."""
-    if set(inputs) != set(signature.inputs):
-        raise ModelError(
-            f"inputs must be those of signature {signature_name!r}: {sorted(signature.inputs)}; "
-            f"got {sorted(inputs)}"
-        )
-
-
-def _require_variables(directory: Path) -> None:
-    """Refuse an incomplete copy: the runtime would load it and then fail every request."""
-    index = directory / "variables" / "variables.index"
-    if has_variables(directory) and not index.is_file():
-        raise ExportError(
-            f"a graph with variables needs the file of their values; {index} is missing. Copy the "
-            "whole version under another name, and rename that to the next number."
-        )
-
-
-def _log_missing_safeguards(directory: Path) -> None:
-    """Log which files of `publish` are missing; a version may do without them."""
-    for file, lost in [
-        (CHECKSUMS_FILE, "so damage to its files can't be noticed"),
-        (WARMUP_FILE, "so it answers untested, and its first request is slow"),
-    ]:
-        if not (directory / file).exists():
-            _LOG.info("%s comes without %s, %s", directory, file, lost)

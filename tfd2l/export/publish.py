@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.basics.numbers import whole_number
-from tfd2l.export.c_api_process import CApiProcess
-from tfd2l.export.card import CARD_FILE, write_card
+from tfd2l.common.packages import package_versions
+from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.checksums import write_checksums
-from tfd2l.export.saved_model import ExportError, Signature, read_signatures
-from tfd2l.export.staging import hidden_directory, make_directories, remove_left_overs, staging
+from tfd2l.export.errors import ExportError
+from tfd2l.export.saved_model import Signature, read_signatures
 from tfd2l.export.verify import Check, verify
-from tfd2l.export.versions import MAX_VERSION, versions_in
+from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
-__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions", "warmup_requests"]
+__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions"]
 
+# A JSON file about the model and what made it; the server ignores other files there.
+CARD_FILE = Path("assets.extra") / "card.json"
+
+# Versions are written in hidden directories, and removed from them. The server ignores them, as
+# their names are not numbers. Those of killed processes are removed when they are this old.
+_STAGING = ".staging-"
+_LEFT_OVER_S = 24 * 60 * 60
 # Errors of a rename whose target is a directory with content, or a file.
 _TARGET_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -37,8 +50,8 @@ def publish(
 ) -> Path:
     """Publish a SavedModel as the next version below `base`, or leave everything as it was.
 
-    The version is written to a hidden directory, gets a warm-up file, a card and checksums, is
-    compared with `checks` by the C API in a fresh process, and then appears by one rename. Several
+    The version is written to a hidden directory, is compared with `checks` by the C API in a fresh
+    process, gets a warm-up file, a card and checksums, and then appears by one rename. Several
     processes may publish at the same time: each gets a number of its own.
 
     Args:
@@ -47,8 +60,8 @@ def publish(
         base: the model's directory; it is created if necessary. Its versions are named 1, 2, ...
         checks: see `classifier_checks` and `regressor_checks`; their first rows make the warm-up
             file.
-        card: facts about the version for `assets.extra/card.json`, in JSON values; `created`,
-            `packages` and `signatures` are added.
+        card: facts about the version for `assets.extra/card.json`: JSON values, also as NumPy's
+            types and paths. `created`, `packages` and `signatures` are added.
         keep: the number of versions to keep, the new one included; the older ones are removed
             afterwards. By default all are kept.
         timeout_s: seconds that the load check may take.
@@ -76,8 +89,8 @@ def publish(
         whole_number("keep", keep, hint="None keeps all versions.")
     base = Path(base)
     with _explaining(base):
-        make_directories(base)
-        remove_left_overs(base)
+        base.mkdir(parents=True, exist_ok=True)
+        _remove_left_overs(base)
         version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
             _remove_old(base, keep)
@@ -88,8 +101,8 @@ def check_writable(base: Path | str) -> None:
     """Raise ExportError unless versions can be written below `base`; create it if necessary."""
     base = Path(base)
     with _explaining(base):
-        make_directories(base)
-        with staging(base) as hidden:
+        base.mkdir(parents=True, exist_ok=True)
+        with _staging(base) as hidden:
             (hidden / "file").write_bytes(b"1")
 
 
@@ -113,6 +126,24 @@ def _explaining(base: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def _staging(base: Path) -> Iterator[Path]:
+    """Create a hidden directory below `base`; remove it afterwards."""
+    with tempfile.TemporaryDirectory(
+        prefix=_STAGING, dir=base, ignore_cleanup_errors=True
+    ) as directory:
+        yield Path(directory)
+
+
+def _remove_left_overs(base: Path) -> None:
+    """Remove the hidden directories of processes that were killed."""
+    for path in base.glob(f"{_STAGING}*"):
+        # Another publisher may be removing it too.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
+                shutil.rmtree(path)
+
+
 def _publish_next(
     write: Callable[[Path], None],
     base: Path,
@@ -121,15 +152,15 @@ def _publish_next(
     timeout_s: float,
 ) -> Path:
     """Write a version to a hidden directory, check it, and rename it to the next number."""
-    # The check's files are in the staging too, so that nothing of a killed process stays.
-    with staging(base) as hidden, CApiProcess(timeout_s, hidden) as process:
+    with _staging(base) as hidden, c_api_process(timeout_s) as ask:
         directory = hidden / "version"
         directory.mkdir()
         write(directory)
+        verify(directory, checks, ask=ask)
         _add_extra_files(directory, base.name, checks, card)
-        _make_readable(directory)
-        verify(directory, checks, process=process)
-        _sync_tree(directory)
+        # Everything is on disk before the rename, which may arrive there first otherwise.
+        for path in (*directory.rglob("*"), directory):
+            _sync(path)
         version = _rename_to_next(directory, base)
     _sync(base)
     return version
@@ -140,45 +171,39 @@ def _add_extra_files(
 ) -> None:
     """Add the warm-up file, the card and the checksums to the SavedModel."""
     signatures = read_signatures(directory)
-    (directory / WARMUP_FILE).parent.mkdir(exist_ok=True)
-    requests = warmup_requests(checks, signatures)
-    write_warmup(directory / WARMUP_FILE, model_name, requests)
-    write_card(directory / CARD_FILE, card, signatures)
-    write_checksums(directory)
-
-
-def warmup_requests(
-    checks: Sequence[Check], signatures: Mapping[str, Signature]
-) -> list[WarmupRequest]:
-    """Make a request for each check, of its first row."""
-    return [
+    requests = [
         WarmupRequest(
             signatures[check.signature].method,
             check.signature,
             {name: array[:1] for name, array in check.inputs.items()},
         )
         for check in checks
-        # `verify` reports a check without a signature.
-        if check.signature in signatures
     ]
+    (directory / WARMUP_FILE).parent.mkdir(exist_ok=True)
+    write_warmup(directory / WARMUP_FILE, model_name, requests)
+    (directory / CARD_FILE).write_text(_card_text(card, signatures), encoding="utf-8")
+    write_checksums(directory)
 
 
-def _make_readable(directory: Path) -> None:
-    """Let the server's user read the version; refuse symbolic links."""
-    for path in (directory, *directory.rglob("*")):
-        if path.is_symlink():
-            raise ExportError(
-                f"a version has no symbolic links, as only its own directory is mounted; {path} "
-                "is one. Copy the file."
-            )
-        # Whatever this user's umask is; temporary directories have 0700.
-        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+def _card_text(card: Mapping[str, Any], signatures: Mapping[str, Signature]) -> str:
+    """Return the card as JSON, with the time, the packages' versions and the signatures."""
+    added = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "packages": package_versions(),
+        "signatures": {name: signature.as_json() for name, signature in signatures.items()},
+    }
+    try:
+        text = json.dumps({**card, **added}, indent=2, allow_nan=False, default=_json_value)
+    except (TypeError, ValueError) as error:
+        raise ExportError(
+            f"a card has JSON values, without nan and infinity; {error}. Got {dict(card)!r}."
+        ) from error
+    return text + "\n"
 
 
-def _sync_tree(directory: Path) -> None:
-    """Write everything to disk before the rename, which may arrive there first otherwise."""
-    for path in (*directory.rglob("*"), directory):
-        _sync(path)
+def _json_value(value: Any) -> Any:
+    """Convert NumPy's types and paths to JSON values; TypeError for others."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else os.fspath(value)
 
 
 def _sync(path: Path) -> None:
@@ -196,29 +221,19 @@ def _rename_to_next(directory: Path, base: Path) -> Path:
     the same number, the second one gets an error and then the next number.
     """
     while True:
-        version = max(published_versions(base), default=0) + 1
-        if version > MAX_VERSION:
-            raise ExportError(
-                f"a version is at most {MAX_VERSION}, which {base} has. Rename that, or choose "
-                "another directory."
-            )
-        target = base / str(version)
+        target = base / str(max(published_versions(base), default=0) + 1)
         try:
-            directory.rename(target)
+            return directory.rename(target)
         except OSError as error:
             if error.errno not in _TARGET_EXISTS:
                 raise
-        else:
-            return target
 
 
 def _remove_old(base: Path, keep: int) -> None:
     """Remove all but the last `keep` versions; files and foreign directories stay."""
     versions = [base / str(number) for number in published_versions(base)]
     for version in [path for path in versions if (path / "saved_model.pb").is_file()][:-keep]:
-        # A rename hides it from the server at once; removing its files takes a while.
-        hidden = hidden_directory(base)
-        # Another publisher may be removing it too.
-        with contextlib.suppress(OSError):
-            version.rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
+        # A rename hides it from the server at once; removing its files takes a while. Another
+        # publisher may be removing it too.
+        with _staging(base) as hidden, contextlib.suppress(OSError):
+            version.rename(hidden / "version")

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfd2l.common.errors import first_line
-from tfd2l.export.saved_model import ExportError
+from tfd2l.export.errors import ExportError
 
 __all__ = [
     "ClassifierLike",
@@ -21,8 +21,6 @@ __all__ = [
 ]
 
 Outputs = dict[str, tf.Tensor]
-# A function of one input, and the shape and dtype of that.
-Endpoint = tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]
 # The input of Classify and Regress: serialised `tf.train.Example`s.
 _EXAMPLES = tf.TensorSpec((None,), tf.string, name="inputs")
 
@@ -95,8 +93,8 @@ def export_classifier(
     logits = model.logits(preprocess(sample))
     _check_labels(labels, logits)
     _check_logits(type(model).__name__, logits)
-    endpoints = _classifier_endpoints(model, labels, preprocess, image_shape)
-    _write(model, Path(directory), endpoints)
+    functions = _classifier_endpoints(model, labels, preprocess, image_shape)
+    _write(model, Path(directory), functions)
 
 
 def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs: int) -> None:
@@ -173,20 +171,17 @@ def _classifier_endpoints(
     labels: Sequence[str],
     preprocess: Callable[[tf.Tensor], tf.Tensor],
     image_shape: tuple[int, int],
-) -> dict[str, Endpoint]:
+) -> dict[str, Any]:
     """Make the functions of the two signatures, by the signature's name."""
     height, width = image_shape
     names = tf.constant([*labels])
-    image = tf.TensorSpec((None, height, width), tf.uint8, name="image")
+    image_spec = tf.TensorSpec((None, height, width), tf.uint8, name="image")
 
-    # The user's code is traced once, and both signatures call it.
-    @tf.function(input_signature=[image])  # type: ignore[untyped-decorator]  # no types
-    def logits_of(image: tf.Tensor) -> tf.Tensor:
-        return tf.cast(model.logits(preprocess(image)), tf.float32)
-
+    @tf.function(input_signature=[image_spec])  # type: ignore[untyped-decorator]  # no types
     def predict(image: tf.Tensor) -> Outputs:
         # The server does not enforce declared shapes; without this op a wrong one gets an answer.
-        logits = logits_of(tf.ensure_shape(image, [None, height, width]))
+        image = tf.ensure_shape(image, [None, height, width])
+        logits = tf.cast(model.logits(preprocess(image)), tf.float32)
         class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
         return {
             "logits": logits,
@@ -195,6 +190,7 @@ def _classifier_endpoints(
             "label": tf.gather(names, class_id),
         }
 
+    @tf.function(input_signature=[_EXAMPLES])  # type: ignore[untyped-decorator]  # no types
     def classify(inputs: tf.Tensor) -> Outputs:
         feature = {"image": tf.io.FixedLenFeature([], tf.string)}
         examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
@@ -205,40 +201,30 @@ def _classifier_endpoints(
         scores, order = tf.math.top_k(answers["probabilities"], k=len(labels))
         return {"classes": tf.gather(names, order), "scores": scores}
 
-    return {"serving_default": (predict, image), "classify": (classify, _EXAMPLES)}
+    return {"serving_default": predict, "classify": classify}
 
 
-def _regressor_endpoints(model: RegressorLike, num_inputs: int) -> dict[str, Endpoint]:
+def _regressor_endpoints(model: RegressorLike, num_inputs: int) -> dict[str, Any]:
     """Make the functions of the two signatures, by the signature's name."""
-    features = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
+    features_spec = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
 
-    # The user's code is traced once, and both signatures call it.
-    @tf.function(input_signature=[features])  # type: ignore[untyped-decorator]  # no types
-    def prediction_of(X: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.reshape(model(X), [-1]), tf.float32)
-
+    @tf.function(input_signature=[features_spec])  # type: ignore[untyped-decorator]  # no types
     def predict(features: tf.Tensor) -> Outputs:
         # The server does not enforce declared shapes; without this op a wrong one gets an answer.
-        return {"prediction": prediction_of(tf.ensure_shape(features, [None, num_inputs]))}
+        X = tf.ensure_shape(features, [None, num_inputs])
+        return {"prediction": tf.cast(tf.reshape(model(X), [-1]), tf.float32)}
 
+    @tf.function(input_signature=[_EXAMPLES])  # type: ignore[untyped-decorator]  # no types
     def regress(inputs: tf.Tensor) -> Outputs:
         feature = {"features": tf.io.FixedLenFeature([num_inputs], tf.float32)}
         examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
         return {"outputs": predict(examples["features"])["prediction"]}
 
-    return {"serving_default": (predict, features), "regress": (regress, _EXAMPLES)}
+    return {"serving_default": predict, "regress": regress}
 
 
-def _write(
-    model: _HasVariables,
-    directory: Path,
-    endpoints: Mapping[str, Endpoint],
-) -> None:
-    """Trace the endpoints and save them as signatures."""
-    functions = {
-        name: tf.function(function, input_signature=[spec], autograph=False)
-        for name, (function, spec) in endpoints.items()
-    }
+def _write(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
+    """Trace the functions and save them as signatures."""
     try:
         # A trace inherits the device on which it is made, which a server need not have.
         with tf.device(None):

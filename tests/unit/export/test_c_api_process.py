@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.support.served import export_identity
-from tests.support.standins import LABELS, Scratch, answers, preprocess
-from tfd2l.export.c_api_process import CApiProcess
+from tests.support.standins import answers
+from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.saved_model import ExportError
-from tfd2l.export.signatures import export_classifier
 from tfd2l.train.interrupt import InterruptedRunError
 
 
@@ -22,74 +23,77 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_identity(tmp_path_factory.mktemp("identity"))
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
+    """The processes that the test starts."""
+    processes: list[subprocess.Popen[str]] = []
+
+    class Recorded(subprocess.Popen[str]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            assert options["start_new_session"]
+            processes.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    return processes
+
+
 def test_a_tensor_that_is_not_in_the_graph_is_an_error_of_its_call_only(identity: Path) -> None:
-    calls = [
-        {"feeds": {}, "fetches": {"y": "nowhere:0"}},
-        {"feeds": {}, "fetches": {"y": "StatefulPartitionedCall:99"}},
-    ]
-    with CApiProcess() as process:
-        answer, outputs = process.run({"directory": str(identity), "calls": calls}, {})
-    assert answer["error"] is None
-    assert "no operation 'nowhere'" in answer["calls"][0]["error"]
-    assert answer["calls"][1]["error"]
-    assert outputs == {}
+    calls: list[Any] = [({}, {"y": "nowhere:0"}), ({}, {"y": "StatefulPartitionedCall:99"})]
+    with c_api_process() as ask:
+        found = ask({"directory": str(identity), "calls": calls})
+    assert "no operation 'nowhere'" in found[0]
+    assert isinstance(found[1], str)
 
 
 def test_a_model_that_is_not_there_is_an_error_in_the_runtimes_words(tmp_path: Path) -> None:
-    with CApiProcess() as process:
-        answer, _ = process.run({"directory": str(tmp_path / "none"), "calls": []}, {})
-    assert "Could not find SavedModel" in answer["error"]
+    with c_api_process() as ask:
+        found = ask({"directory": str(tmp_path / "none"), "calls": []})
+    assert "Could not find SavedModel" in found
 
 
 def test_a_process_that_takes_too_long_is_an_error(identity: Path) -> None:
     # Loading the library alone takes a hundred times as long.
     words = r"must end within 0\.001 s"
-    with CApiProcess(timeout_s=0.001) as process, pytest.raises(ExportError, match=words):
-        process.run({"directory": str(identity), "calls": []}, {})
+    with c_api_process(timeout_s=0.001) as ask, pytest.raises(ExportError, match=words):
+        ask({"directory": str(identity), "calls": []})
 
 
-def test_a_process_that_dies_is_an_error_with_its_last_words(identity: Path) -> None:
-    with CApiProcess() as process:
-        process._process.kill()
+def test_a_process_that_dies_is_an_error_with_its_last_words(
+    identity: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    with c_api_process() as ask:
+        started[0].kill()
         with pytest.raises(ExportError, match="ended with status -9"):
-            process.run({"directory": str(identity), "calls": []}, {})
-    with CApiProcess() as process, pytest.raises(ExportError, match="KeyError: 'directory'"):
-        process.run({}, {})
+            ask({"directory": str(identity), "calls": []})
+    with c_api_process() as ask, pytest.raises(ExportError, match="KeyError: 'directory'"):
+        ask({})
 
 
-def test_the_runtimes_chatter_stays_off_the_terminal(
+def test_what_a_model_prints_is_neither_in_the_answer_nor_on_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As talkative as can be.
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-    export_classifier(Scratch(), tmp_path, labels=LABELS, preprocess=preprocess)
+
+    def printing(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([tf.raw_ops.PrintV2(input="text", output_stream="stdout")]):
+            return {"y": tf.identity(x)}
+
+    module = tf.Module()
+    module.serve = tf.function(printing, input_signature=[tf.TensorSpec(None, name="x")])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
     capfd.readouterr()
-    answers(tmp_path, [("serving_default", {"image": np.zeros((1, 28, 28), np.uint8)})])
+    [found] = answers(tmp_path, [("serving_default", {"x": np.ones(1, np.float32)})])
+    assert isinstance(found, dict)
     assert capfd.readouterr() == ("", "")
 
 
-def test_temporary_files_are_gone_afterwards(
-    identity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    answers(identity, [("float32", {"x": np.ones(1, np.float32)})])
-    assert [*tmp_path.iterdir()] == []
-
-
-def test_a_process_without_a_request_ends_with_its_context() -> None:
-    with CApiProcess() as process:
-        child = process._process
-        assert child.poll() is None
-    assert child.poll() is not None
-
-
-def test_the_process_gets_no_signals_of_the_terminal_and_ends_with_its_context() -> None:
-    def interrupted_within(process: CApiProcess) -> None:
-        assert os.getsid(process._process.pid) != os.getsid(0)
+def test_the_process_ends_with_its_context(started: list[subprocess.Popen[str]]) -> None:
+    def interrupted() -> None:
+        assert started[0].poll() is None
         raise InterruptedRunError(signal.SIGINT)
 
-    process = CApiProcess()
-    with pytest.raises(InterruptedRunError), process:
-        interrupted_within(process)
-    # __exit__ has killed it and waited for it.
-    assert process._process.returncode == -signal.SIGKILL
+    with pytest.raises(InterruptedRunError), c_api_process():
+        interrupted()
+    assert started[0].returncode == -signal.SIGKILL

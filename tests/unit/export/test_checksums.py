@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,10 +59,9 @@ def spoil(version: Path) -> None:
         (lambda v: (v / "saved_model.pb").unlink(), r"1/saved_model\.pb can't be read: No such"),
         (lambda v: (v / CHECKSUMS_FILE).write_bytes(b""), "SHA256SUMS must end with the number"),
         (cut, "SHA256SUMS must end with the number"),
-        (spoil, "SHA256SUMS must have lines of a SHA-256 and a name; got 'x"),
-        (lambda v: shutil.rmtree(v / "variables"), r"1/variables/w\u00f6rter can't be read"),
+        (spoil, r"1/saved_model\.pb must have SHA-256 x"),
     ],
-    ids=["changed", "missing", "empty list", "cut list", "spoilt list", "directory missing"],
+    ids=["changed", "missing", "empty list", "cut list", "spoilt list"],
 )
 def test_damage_is_refused_by_the_files_name(
     version: Path, damage: Callable[[Path], object], words: str

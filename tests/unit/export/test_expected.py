@@ -112,8 +112,10 @@ def test_each_output_of_classify_is_compared(tmp_path: Path) -> None:
     assert "scores differ" in str(mismatch_of(relabelled, slice(0, 3)))
     twice = {"classes": np.repeat(classes[:, :1], 6, 1), "scores": scores}
     assert "each label once" in str(mismatch_of(twice, slice(0, 3)))
+    short = {"classes": classes[:2], "scores": scores[:2]}
+    assert "each label once" in str(mismatch_of(short, slice(0, 3)))
     foreign = {"classes": np.full((3, 6), b"?", object), "scores": scores}
-    assert "of the labels" in str(mismatch_of(foreign, slice(0, 3)))
+    assert "each label once" in str(mismatch_of(foreign, slice(0, 3)))
 
 
 def test_answers_that_are_not_finite_are_refused() -> None:

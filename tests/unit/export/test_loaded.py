@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,9 +70,7 @@ def test_classify_gives_all_labels_the_likeliest_first(clothes: LoadedVersion) -
     ("method", "signature", "name", "words"),
     [
         ("predict", "none", "features", "'none' not found"),
-        ("classify", "none", "inputs", "'none' not found"),
         ("predict", "serving_default", "other", "inputs must be those"),
-        ("classify", "serving_default", "inputs", "inputs must be those"),
         ("regress", "serving_default", "features", "Expected outputs of regress"),
         ("classify", "regress", "inputs", "Expected outputs of classify"),
         ("regress", "regress", "inputs", "parse"),
@@ -88,24 +85,12 @@ def test_a_call_that_is_not_for_the_signature_is_an_invalid_argument(
     assert caught.value.code == INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("shape", [(2,), (1, 3), (1, 2, 1), ()])
+@pytest.mark.parametrize("shape", [(2,), (1, 3)])
 def test_the_runtimes_refusal_keeps_its_code_and_words(
     linear: LoadedVersion, shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ModelError, match="hape") as caught:
         linear.call("predict", "serving_default", {"features": np.zeros(shape, np.float32)})
-    assert caught.value.code == INVALID_ARGUMENT
-
-
-def test_strings_for_an_input_of_numbers_are_refused(library: ctypes.CDLL, tmp_path: Path) -> None:
-    # Classify hands examples to whatever is called `inputs`.
-    spec = tf.TensorSpec(None, tf.float32, name="inputs")
-    module = tf.Module()
-    module.serve = tf.function(lambda inputs: {"scores": inputs}, input_signature=[spec])
-    tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
-    version = LoadedVersion(library, tmp_path)
-    with pytest.raises(ModelError) as caught:
-        version.call("classify", "serving_default", {"inputs": objects(b"")})
     assert caught.value.code == INVALID_ARGUMENT
 
 
@@ -115,10 +100,10 @@ def test_an_array_of_another_dtype_is_an_invalid_argument(
     version = LoadedVersion(library, export_identity(tmp_path))
     found = version.call("predict", "int16", {"x": np.array([1, -2], np.int16)})
     np.testing.assert_array_equal(found["y"], np.array([1, -2], np.int16), strict=True)
-    single = np.zeros(1, np.float32)
-    with pytest.raises(ModelError) as caught:
-        version.call("predict", "float16", {"x": single})
-    assert caught.value.code == INVALID_ARGUMENT
+    for array in (objects(b""), np.zeros(1, np.float32)):
+        with pytest.raises(ModelError) as caught:
+            version.call("predict", "float16", {"x": array})
+        assert caught.value.code == INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("damage", ["saved_model.pb", "variables.data*"])
@@ -148,42 +133,6 @@ def test_a_failing_warm_up_request_refuses_the_version(
     write_warmup(version / WARMUP_FILE, "clothes", [good, request_])
     with pytest.raises(ExportError, match=rf"request 1 of .*{words}"):
         LoadedVersion(library, version)
-
-
-@pytest.mark.parametrize("model", ["clothes", "linear"])
-@pytest.mark.parametrize("missing", ["variables", "variables.index"])
-def test_a_copy_without_variables_is_refused_with_a_warm_up_file_and_without(
-    library: ctypes.CDLL, base: Path, tmp_path: Path, model: str, missing: str
-) -> None:
-    # The runtime loads it, and then answers each request with an error.
-    half = shutil.ignore_patterns(missing)
-    shutil.copytree(base / model / "1", tmp_path / "1", ignore=half)
-    with pytest.raises(ExportError, match=r"1/variables/variables\.index is missing"):
-        LoadedVersion(library, tmp_path / "1")
-
-
-def test_a_graph_without_variables_needs_no_file_of_them(
-    library: ctypes.CDLL, tmp_path: Path
-) -> None:
-    export_identity(tmp_path)
-    shutil.rmtree(tmp_path / "variables")
-    LoadedVersion(library, tmp_path).close()
-
-
-def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_logged(
-    library: ctypes.CDLL, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "tfd2l")
-    shutil.copytree(base / "linear/1", tmp_path / "1")
-    shutil.copytree(base / "clothes/1", tmp_path / "2")
-    write_checksums(tmp_path / "2")
-    for name in ("1", "2"):
-        LoadedVersion(library, tmp_path / name).close()
-    # The second has both.
-    start = f"{tmp_path / '1'} comes without assets.extra/"
-    assert [record.message.partition(",")[0] for record in caplog.records] == [
-        f"{start}SHA256SUMS", f"{start}tf_serving_warmup_requests",
-    ]  # fmt: skip
 
 
 def test_a_damaged_warm_up_file_refuses_the_version(

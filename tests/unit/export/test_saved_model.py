@@ -11,18 +11,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.support.exports import guarded, save_classifier
-from tests.support.standins import LABELS, Linear, Q, Scratch, preprocess
-from tfd2l.export.saved_model import ExportError, has_variables, read_signatures
+from tests.support.standins import LABELS, Linear, Scratch, preprocess
+from tfd2l.export.saved_model import ExportError, read_signatures
 from tfd2l.export.signatures import export_classifier
 
 
 def python_function(model: Any, image: tf.Tensor) -> tf.Tensor:
     X = guarded(image)
     return tf.ensure_shape(tf.py_function(lambda x: x, [model.logits(X)], tf.float32), [None, 6])
-
-
-def numpy_function(model: Any, image: tf.Tensor) -> tf.Tensor:
-    return tf.numpy_function(lambda x: x, [model.logits(guarded(image))], tf.float32)
 
 
 def inner_xla(model: Any, image: tf.Tensor) -> tf.Tensor:
@@ -53,7 +49,6 @@ def other_device(model: Any, image: tf.Tensor) -> tf.Tensor:
     ("function", "words"),
     [
         (python_function, "can't call Python.*EagerPyFunc"),
-        (numpy_function, "can't call Python.*PyFunc"),
         (inner_xla, "can't ask for XLA"),
         (xla_in_a_branch, "can't ask for XLA"),
         (random_numbers, "draws no random numbers"),
@@ -93,14 +88,6 @@ def test_an_unknown_data_type_is_refused(tmp_path: Path) -> None:
         read_signatures(tmp_path)
 
 
-def test_graphs_with_and_without_variables_are_distinguished(tmp_path: Path) -> None:
-    module = tf.Module()
-    save_classifier(module, lambda image: tf.zeros((tf.shape(image)[0], Q)), tmp_path / "without")
-    export_classifier(Scratch(), tmp_path / "with", labels=LABELS, preprocess=preprocess)
-    assert not has_variables(tmp_path / "without")
-    assert has_variables(tmp_path / "with")
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "readable saved_model.pb"), (b"\x0a\xff", "readable"), (b"", "one MetaGraph")],
@@ -110,6 +97,5 @@ def test_a_file_that_is_not_a_saved_model_is_refused(
 ) -> None:
     if content is not None:
         (tmp_path / "saved_model.pb").write_bytes(content)
-    for read in (read_signatures, has_variables):
-        with pytest.raises(ExportError, match=words):
-            read(tmp_path)
+    with pytest.raises(ExportError, match=words):
+        read_signatures(tmp_path)
