@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["is_temporary", "remove_temporary_files", "write_atomically"]
+__all__ = ["is_temporary", "remove_temporary_files", "sync", "write_atomically"]
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")
 
@@ -46,7 +46,7 @@ def write_atomically(
         if mode is not None:
             temporary.chmod(mode)
         temporary.replace(path)
-        _sync_directory(path.parent)
+        sync(path.parent)
     except OSError as error:
         # An error of `write` names no file.
         raise OSError(error.errno, error.strerror, str(path)) from error
@@ -77,9 +77,12 @@ def remove_temporary_files(
                 path.unlink()
 
 
-def _sync_directory(directory: Path) -> None:
-    """Sync the rename, so that after a crash nothing written later can be there without it."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Write a file, or the entries of a directory, to disk.
+
+    After a crash, nothing that is written later can be there without it.
+    """
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:

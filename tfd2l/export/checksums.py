@@ -22,11 +22,7 @@ _REMEDY = "Publish the version again, or put an undamaged copy in its place."
 
 
 def write_checksums(directory: Path) -> None:
-    """Write the checksums of all files that exist below `directory` now.
-
-    Raises:
-        OSError: a file can't be read, or the list can't be written.
-    """
+    """Write the checksums of all files that exist below `directory` now."""
     names = sorted(
         path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
     )
@@ -44,12 +40,9 @@ def check_files(directory: Path) -> None:
         DamagedError: a file differs, is missing or can't be read.
     """
     path = directory / CHECKSUMS_FILE
-    if not directory.is_dir():
-        # Loading it gives a better error.
-        return
     try:
         lines = os.fsdecode(path.read_bytes()).split("\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise DamagedError(f"{path} can't be read: {error.strerror}. {_REMEDY}") from error

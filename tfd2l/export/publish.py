@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.basics.files import sync
 from pipelines.basics.numbers import whole_number
 from tfd2l.common.packages import package_versions
 from tfd2l.export.c_api_process import c_api_process
@@ -160,9 +161,9 @@ def _publish_next(
         _add_extra_files(directory, base.name, checks, card)
         # Everything is on disk before the rename, which may arrive there first otherwise.
         for path in (*directory.rglob("*"), directory):
-            _sync(path)
+            sync(path)
         version = _rename_to_next(directory, base)
-    _sync(base)
+    sync(base)
     return version
 
 
@@ -204,14 +205,6 @@ def _card_text(card: Mapping[str, Any], signatures: Mapping[str, Signature]) -> 
 def _json_value(value: Any) -> Any:
     """Convert NumPy's types and paths to JSON values; TypeError for others."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else os.fspath(value)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _rename_to_next(directory: Path, base: Path) -> Path:

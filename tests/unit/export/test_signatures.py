@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -138,14 +137,12 @@ def test_wrong_images_are_refused(tmp_path: Path) -> None:
         objects(example(image=("bytes", [b"\0" * 783]))),
         # Twice the pixels must not pass for two images.
         objects(example(image=("bytes", [b"\0" * 1568]))),
-        objects(example(image=("bytes", [b"\0" * 784])), example(image=("bytes", [b"\0" * 1568]))),
         objects(example(picture=("bytes", [b"\0" * 784]))),
-        objects(example(image=("bytes", [b"\0" * 784, b"\0" * 784]))),
         objects(example(image=("int64", [0] * 784))),
         objects(b"no example"),
         np.array([[example(image=("bytes", [b"\0" * 784]))]], np.object_),
     ],
-    ids=["short", "long", "uneven", "other name", "two", "integers", "no proto", "matrix"],
+    ids=["short", "long", "other name", "integers", "no proto", "matrix"],
 )
 def test_wrong_examples_are_refused(inputs: np.ndarray[Any, Any], classifier: Path) -> None:
     [found] = answers(classifier, [("classify", {"inputs": inputs})])
@@ -274,12 +271,6 @@ def test_variables_that_the_model_does_not_list_are_refused(tmp_path: Path) -> N
 
     with pytest.raises(ExportError, match=r"(?s)Hiding can't be exported.*model\.variables"):
         export_classifier(Hiding(), tmp_path, labels=LABELS, preprocess=preprocess)
-
-
-def test_an_export_leaves_the_global_state_of_keras_unchanged(tmp_path: Path) -> None:
-    before = keras.config.dtype_policy().name
-    export_classifier(Concise(), tmp_path, labels=LABELS, preprocess=preprocess)
-    assert keras.config.dtype_policy().name == before
 
 
 @pytest.mark.parametrize("model", [Scratch, Concise])
