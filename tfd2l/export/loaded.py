@@ -23,8 +23,6 @@ __all__ = ["LoadedVersion", "ModelError"]
 
 Array = np.ndarray[Any, Any]
 
-_INVALID_ARGUMENT = 3
-
 
 class ModelError(Tfd2lError):
     """A call that the signature or the runtime refuses.
@@ -33,7 +31,7 @@ class ModelError(Tfd2lError):
         code: the runtime's TF_Code, tensorflow/c/tf_status.h; 3 is INVALID_ARGUMENT.
     """
 
-    def __init__(self, text: str, code: int = _INVALID_ARGUMENT) -> None:
+    def __init__(self, text: str, code: int = 3) -> None:
         super().__init__(text)
         self.code = code
 
