@@ -62,21 +62,13 @@ def test_the_highest_version_is_taken_by_number(base: Path) -> None:
 
 
 def test_images_are_checked_before_they_are_run(base: Path) -> None:
-    with pytest.raises(ServingError, match="got 256 at"):
+    with pytest.raises(ServingError, match="got 1 to 256"):
         LocalModel(base).predict(IMAGES.astype(int) + 1)
 
 
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        (".", "has some model. Name the directory of a model"),
-        ("absent", "can't be read: No such file.*python -m tfd2l.train makes models"),
-        ("some model/99", "can't be read: Not a directory"),
-        ("some model/.staging-11", "has no directories. Name the directory of a model"),
-    ],
-)
-def test_a_directory_without_versions_is_refused(base: Path, place: str, message: str) -> None:
-    with pytest.raises(ServingError, match=message):
+@pytest.mark.parametrize("place", [".", "absent", "some model/99", "some model/.staging-11"])
+def test_a_directory_without_versions_is_refused(base: Path, place: str) -> None:
+    with pytest.raises(ServingError, match="must be the directory of an exported model, with vers"):
         LocalModel(base.parent / place)
 
 
@@ -109,7 +101,7 @@ def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
     )
     tf.saved_model.save(module, str(tmp_path), signatures=module.f)
     model = LocalModel(tmp_path)
-    with pytest.raises(ServingError, match=r"an output 'logits'; got \['sum'\]"):
+    with pytest.raises(ServingError, match=r"an output 'logits' .*; got the outputs \['sum'\]"):
         model.predict(IMAGES)
     with pytest.raises(ServingError, match="can't be run: .* 'classify' not found"):
         model.classify(IMAGES)
@@ -149,34 +141,14 @@ def test_the_runtimes_memory_is_freed_with_the_model(base: Path) -> None:
     close.assert_called_once_with()
 
 
-def test_a_model_that_fails_on_an_image_says_so(tmp_path: Path) -> None:
-    module = tf.Module()
-
-    def fail(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.control_dependencies([tf.debugging.assert_less(tf.reduce_max(image), np.uint8(9))]):
-            return {"logits": tf.zeros((1, 2))}
-
-    spec = tf.TensorSpec((None, 28, 28), tf.uint8, name="image")
-    tf.saved_model.save(module, str(tmp_path), tf.function(fail, input_signature=[spec]))
-    with pytest.raises(ServingError, match="can't be run: .*assert"):
-        LocalModel(tmp_path).predict(IMAGES)
-
-
 def test_tensorflow_is_imported_by_the_first_call(base: Path) -> None:
     program = (
         "import sys\n"
         "from tfd2l.predict.local import LocalModel\n"
-        "model = LocalModel(sys.argv[1])\n"
-        "print('tensorflow' in sys.modules)\n"
-        "sys.modules['tensorflow'] = None\n"
-        "try: model.metadata()\n"
-        "except ValueError as error: print(error)"
+        "LocalModel(sys.argv[1])\n"
+        "print('tensorflow' in sys.modules)"
     )
     process = subprocess.run(
         [sys.executable, "-c", program, str(base)], capture_output=True, text=True, cwd=ROOT
     )
-    assert process.stderr == ""
-    imported, error = process.stdout.splitlines()
-    assert imported == "False"
-    assert "needs TensorFlow to run" in error
-    assert "query a server with d2l.Client" in error
+    assert (process.stdout, process.stderr) == ("False\n", "")
