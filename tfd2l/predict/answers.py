@@ -14,15 +14,8 @@ import numpy.typing as npt
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.signature_types import Signature, TensorSpec
 
-__all__ = [
-    "Classification",
-    "Predictions",
-    "ServingError",
-    "VersionStatus",
-    "check_images",
-    "parse_signatures",
-    "parse_status",
-]
+__all__ = ["Classification", "Predictions", "ServingError", "VersionStatus", "check_images",
+           "parse_signatures", "parse_status"]  # fmt: skip
 
 # The dtypes whose names in protos differ from TensorFlow's own by more than capitals.
 _DTYPES = {"float": "float32", "double": "float64"}
@@ -85,7 +78,7 @@ class VersionStatus:
 def check_images(
     images: npt.ArrayLike, image_shape: tuple[int | None, int | None]
 ) -> npt.NDArray[np.uint8]:
-    """Return the images as a batch of uint8, if they are raw images of this shape.
+    """Return raw images of this shape as a batch, (n, height, width) uint8.
 
     A server would give a wrong answer for most of the values that are refused here: over REST it
     takes 256 for 0 and -1 for 255.
@@ -93,9 +86,6 @@ def check_images(
     Args:
         images: (n, height, width), or (height, width) for one; integers in 0..255.
         image_shape: height and width in pixels; None where any number is allowed.
-
-    Returns:
-        (n, height, width) uint8.
 
     Raises:
         ServingError: another rank, shape or dtype, a value out of range, or no image.

@@ -93,7 +93,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="a version in the server; by default the newest",
     )
-    add("--timeout-s", type=seconds, metavar="S", help="seconds to wait; by default 10")
+    add("--timeout-s", type=seconds, metavar="S", help="seconds to wait in each try; by default 10")
     add("--dir", type=Path, help="as --model, but always a directory")
     add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
     add("--json", action="store_true", help="print JSON")
@@ -102,7 +102,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     path = flags.picture
     if path and not (path.suffix.lower() in PICTURE_FORMATS and path.parent.is_dir()):
         raise UsageError(
-            f"--picture must be in an existing directory and end with one of "
+            "--picture must be in an existing directory and end with one of "
             f"{', '.join(PICTURE_FORMATS)}; got {str(path)!r}."
         )
     return flags

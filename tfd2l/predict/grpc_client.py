@@ -79,11 +79,7 @@ class GrpcClient(RemotePredictor):
         self._channel.close()
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures by name, fetched afresh.
-
-        Raises:
-            ServingError: the server can't be reached or doesn't know the model.
-        """
+        """The model's signatures by name, fetched afresh; ServingError as for `predict`."""
         from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_metadata_pb2
 
@@ -131,8 +127,12 @@ class GrpcClient(RemotePredictor):
 
 
 def _channel_options(retries: int) -> list[tuple[str, Any]]:
-    # By default gRPC refuses answers of more than 4 MB.
-    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", -1)]
+    options: list[tuple[str, Any]] = [
+        # By default gRPC refuses answers of more than 4 MB.
+        ("grpc.max_receive_message_length", -1),
+        # Else a proxy that the environment names for the web gets requests to this machine too.
+        ("grpc.enable_http_proxy", 0),
+    ]
     # gRPC refuses a policy of a single attempt.
     if retries:
         policy = {

@@ -74,9 +74,8 @@ def read_image_file(path: Path | str, size: tuple[int, int] = (28, 28)) -> Prepa
         with Path(path).open("rb") as file:
             # One byte more than allowed shows that the file is too long, without reading all of it.
             data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"the file can't be read: {reason}. Check its name.") from error
+    except OSError as error:
+        raise ImageError(f"the file can't be read: {error.strerror}. Check its name.") from error
     return read_image(data, size)
 
 

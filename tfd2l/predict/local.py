@@ -50,11 +50,7 @@ class LocalModel(Predictor):
         return f"the model in {self.directory}"
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures by name.
-
-        Raises:
-            ServingError: the model can't be loaded.
-        """
+        """The model's signatures by name; ServingError if it can't be loaded."""
         return dict(self._loaded.signatures)
 
     def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:

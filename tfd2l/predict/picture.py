@@ -51,9 +51,8 @@ def prediction_figure(answers: Sequence[LabelledImage]) -> Figure:
     figure = new_figure((4.6 * columns, 2.2 * rows))
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.2] * columns)
     places = grid.reshape(-1, 2)
-    for image, bars in places[len(answers) :]:
-        image.set_axis_off()
-        bars.set_axis_off()
+    for unused in places[len(answers) :].flat:
+        unused.set_axis_off()
     for answer, (image, bars) in zip(answers, places, strict=False):
         _draw_image(image, answer)
         _draw_bars(bars, answer)

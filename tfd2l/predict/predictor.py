@@ -19,16 +19,8 @@ from pipelines.basics.text import one_line
 from tfd2l.export.signature_types import Signature
 from tfd2l.predict.answers import Classification, Predictions, ServingError, check_images
 
-__all__ = [
-    "CLASSIFY",
-    "EXPORT_HINT",
-    "MAX_IMAGES",
-    "PREDICT",
-    "Outputs",
-    "Predictor",
-    "RemotePredictor",
-    "signature_input",
-]
+__all__ = ["CLASSIFY", "EXPORT_HINT", "MAX_IMAGES", "PREDICT", "Outputs", "Predictor",
+           "RemotePredictor", "signature_input"]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Any]

@@ -27,7 +27,6 @@ from tfd2l.predict.predictor import CLASSIFY, EXPORT_HINT, Outputs, RemotePredic
 
 __all__ = ["Client"]
 
-_BUSY = (502, 503, 504)
 Result = TypeVar("Result")
 
 
@@ -84,11 +83,7 @@ class Client(RemotePredictor):
         return self._call("", parse_status)
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures by name, fetched afresh.
-
-        Raises:
-            ServingError: the server can't be reached or doesn't know the model.
-        """
+        """The model's signatures by name, fetched afresh; ServingError as for `predict`."""
         return self._call(
             "/metadata", lambda answer: parse_signatures(answer["metadata"]["signature_def"])
         )
@@ -181,7 +176,7 @@ def _make_session(url: str, retries: int) -> requests.Session:
         total=retries,
         # The first retry is made at once; the pause before the next is 0.2 s, and doubles.
         backoff_factor=0.1,
-        status_forcelist=_BUSY,
+        status_forcelist=(502, 503, 504),
         # POST too: a prediction changes nothing in the server.
         allowed_methods={"GET", "POST"},
         raise_on_status=False,

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
-from tfd2l.predict.images import MAX_BYTES, ImageError, Prepared, read_image, read_image_file
+from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
 ROOT = Path(__file__).parents[3]
 # A light garment of two greys that fills the height, with a dark ground; no symmetry.
@@ -68,13 +66,12 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("inverted", [False, True])
 @pytest.mark.parametrize(
     ("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes]
 )
-def test_every_mode_and_format_gives_the_same_garment(kind: str, mode: str, inverted: bool) -> None:
+def test_every_mode_and_format_gives_the_same_garment(kind: str, mode: str) -> None:
     garment = (SHIRT > 0).astype(np.uint8) * 255 if mode == "1" else SHIRT
-    picture = enlarged(255 - garment if inverted else garment).convert(mode)
+    picture = enlarged(255 - garment).convert(mode)
     found = read_image(encode(picture, kind))
     # JPEG's rounding of 200 and 160 and of the ground; the others keep every grey of these.
     np.testing.assert_allclose(found.pixels, garment, atol=3 if kind == "JPEG" else 0)
@@ -197,64 +194,9 @@ def test_an_image_in_a_strip_is_refused() -> None:
 def test_files_are_read_and_missing_ones_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(SHIRT))
     np.testing.assert_array_equal(read_image_file(tmp_path / "a.png").pixels, SHIRT)
-    for name in ("absent.png", "", "nul\0.png"):
+    for name in ("absent.png", ""):
         with pytest.raises(ImageError, match="the file can't be read: .*Check its name"):
             read_image_file(f"{tmp_path}/{name}")
-
-
-SEEDS = [
-    encode(SHIRT),
-    encode(Image.fromarray(255 - SHIRT).convert("RGB").resize((60, 90))),
-    encode(Image.fromarray(SHIRT).convert("P")),
-    encode(np.dstack([SHIRT, SHIRT])),
-    encode(SHIRT.astype(np.uint16) * 257),
-    encode(SHIRT, "JPEG"),
-    encode(Image.fromarray(SHIRT).convert("CMYK"), "JPEG", progressive=True),
-    encode(SHIRT, "GIF", save_all=True, append_images=[enlarged(SHIRT, 28)]),
-    encode(Image.fromarray(SHIRT).convert("1")),
-    encode(SHIRT, "MPO", save_all=True, append_images=[enlarged(SHIRT, 28)]),
-]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """An image file with bytes changed, cut out, repeated or put in."""
-    data = bytearray(draw(st.sampled_from(SEEDS)))
-    for _ in range(draw(st.integers(1, 6))):
-        start = draw(st.integers(0, len(data)))
-        end = min(len(data), start + draw(st.integers(0, 8)))
-        data[start:end] = draw(
-            st.one_of(
-                st.binary(max_size=8),
-                st.just(bytes(data[start:end]) * 2),
-                st.sampled_from([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0" * 4]),
-            )
-        )
-    return bytes(data)
-
-
-def with_true_checksums(data: bytes) -> bytes:
-    """Correct the checksums of a PNG file's parts, so that the decoder reads damaged ones."""
-    result, place = data[:8], 8
-    while place + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[place : place + 4])
-        end = place + 8 + length
-        result += data[place:end] + struct.pack(">I", zlib.crc32(data[place + 4 : end]))
-        place = end + 4
-    return result + data[place:]
-
-
-@settings(max_examples=800)
-@given(st.one_of(mutated(), mutated().map(with_true_checksums), st.binary(max_size=200)))
-def test_any_bytes_give_a_picture_of_the_right_form_or_an_image_error(data: bytes) -> None:
-    try:
-        found = read_image(data, size=(28, 20))
-    except ImageError as error:
-        assert str(error).isprintable()
-        return
-    assert isinstance(found, Prepared)
-    assert found.pixels.shape == (28, 20)
-    assert found.pixels.dtype == np.uint8
 
 
 @pytest.mark.slow
@@ -295,26 +237,24 @@ def test_memory_stays_bounded_at_the_largest_size(
 
 
 @pytest.mark.parametrize(
-    ("kind", "side", "inverted", "mean", "largest"),
+    ("kind", "side", "mean", "largest"),
     [
         # Each pixel ten times: their mean is the pixel. A ground that is not quite black in one
         # image of a thousand is made so, which changes its greys by up to 1 + 255 / 128.
-        ("PNG", 280, True, 0.01, 4),
+        ("PNG", 280, 0.01, 4),
         # JPEG at its usual quality averages out over ten pixels a side, to a rounding or two.
-        ("JPEG", 280, True, 0.1, 4),
-        ("JPEG", 280, False, 0.1, 4),
+        ("JPEG", 280, 0.1, 4),
         # ... and less so over three and a half.
-        ("JPEG", 100, True, 1.0, 16),
+        ("JPEG", 100, 1.0, 16),
     ],
 )
 def test_the_data_sets_images_survive_enlarging_colour_inversion_and_encoding(
-    kind: str, side: int, inverted: bool, mean: float, largest: int,
-    fashion: fashion_mnist.Arrays,
+    kind: str, side: int, mean: float, largest: int, fashion: fashion_mnist.Arrays,
 ) -> None:  # fmt: skip
     differences = []
     for image in fashion.val_images[::25]:
-        large = enlarged(image, side).convert("RGB")
-        found = read_image(encode(ImageOps.invert(large) if inverted else large, kind))
+        large = ImageOps.invert(enlarged(image, side).convert("RGB"))
+        found = read_image(encode(large, kind))
         differences.append(np.abs(found.pixels.astype(int) - image))
     assert np.mean(differences) <= mean
     assert np.max(differences) <= largest

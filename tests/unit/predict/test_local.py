@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from tests.support.standins import IMAGES, LABELS, Concise, Scratch, preprocess
 from tfd2l.export.c_api import Session
-from tfd2l.export.checksums import write_checksums
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier
 from tfd2l.predict.answers import ServingError
@@ -81,18 +80,6 @@ def test_a_damaged_model_is_refused(base: Path, tmp_path: Path) -> None:
             LocalModel(directory).predict(IMAGES)
 
 
-def test_a_model_that_changed_after_publishing_is_refused(base: Path, tmp_path: Path) -> None:
-    directory = tmp_path / "1"
-    shutil.copytree(base / "2", directory)
-    (directory / "assets.extra").mkdir(exist_ok=True)
-    write_checksums(directory)
-    LocalModel(directory).metadata()
-    graph = directory / "saved_model.pb"
-    graph.write_bytes(graph.read_bytes() + b"\0")
-    with pytest.raises(ServingError, match=r"1/saved_model\.pb must have SHA-256"):
-        LocalModel(directory).metadata()
-
-
 def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
     module = tf.Module()
     module.f = tf.function(
@@ -105,31 +92,6 @@ def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
         model.predict(IMAGES)
     with pytest.raises(ServingError, match="can't be run: .* 'classify' not found"):
         model.classify(IMAGES)
-
-
-def test_a_model_that_a_server_refuses_is_refused(tmp_path: Path) -> None:
-    """`tf.saved_model.load` runs both of these; the server's loader finds no variables."""
-    concise = Concise()
-    concise.logits(preprocess(IMAGES[:1]))
-    spec = tf.TensorSpec((None, 28, 28), tf.uint8, name="image")
-    module = tf.Module()
-    module.net = concise.net
-    module.f = tf.function(
-        lambda image: {"logits": module.net(preprocess(image))}, input_signature=[spec]
-    )
-    tf.saved_model.save(module, str(tmp_path / "keras"), signatures=module.f)
-    serve = tf.saved_model.load(str(tmp_path / "keras")).signatures["serving_default"]
-    assert serve(image=tf.constant(IMAGES[:2]))["logits"].shape == (2, len(LABELS))
-    with pytest.raises(ServingError, match="can't be run: .*Could not find variable"):
-        LocalModel(tmp_path / "keras").predict(IMAGES[:2])
-    module = tf.Module()
-    module.f = tf.function(
-        lambda image: {"logits": tf.py_function(lambda x: x, [image], tf.uint8)},
-        input_signature=[spec],
-    )
-    tf.saved_model.save(module, str(tmp_path / "python"), signatures=module.f)
-    with pytest.raises(ServingError, match="can't be loaded: .* can't call Python"):
-        LocalModel(tmp_path / "python").predict(IMAGES[:2])
 
 
 def test_the_runtimes_memory_is_freed_with_the_model(base: Path) -> None:
