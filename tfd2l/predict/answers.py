@@ -89,10 +89,6 @@ def check_images(
 
     Raises:
         ServingError: another rank, shape or dtype, a value out of range, or no image.
-
-    Example:
-        >>> check_images(np.full((28, 28), 255), (28, 28)).shape
-        (1, 28, 28)
     """
     array = np.asarray(images)
     rule = "images must be integers in 0..255, raw pixels"
