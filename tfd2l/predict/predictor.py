@@ -132,7 +132,11 @@ class Predictor(ABC):
                 values = np.char.decode(values.astype(np.bytes_), "utf-8", "replace")
             if values.ndim != rank or len(values) != n:
                 raise ValueError(f"an array of shape {values.shape}")
-            return values.astype(dtype, casting="same_kind")
+            values = values.astype(dtype, casting="same_kind")
+            # Written so that NaN is refused; rounding may leave a probability a little outside.
+            if name in ("probabilities", "scores") and not (np.abs(values - 0.5) < 0.5001).all():
+                raise ValueError("probabilities outside of [0, 1]")
+            return values
         except (TypeError, ValueError) as error:
             raise ServingError(
                 f"the answer of {self} must have an output {name!r} of rank {rank} for {n} images; "

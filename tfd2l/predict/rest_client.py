@@ -115,7 +115,7 @@ class Client(RemotePredictor):
             )
         try:
             return parse(json.loads(response.content))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ServingError(
                 f"the answer of {self} must have TensorFlow Serving's form; got "
                 f"{_words(response)}. {EXPORT_HINT}"
@@ -145,7 +145,7 @@ def _words(response: requests.Response) -> str:
     """Return the error that TensorFlow Serving answers as JSON, or the text of another answer."""
     try:
         text = str(json.loads(response.content)["error"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         text = response.content.decode(errors="replace")
     return one_line(text, 200) or "nothing"
 

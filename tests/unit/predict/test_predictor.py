@@ -131,6 +131,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"logits": [[1, 2], [3]]}, "'logits' .*; got .*inhomogeneous shape"),
     ({"logits": [["1", "2"], ["3", "4"]]}, "'logits' .*; got Cannot cast"),
     ({"logits": [1, 2]}, r"'logits' .*; got an array of shape \(2,\)"),
+    ({"probabilities": [[0.2, 1.2], [0, 1]]}, "'probabilities' .*; got probabilities outside of"),
+    ({"probabilities": [[float("nan"), 1], [0, 1]]}, "'probabilities' .*; got .* outside of"),
 ]
 
 

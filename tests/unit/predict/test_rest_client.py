@@ -143,6 +143,10 @@ def test_another_kind_of_server_is_reported(server: RestServer, opened: Open) ->
     server.canned.append(Canned(302, b"", {"Location": "http://elsewhere.invalid/"}))
     with pytest.raises(ServingError, match="answered 302: nothing"):
         opened().predict(IMAGES)
+    # As deep as this, Python's parser gives up by a RecursionError.
+    server.canned += [Canned(200, b"[" * 100_000)]
+    with pytest.raises(ServingError, match="TensorFlow Serving's form; got "):
+        opened().predict(IMAGES)
 
 
 def test_a_request_to_a_busy_server_is_sent_again(server: RestServer, opened: Open) -> None:
