@@ -70,7 +70,7 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(
         ask({})
 
 
-def test_what_a_model_prints_is_neither_in_the_answer_nor_on_the_terminal(
+def test_a_model_that_prints_disturbs_neither_the_answer_nor_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As talkative as can be.
