@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.standins import Linear
+from tests.support.small_models import Linear
 from tfd2l.export.expected import regressor_checks
 from tfd2l.export.signatures import export_regressor
 from tfd2l.export.verify import Check

@@ -44,15 +44,17 @@ class GeneratedFile:
         """Return the first lines of a unified diff from the file on disk to the generated text."""
         before = (self.found or b"").decode(errors="replace").split("\n")
         after = self.text.split("\n")
+        # The first two lines of a unified diff name the files.
+        names = [f"--- {self.path}", "+++ generated"]
         lines = [
             # A file may have any content, control characters of terminals among them.
             (line if line.isprintable() else shown(line, _MAX_CHARACTERS))[:_MAX_CHARACTERS]
-            for line in difflib.unified_diff(
-                before, after, str(self.path), "generated", n=0, lineterm=""
-            )
+            for line in [*difflib.unified_diff(before, after, n=0, lineterm="")][2:]
         ]
-        more = [f"... {len(lines) - _MAX_LINES} more lines"] if len(lines) > _MAX_LINES else []
-        return "\n".join([*lines[:_MAX_LINES], *more])
+        shortened = lines[: _MAX_LINES - len(names)]
+        hidden = len(lines) - len(shortened)
+        more = [f"... {hidden} more lines"] if hidden else []
+        return "\n".join([*names, *shortened, *more])
 
     def write(self) -> str:
         """Write the text unless it is on disk already, and return what was done.

@@ -5,7 +5,6 @@ It uses the loader that TensorFlow Serving has, and so refuses the models that a
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,8 +88,6 @@ class LocalModel(Predictor):
                     f"{self} can't be loaded: {one_line(str(error)).rstrip('.')}. "
                     "python -m tfd2l.train exports a new one."
                 ) from error
-            # Python's garbage collector doesn't free the memory of the runtime.
-            weakref.finalize(self, self._loaded.close)
         return self._loaded
 
 

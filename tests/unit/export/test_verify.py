@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tests.support.standins import (
+from tests.support.small_models import (
     CLASSIFIERS,
     IMAGES,
     LABELS,

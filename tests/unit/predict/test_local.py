@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.standins import IMAGES, LABELS, Concise, Scratch, preprocess
+from tests.support.small_models import IMAGES, LABELS, Concise, Scratch, preprocess
 from tfd2l.export.c_api import Session
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.signature_types import TensorSpec
@@ -141,9 +141,9 @@ def test_a_model_that_a_server_refuses_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_runtimes_memory_is_freed_with_the_model(base: Path) -> None:
-    model = LocalModel(base)
-    model.metadata()
     with mock.patch.object(Session, "close") as close:
+        model = LocalModel(base)
+        model.metadata()
         del model
         gc.collect()
     close.assert_called_once_with()
