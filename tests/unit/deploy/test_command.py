@@ -137,7 +137,8 @@ def test_the_difference_of_any_file_is_short_and_printable(models: Path, content
     *lines, last = ran.stdout.splitlines()
     assert re.fullmatch(r"\.\.\. \d+ more lines", last)
     assert len(lines) == 12
-    assert all(line.isprintable() and len(line) <= 103 for line in lines)
+    assert lines[0] == f"--- {models / 'compose.yaml'}"
+    assert all(line.isprintable() and len(line) <= 103 for line in lines[1:])
     assert {*state(models)} == {"compose.yaml"}
     deploy(models, "--force")
 
