@@ -173,6 +173,15 @@ def test_a_dropped_file_is_taken_and_the_page_stays(page: Page, address: str, ta
     assert page.url.rstrip("/") == address
 
 
+def test_of_several_dropped_files_it_says_that_the_first_was_taken(page: Page) -> None:
+    drop(page, "for (const grey of [90, 200]) transfer.items.add(file(`${grey}.png`, grey));")
+    page.wait_for_selector("#answer", state="visible")
+    # A canvas is transparent around what was drawn, which is taken as white.
+    assert seen(page)[14, 14] == 165
+    said = page.inner_text("#notes")
+    assert said.startswith("90.png is the first of 2 files; the others were not used; ")
+
+
 def test_a_dropped_link_is_refused_with_what_to_drop(page: Page) -> None:
     drop(page, "transfer.setData('text/uri-list', 'http://127.0.0.1/boot.png');")
     page.wait_for_selector("#problem", state="visible")
@@ -180,6 +189,16 @@ def test_a_dropped_link_is_refused_with_what_to_drop(page: Page) -> None:
         "Drop a PNG, JPEG or GIF file, not a text or a link: save the image first."
     )
     assert not page.is_visible("#answer")
+
+
+def test_the_same_file_can_be_chosen_again(page: Page) -> None:
+    page.set_input_files("#file", png(np.eye(28, dtype=np.uint8) * 255))
+    page.wait_for_selector("#answer", state="visible")
+    assert page.input_value("#file")
+    with page.expect_file_chooser():
+        page.click("#file")
+    # A browser fires no event for the same choice as before.
+    assert page.input_value("#file") == ""
 
 
 def test_it_shows_the_version_that_answered_also_a_later_one(
