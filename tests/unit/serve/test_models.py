@@ -138,8 +138,7 @@ def test_a_version_that_fails_is_logged_once_and_the_last_one_still_answers(
     elif kind == "empty directory":
         bad.mkdir()
     else:
-        half = shutil.ignore_patterns("variables.data*")
-        shutil.copytree(store / "2", bad, ignore=half)
+        shutil.copytree(store / "2", bad, ignore=shutil.ignore_patterns("variables.data*"))
     for _ in range(3):
         models.poll()
     assert served(models) == 1
