@@ -13,15 +13,6 @@ from tests.support.floods import Target
 from tests.support.served import Server, export_models, running
 from tfd2l.serve.server import CONNECTIONS
 
-# The command, with less patience with silent connections than the 30 seconds of a user.
-PROGRAM = """
-import sys
-from tfd2l.serve import command, server
-
-server.IDLE_S = 1
-sys.exit(command.main())
-"""
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,7 +24,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("log") / "log"
-    with running(["-c", PROGRAM, str(models), "--port", "0"], log) as server:
+    with running(
+        ["-m", "tfd2l.serve", str(models), "--port", "0", "--idle-seconds", "1"], log
+    ) as server:
         yield server
         server.process.terminate()
         assert server.process.wait(60) == 0

@@ -31,12 +31,12 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"x" * {LONG_ANSWER} if path.endswith("long") else str(length).encode()]
 
-server.THREADS, server.MAX_BODY_BYTES = 2, {MAX_BYTES}
-server.IDLE_S, server.CONNECTIONS = int(sys.argv[2]), int(sys.argv[3])
+server.CONNECTIONS = int(sys.argv[3])
 bound = socket.create_server(("127.0.0.1", 0))
 url = f"http://127.0.0.1:{{bound.getsockname()[1]}}"
 sys.exit(server.serve_until_signal(
-    application, bound, name="a test", ready=lambda: print(url, flush=True)
+    application, bound, name="a test", ready=lambda: print(url, flush=True),
+    threads=2, idle_s=int(sys.argv[2]), max_body_bytes={MAX_BYTES},
 ))
 """
 

@@ -42,26 +42,36 @@ _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?", re.IGN
 class Application:
     """The WSGI application."""
 
-    def __init__(self, models: ServedModels, *, only_loopback: bool = True) -> None:
+    def __init__(
+        self,
+        models: ServedModels,
+        *,
+        only_loopback: bool = True,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         """Serve these models.
 
         Args:
             models: the models.
             only_loopback: the server listens at a loopback address, whose names are known.
+            max_body_bytes: length of the longest request.
         """
         self._models = models
+        self._max_body_bytes = max_body_bytes
         self._only_loopback = only_loopback
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request; whatever happens, with a status and a JSON text."""
         request = Request(environ)
-        request.max_content_length = MAX_BODY_BYTES
+        request.max_content_length = self._max_body_bytes
         try:
             response = self._respond(request)
         except ModelError as error:
             response = _error(_STATUSES.get(error.code, 500), str(error))
         except RequestEntityTooLarge:
-            response = _error(413, f"a request has at most {MAX_BODY_BYTES} bytes; send several")
+            response = _error(
+                413, f"a request has at most {self._max_body_bytes} bytes; send several"
+            )
         except HTTPException as error:
             response = _error(error.code or 500, error.description or error.name)
         except Exception:  # the last line of defence: a bug is logged and answered
@@ -167,6 +177,7 @@ _ROUTES = Map(
         Rule("/", endpoint=page.send_file, methods=["GET"]),
         Rule("/<any('app.js', 'style.css'):name>", endpoint=page.send_file, methods=["GET"]),
         Rule("/page/models", endpoint=page.list_models, methods=["GET"]),
+        Rule("/page/samples", endpoint=page.list_samples, methods=["GET"]),
         Rule("/page/prepare", endpoint=page.prepare_image, methods=["POST"]),
         *(
             Rule(f"/v1/models/<name:model>{version}{end}", endpoint=endpoint, methods=[method])

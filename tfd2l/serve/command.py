@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
 import logging
 import signal
@@ -21,7 +22,7 @@ from tfd2l.common.commands import (
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.startup import quiet_start
 from tfd2l.deploy.models import list_models
-from tfd2l.serve.server import serve_until_signal
+from tfd2l.serve.server import IDLE_S, MAX_BODY_BYTES, THREADS, serve_until_signal
 
 if TYPE_CHECKING:
     from tfd2l.serve.models import ServedModels
@@ -57,7 +58,7 @@ def _run(argv: Sequence[str] | None) -> int:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         models = _load_models(flags.directory)
         with models.watching(flags.poll_seconds):
-            number = _serve(models, bound)
+            number = _serve(models, bound, flags)
     return EXIT_INTERRUPTED if number == signal.SIGINT else 0
 
 
@@ -72,6 +73,9 @@ def _parser() -> CommandParser:
         ("--port", 8501, whole_number_from(0, 65535), "0 takes a free one"),
         ("--host", "127.0.0.1", str, "name or address to listen at"),
         ("--poll-seconds", 1.0, seconds, "between looks for new versions"),
+        ("--max-body-mb", MAX_BODY_BYTES >> 20, whole_number_from(1, 1024), "longest request, MiB"),
+        ("--threads", THREADS, whole_number_from(1, 256), "requests that run at the same time"),
+        ("--idle-seconds", IDLE_S, whole_number_from(1, 3600), "silence that ends a connection"),
     ):
         parser.add_argument(flag, type=read, default=default, help=f"{text} (default: {default})")
     return parser
@@ -107,7 +111,7 @@ def _load_models(directory: Path) -> ServedModels:
     return models
 
 
-def _serve(models: ServedModels, bound: socket.socket) -> int:
+def _serve(models: ServedModels, bound: socket.socket, flags: argparse.Namespace) -> int:
     """Answer requests until a signal; return its number."""
     from tfd2l.serve.app import Application
 
@@ -120,9 +124,13 @@ def _serve(models: ServedModels, bound: socket.socket) -> int:
             "no password and encrypts nothing. Without --host it serves this machine alone.",
             file=sys.stderr,
         )
+    max_body_bytes = flags.max_body_mb << 20
     return serve_until_signal(
-        Application(models, only_loopback=only_loopback),
+        Application(models, only_loopback=only_loopback, max_body_bytes=max_body_bytes),
         bound,
+        threads=flags.threads,
+        idle_s=flags.idle_seconds,
+        max_body_bytes=max_body_bytes,
         name=NAME,
         ready=lambda: print(f"serving at {url}: {NAME}, not TensorFlow Serving", flush=True),
     )

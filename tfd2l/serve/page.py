@@ -1,7 +1,9 @@
-"""Serves the web page, and its two requests beside TensorFlow Serving's REST interface."""
+"""Serves the web page, and its requests beside TensorFlow Serving's REST interface."""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,14 @@ from werkzeug.exceptions import abort
 from werkzeug.utils import send_from_directory
 from werkzeug.wrappers import Request, Response
 
+from pipelines import fashion_mnist
+from pipelines.idx_files import DataError
 from tfd2l.serve.models import ServedModels
 
-__all__ = ["list_models", "prepare_image", "send_file"]
+__all__ = ["list_models", "list_samples", "prepare_image", "send_file"]
+
+_LOG = logging.getLogger(__name__)
+_NUM_SAMPLES = 20
 
 _FILES = Path(__file__).with_name("page_files")
 
@@ -33,6 +40,11 @@ def list_models(models: ServedModels, request: Request) -> dict[str, str]:
     return found
 
 
+def list_samples(models: ServedModels, request: Request) -> list[dict[str, Any]]:
+    """Return some test images of Fashion-MNIST; none where this machine has no copy of the data."""
+    return _samples()
+
+
 def prepare_image(models: ServedModels, request: Request) -> dict[str, Any]:
     """Convert an image file to the pixels that the model sees.
 
@@ -47,3 +59,16 @@ def prepare_image(models: ServedModels, request: Request) -> dict[str, Any]:
     except ImageError as error:
         abort(400, str(error))
     return {"pixels": image.pixels.tolist(), "notes": [*image.notes]}
+
+
+@cache
+def _samples() -> list[dict[str, Any]]:
+    try:
+        arrays = fashion_mnist.load(download=False)
+    except DataError as error:
+        _LOG.info("no test images for the page: %s", error)
+        return []
+    pairs = zip(arrays.val_images[:_NUM_SAMPLES], arrays.val_labels, strict=False)
+    return [
+        {"pixels": image.tolist(), "label": fashion_mnist.LABELS[label]} for image, label in pairs
+    ]

@@ -31,7 +31,14 @@ CONNECTIONS = 500
 
 
 def serve_until_signal(
-    application: WSGIApplication, bound: socket.socket, *, name: str, ready: Callable[[], None]
+    application: WSGIApplication,
+    bound: socket.socket,
+    *,
+    name: str,
+    ready: Callable[[], None],
+    threads: int = THREADS,
+    idle_s: int = IDLE_S,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> int:
     """Answer requests until SIGTERM or SIGINT, then finish the running ones for up to 5 seconds.
 
@@ -42,6 +49,9 @@ def serve_until_signal(
         bound: a listening socket; it is closed in the end.
         name: the value of the header `Server`.
         ready: called when the server answers.
+        threads: requests that run at the same time; others wait.
+        idle_s: seconds of silence after which a connection is closed.
+        max_body_bytes: length of a request beyond which the application answers 413.
 
     Returns:
         The signal's number.
@@ -49,16 +59,16 @@ def serve_until_signal(
     server = create_server(
         application,
         sockets=[bound],
-        threads=THREADS,
+        threads=threads,
         # Waitress counts two files of its own.
         connection_limit=CONNECTIONS + 2,
-        channel_timeout=IDLE_S,
+        channel_timeout=idle_s,
         # Seconds between two searches for silent connections.
-        cleanup_interval=max(1, IDLE_S // 8),
+        cleanup_interval=max(1, idle_s // 8),
         max_request_header_size=2**14,
         # Waitress refuses longer bodies and closes the connection, and a client that is still
         # sending may miss the answer. So shorter ones are read, and the application answers 413.
-        max_request_body_size=4 * MAX_BODY_BYTES,
+        max_request_body_size=4 * max_body_bytes,
         # select() takes file numbers below 1,024 only.
         asyncore_use_poll=True,
         ident=name,

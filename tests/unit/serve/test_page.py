@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 from werkzeug.test import Client
 
+from pipelines import fashion_mnist
+from pipelines.idx_files import DataError
 from tests.support.served import export_models, loaded
+from tfd2l.serve import page
 from tfd2l.serve.app import Application
 from tfd2l.serve.models import ServedModels
 
@@ -44,6 +47,25 @@ def test_the_page_has_its_scripts_and_styles_in_files_that_are_served(client: Cl
             assert response.status_code == 200
             assert f"/{kind}" in response.headers["Content-Type"]
             assert response.get_data()
+
+
+def test_test_images_are_offered_where_there_is_data(
+    client: Client, fashion: fashion_mnist.Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page._samples.cache_clear()
+    samples = client.get("/page/samples").json
+    assert samples is not None
+    assert len(samples) == 20
+    np.testing.assert_array_equal(samples[3]["pixels"], fashion.val_images[3])
+    assert samples[3]["label"] == fashion_mnist.LABELS[fashion.val_labels[3]]
+
+    def absent(**_: object) -> None:
+        raise DataError("no copy here")
+
+    monkeypatch.setattr(fashion_mnist, "load", absent)
+    page._samples.cache_clear()
+    assert client.get("/page/samples").json == []
+    page._samples.cache_clear()
 
 
 def test_an_image_file_is_prepared_as_the_model_sees_it(client: Client) -> None:

@@ -143,4 +143,24 @@ document.addEventListener("drop", (event) => {
   take([...event.dataTransfer.files]);
 });
 
+async function listSamples() {
+  const samples = await fetchJson("page/samples");
+  byId("samples").replaceChildren(...samples.map(({ pixels, label }, i) => {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    const canvas = document.createElement("canvas");
+    draw(canvas, pixels);
+    button.type = "button";
+    button.title = label;
+    button.setAttribute("aria-label", `test image ${i + 1}: ${label}`);
+    button.append(canvas);
+    button.addEventListener("click", () =>
+      start(() => classify(pixels, [`a test image; it is labelled ${label}`])));
+    item.append(button);
+    return item;
+  }));
+  byId("gallery").hidden = !samples.length;
+}
+
 listModels().catch(complain);
+listSamples().catch(complain);
