@@ -285,4 +285,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             # Run from a checkout that is on the path but not installed.
             found[package] = "not installed"
+    # TensorFlow comes under several names, such as tensorflow-cpu.
+    found["tensorflow"] = str(tf.__version__)
     return found
