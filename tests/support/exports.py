@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.support.standins import LABELS, Linear, preprocess
+from tests.support.small_models import LABELS, Linear, preprocess
 from tfd2l.export.expected import regressor_checks
 from tfd2l.export.signatures import export_regressor
 from tfd2l.export.verify import Check

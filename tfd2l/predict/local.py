@@ -5,7 +5,6 @@ It uses the loader that TensorFlow Serving has, and so refuses the models that a
 
 from __future__ import annotations
 
-import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,15 +69,12 @@ class LocalModel(Predictor):
         from tfd2l.export.loaded import LoadedVersion
 
         try:
-            loaded = LoadedVersion(load_library(), self.directory)
+            return LoadedVersion(load_library(), self.directory)
         except (Tfd2lError, SessionError) as error:
             raise ServingError(
                 f"{self} can't be loaded: {one_line(str(error)).rstrip('.')}. "
                 "python -m tfd2l.train exports a new one."
             ) from error
-        # Python's garbage collector doesn't free the memory of the runtime.
-        weakref.finalize(self, loaded.close)
-        return loaded
 
 
 def _version_directory(directory: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.served import export_identity
-from tests.support.standins import answers
+from tests.support.small_models import answers
 from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.saved_model import ExportError
 from tfd2l.train.interrupt import InterruptedRunError

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.support.standins import STRINGS
+from tests.support.small_models import STRINGS
 from tfd2l.export import c_api, c_api_program
 from tfd2l.export.c_api_program import dumps, loads
 

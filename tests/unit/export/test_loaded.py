@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.served import export_identity, export_models
-from tests.support.standins import IMAGES, LABELS, objects
+from tests.support.small_models import IMAGES, LABELS, objects
 from tfd2l.export.c_api import load_library
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.expected import image_examples
@@ -142,7 +142,7 @@ def test_a_constant_that_changed_after_publishing_refuses_the_version(
 ) -> None:
     shutil.copytree(base / "clothes/1", tmp_path / "1")
     write_checksums(tmp_path / "1")
-    LoadedVersion(library, tmp_path / "1").close()
+    LoadedVersion(library, tmp_path / "1")
     graph = tmp_path / "1/saved_model.pb"
     graph.write_bytes(graph.read_bytes().replace(b"t-shirt", b"t-shorn"))
     with pytest.raises(ExportError, match=r"1/saved_model\.pb must have SHA-256"):

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.exports import copying, export_with_checks, names
-from tests.support.standins import IMAGES, LABELS, Concise, preprocess
+from tests.support.small_models import IMAGES, LABELS, Concise, preprocess
 from tfd2l.export import publish as publishing
 from tfd2l.export.checksums import check_files
 from tfd2l.export.expected import classifier_checks

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.support.exports import guarded, save_classifier
-from tests.support.standins import LABELS, Linear, Scratch, preprocess
+from tests.support.small_models import LABELS, Linear, Scratch, preprocess
 from tfd2l.export.saved_model import ExportError, read_signatures
 from tfd2l.export.signatures import export_classifier
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.standins import (
+from tests.support.small_models import (
     CLASSIFIERS,
     IMAGES,
     LABELS,

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.exports import guarded, save_classifier
-from tests.support.standins import (
+from tests.support.small_models import (
     CLASSIFIERS,
     IMAGES,
     LABELS,

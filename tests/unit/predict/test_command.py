@@ -287,8 +287,8 @@ def test_help_imports_nothing_slow() -> None:
 def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: Path) -> None:
     import tensorflow as tf
 
-    from tests.support.standins import LABELS as NAMES
-    from tests.support.standins import Scratch, preprocess
+    from tests.support.small_models import LABELS as NAMES
+    from tests.support.small_models import Scratch, preprocess
     from tfd2l.export.signatures import export_classifier
 
     model = Scratch()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.standins import IMAGES, LABELS, Concise, Scratch, preprocess
+from tests.support.small_models import IMAGES, LABELS, Concise, Scratch, preprocess
 from tfd2l.export.c_api import Session
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier
@@ -95,9 +95,9 @@ def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_runtimes_memory_is_freed_with_the_model(base: Path) -> None:
-    model = LocalModel(base)
-    model.metadata()
     with mock.patch.object(Session, "close") as close:
+        model = LocalModel(base)
+        model.metadata()
         del model
         gc.collect()
     close.assert_called_once_with()
