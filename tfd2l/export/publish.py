@@ -90,7 +90,7 @@ def publish(
         whole_number("keep", keep, hint="None keeps all versions.")
     base = Path(base)
     with _explaining(base):
-        base.mkdir(parents=True, exist_ok=True)
+        _create(base)
         _remove_left_overs(base)
         version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
@@ -102,7 +102,7 @@ def check_writable(base: Path | str) -> None:
     """Raise ExportError unless versions can be written below `base`; create it if necessary."""
     base = Path(base)
     with _explaining(base):
-        base.mkdir(parents=True, exist_ok=True)
+        _create(base)
         with _staging(base) as hidden:
             (hidden / "file").write_bytes(b"1")
 
@@ -125,6 +125,14 @@ def _explaining(base: Path) -> Iterator[None]:
             f"a version must be written below {base}; {error}. Choose a directory on a disk with "
             "room that you may write to."
         ) from error
+
+
+def _create(base: Path) -> None:
+    """Create the directory, and those above it, so that the server can read them."""
+    missing = [path for path in (base, *base.parents) if not path.exists()]
+    base.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        path.chmod(0o755)
 
 
 @contextlib.contextmanager
@@ -161,6 +169,8 @@ def _publish_next(
         _add_extra_files(directory, base.name, checks, card)
         # Everything is on disk before the rename, which may arrive there first otherwise.
         for path in (*directory.rglob("*"), directory):
+            # The server may run as another user, and the umask may be strict.
+            path.chmod(0o755 if path.is_dir() else 0o644)
             sync(path)
         version = _rename_to_next(directory, base)
     sync(base)

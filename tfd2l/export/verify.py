@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ def verify(
     """Compare an exported version with the model's own answers.
 
     In a fresh process, by the loader that TensorFlow Serving uses, each signature runs on its first
-    row, its first seven rows, and all rows in steps of 1000.
+    row, its first seven rows, and all rows in steps of 1000; and on inputs of wrong shapes, which
+    it must refuse, because the server does not enforce the declared shapes.
 
     Args:
         directory: the version's.
@@ -69,25 +70,22 @@ def verify(
     signatures = read_signatures(directory)
     _require_checks(checks, signatures)
     calls = [(check, rows) for check in checks for rows in _batches(check)]
-    answers = ask(
-        {
-            "directory": str(directory.absolute()),
-            "calls": [_encode(check, rows, signatures[check.signature]) for check, rows in calls],
-        }
-    )
+    requests = [
+        _encode({name: array[rows] for name, array in check.inputs.items()}, check, signatures)
+        for check, rows in calls
+    ]
+    wrong = [(check, inputs) for check in checks for inputs in _wrong_inputs(check, signatures)]
+    requests += [_encode(inputs, check, signatures) for check, inputs in wrong]
+    answers = ask({"directory": str(directory.absolute()), "calls": requests})
     if isinstance(answers, str):
         raise ExportError(
             f"TensorFlow's C API, and so TensorFlow Serving, must load {directory}; it says: "
             f"{answers}"
         )
-    for (check, rows), answer in zip(calls, answers, strict=True):
-        refused = isinstance(answer, str)
-        mismatch = f"must answer; it says: {answer}" if refused else check.mismatch_of(answer, rows)
-        if mismatch is not None:
-            raise ExportError(
-                f"signature {check.signature!r} of {directory}, called with the rows from "
-                f"{rows.start} to {rows.stop - 1}, {mismatch}"
-            )
+    for (check, rows), answer in zip(calls, answers[: len(calls)], strict=True):
+        _require_right_answer(directory, check, rows, answer)
+    for (check, inputs), answer in zip(wrong, answers[len(calls) :], strict=True):
+        _require_refusal(directory, check, inputs, answer)
 
 
 def _require_checks(checks: Sequence[Check], signatures: Mapping[str, Signature]) -> None:
@@ -101,6 +99,32 @@ def _require_checks(checks: Sequence[Check], signatures: Mapping[str, Signature]
         )
 
 
+def _require_right_answer(directory: Path, check: Check, rows: slice, answer: Any) -> None:
+    """Raise ExportError unless the answer to these rows, or the runtime's refusal, is right."""
+    refused = isinstance(answer, str)
+    mismatch = f"must answer; it says: {answer}" if refused else check.mismatch_of(answer, rows)
+    if mismatch is not None:
+        raise ExportError(
+            f"signature {check.signature!r} of {directory}, called with the rows from "
+            f"{rows.start} to {rows.stop - 1}, {mismatch}"
+        )
+
+
+def _require_refusal(
+    directory: Path, check: Check, inputs: Mapping[str, Array], answer: Any
+) -> None:
+    """Raise ExportError if a signature answers to a wrong shape."""
+    if isinstance(answer, str):
+        return
+    given, answered = (
+        {name: array.shape for name, array in arrays.items()} for arrays in (inputs, answer)
+    )
+    raise ExportError(
+        f"signature {check.signature!r} of {directory}, called with {given}, must refuse the "
+        f"shape; it answers with {answered}. Begin its function with tf.ensure_shape."
+    )
+
+
 def _batches(check: Check) -> list[slice]:
     """Return the rows of each call."""
     n = len(next(iter(check.inputs.values())))
@@ -109,7 +133,29 @@ def _batches(check: Check) -> list[slice]:
     return first + [slice(start, min(start + _MAX_ROWS, n)) for start in starts]
 
 
-def _encode(check: Check, rows: slice, signature: Signature) -> tuple[Any, Any]:
+def _wrong_inputs(
+    check: Check, signatures: Mapping[str, Signature]
+) -> Iterator[Mapping[str, Array]]:
+    """Yield inputs of one row whose shape has an axis less, one more, or one twice as long.
+
+    The last is the treacherous one: a model that reshapes its input takes it for two examples.
+    """
+    right = {name: array[:1] for name, array in check.inputs.items()}
+    for name, spec in signatures[check.signature].inputs.items():
+        if spec.shape is None:
+            continue
+        sizes = right[name].shape
+        shapes = [sizes[1:], (*sizes, 1)]
+        if len(sizes) > 1:
+            shapes.append((sizes[0], 2 * sizes[1], *sizes[2:]))
+        for shape in shapes:
+            yield {**right, name: np.resize(right[name], shape)}
+
+
+def _encode(
+    inputs: Mapping[str, Array], check: Check, signatures: Mapping[str, Signature]
+) -> tuple[Any, Any]:
     """Make a call of the request, which `c_api_program` describes."""
-    feeds = {signature.inputs[name].tensor: array[rows] for name, array in check.inputs.items()}
+    signature = signatures[check.signature]
+    feeds = {signature.inputs[name].tensor: array for name, array in inputs.items()}
     return feeds, {name: spec.tensor for name, spec in signature.outputs.items()}

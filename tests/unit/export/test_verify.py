@@ -57,6 +57,42 @@ def test_a_function_that_prepares_images_differently_is_refused(tmp_path: Path) 
         verify(tmp_path, checks)
 
 
+def without_guard(model: Any, image: tf.Tensor) -> tf.Tensor:
+    return model.logits(preprocess(image))
+
+
+def with_rank_assertion(model: Any, image: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([tf.debugging.assert_rank(image, 3)]):
+        return model.logits(preprocess(image))
+
+
+def with_guard_of_one_axis(model: Any, image: tf.Tensor) -> tf.Tensor:
+    # Takes one image of (1, 56, 28) for two.
+    image = tf.reshape(tf.ensure_shape(image, [None, None, 28]), (-1, 28, 28))
+    return model.logits(preprocess(image))
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (without_guard, r"called with {'image': \(28, 28\)}, must refuse the shape"),
+        (with_rank_assertion, "must refuse the shape"),
+        (
+            with_guard_of_one_axis,
+            r"called with {'image': \(1, 56, 28\)}, must refuse the shape; .*'logits': \(2, 6\)",
+        ),
+    ],
+)
+def test_a_signature_that_takes_wrong_shapes_is_refused(
+    function: Callable[[Any, tf.Tensor], tf.Tensor], words: str, tmp_path: Path
+) -> None:
+    model = Scratch()
+    checks = [check for check in checks_of(model) if check.signature == "serving_default"]
+    save_classifier(model, lambda image: function(model, image), tmp_path)
+    with pytest.raises(ExportError, match=words):
+        verify(tmp_path, checks)
+
+
 def test_keras_variables_saved_the_wrong_way_are_refused(tmp_path: Path) -> None:
     model = Concise()
     checks = [check for check in checks_of(model) if check.signature == "serving_default"]
