@@ -33,7 +33,7 @@ TOOLS = "requirements-setup.txt"
 
 
 class Group(NamedTuple):
-    """Packages that are installed together; the GB are for x86-64 and Python 3.11."""
+    """Packages that are installed together; the GB were measured on x86-64 with Python 3.11."""
 
     lock: str
     download_gb: float
@@ -45,7 +45,12 @@ class Group(NamedTuple):
 
 
 GROUPS = {
-    "train": Group("requirements.txt", 0.47, 2.0, "keras, matplotlib.pyplot, pandas, tensorflow"),
+    "train": Group(
+        "requirements.txt",
+        0.47,
+        2.0,
+        "keras, matplotlib.pyplot, pandas, pydantic_settings, rich.progress, tensorflow, werkzeug",
+    ),
     "test": Group("requirements-test.txt", 0.12, 0.5, "hypothesis, ipykernel.kernelapp, pytest"),
     "notebook": Group("requirements-notebook.txt", 0.05, 0.2, "jupyterlab.labapp"),
 }
