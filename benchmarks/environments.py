@@ -35,9 +35,8 @@ def install(name: str) -> None:
 def main(names: list[str]) -> None:
     """Install the named environments, or all."""
     if unknown := set(names) - set(NAMES):
-        raise SystemExit(
-            f"unknown environment {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}."
-        )
+        given, known = ", ".join(sorted(unknown)), ", ".join(NAMES)
+        raise SystemExit(f"there is no environment {given}; choose from {known}.")
     for name in names or NAMES:
         install(name)
 

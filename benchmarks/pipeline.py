@@ -1,4 +1,4 @@
-"""`python -m benchmarks.pipeline`: W5, the seconds of the image pipeline alone for 60,000 images."""
+"""`python -m benchmarks.pipeline`: W5, the seconds of the pipeline alone for 60,000 images."""
 
 from __future__ import annotations
 
