@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.state import History
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import RunDirectory, new_run_path
@@ -21,7 +22,7 @@ YEAR_S = 365 * 24 * 3600.0
 def test_a_clock_that_jumps_changes_neither_a_fit_nor_what_it_goes_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=64, num_val=32)
+    data = regression_data(64, 32)
 
     def fit(directory: RunDirectory) -> tuple[History, np.ndarray]:
         model = d2l.LinearRegressionScratch(2, lr=0.03)

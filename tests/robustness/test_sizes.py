@@ -14,6 +14,7 @@ import tfd2l as d2l
 from pipelines import fashion_mnist, images
 from pipelines.batching import batched
 from pipelines.tables import dataset
+from tests.support.data import Loaders
 from tfd2l.engine.errors import CompileError, DivergedError, StepError
 
 Array = np.ndarray[Any, Any]
@@ -25,18 +26,6 @@ MODES: dict[str, dict[str, bool]] = {
     "compiled": {}, "eager": {"run_eagerly": True}, "xla": {"jit_compile": True}
 }  # fmt: skip
 BATCH_SIZE = 4
-
-
-class Data(d2l.DataModule):
-    """Loaders, or functions that make them."""
-
-    def __init__(self, train: Any, val: Any = None) -> None:
-        super().__init__()
-        self._loaders = {True: train, False: val}
-
-    def get_dataloader(self, train: bool) -> Any:
-        loader = self._loaders[train]
-        return loader() if callable(loader) else loader
 
 
 @pytest.fixture(params=MODELS)
@@ -68,7 +57,7 @@ def labels(n: int) -> Array:
 
 
 def fit(model: d2l.Module, mode: str, train: Any, val: Any = None) -> dict[str, list[float]]:
-    return d2l.Trainer(1, **MODES[mode]).fit(model, Data(train, val))  # type: ignore[arg-type]
+    return d2l.Trainer(1, **MODES[mode]).fit(model, Loaders(train, val))  # type: ignore[arg-type]
 
 
 def in_a_line(error: BaseException) -> str:
@@ -88,7 +77,7 @@ def test_few_examples_are_trained_on_and_validated(
 
 def test_one_class_only_is_learnt(model: d2l.Classifier) -> None:
     data = batched([inputs(10), np.full(10, 2, np.int32)], BATCH_SIZE, shuffle=True)
-    assert d2l.Trainer(20).fit(model, Data(data, data))["val_acc"][-1] == 1.0
+    assert d2l.Trainer(20).fit(model, Loaders(data, data))["val_acc"][-1] == 1.0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, pytest.param(np.int64, marks=pytest.mark.long)])
@@ -232,12 +221,12 @@ def test_a_generator_is_asked_for_anew_and_one_that_ends_is_refused(mode: str) -
             yield inputs(n), labels(n)
 
     trainer = d2l.Trainer(2, **MODES[mode])  # type: ignore[arg-type]
-    assert len(trainer.fit(MODELS["concise"](), Data(batches))["train_loss"]) == 2
+    assert len(trainer.fit(MODELS["concise"](), Loaders(batches))["train_loss"]) == 2
     assert trainer.train_batch_idx == 6
     spent = batches()
     with pytest.raises(ValueError, match="no batches in epoch 2.*starts? anew"):
         d2l.Trainer(2, **MODES[mode]).fit(  # type: ignore[arg-type]
-            MODELS["concise"](), Data(lambda: spent)
+            MODELS["concise"](), Loaders(lambda: spent)
         )
 
 
@@ -264,7 +253,7 @@ def test_the_first_step_of_a_later_epoch_is_told_too(mode: str) -> None:
     model = d2l.LinearRegressionScratch(1, lr=3e38)
     data = batched([np.ones((3, 1), np.float32)] * 2, 3, shuffle=False)
     with pytest.raises(DivergedError, match="at step 1 of epoch 2;"):
-        d2l.Trainer(2, **MODES[mode]).fit(model, Data(data))  # type: ignore[arg-type]
+        d2l.Trainer(2, **MODES[mode]).fit(model, Loaders(data))  # type: ignore[arg-type]
 
 
 def test_a_validation_loss_that_is_none_is_shown_and_stops_nothing(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 DOCUMENT = ROOT / "docs/architecture.md"
 BEGIN, END = "<!-- files -->\n", "<!-- end of files -->\n"
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support import ROOT
 from tfd2l.deploy.command import main
 
-ROOT = Path(__file__).parents[2]
 CONFIGURATION = ("models.config", "batching_parameters.txt", "monitoring.config")
 FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
 

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from tests.support import ROOT
 from tfd2l.common.arrays import read_weights
 from tfd2l.engine.checkpoint import checkpoints
 
-ROOT = Path(__file__).parents[2]
 # What appears while the command is at something, below the trial's folder.
 PHASES = {
     "filling the cache": "tfd2l/fashion-mnist/.*",

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 
 
 class ReadersModule(d2l.nn_Module, d2l.HyperParameters):
@@ -110,7 +111,7 @@ def test_layer_summary_prints_the_shape_behind_each_layer(
 # TensorFlow's variables copy their numbers in a way that NumPy 2 deprecates.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_deep_copy_is_a_model_of_its_own_with_the_same_weights() -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=64, num_val=32)
+    data = regression_data(64, 32)
     for model in (d2l.LinearRegressionScratch(2, 0.03), d2l.WeightDecay(1, 0.03)):
         d2l.Trainer(1).fit(model, data)
         best = model.get_weights()

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.common.output import lasting, lasting_output
 from tfd2l.train.progress import ConsoleProgress
 
@@ -52,7 +53,7 @@ def test_a_terminal_that_is_closed_ends_the_bar_and_not_the_training() -> None:
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as file:
         progress = ConsoleProgress(Console(file=file, force_terminal=True))
-        data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=8)
+        data = regression_data(70)
 
         class Close(d2l.Callback):
             def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:

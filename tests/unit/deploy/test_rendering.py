@@ -19,7 +19,8 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from tests.support.deployments import CONFIGURATION, ROOT, add_models, deploy
+from tests.support import ROOT
+from tests.support.deployments import CONFIGURATION, add_models, deploy
 
 # Message -> field -> (number, type), all fields there are: BatchingParameters as in
 # tensorflow_serving/servables/tensorflow/session_bundle_config.proto, the others as in

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.checkpoint import (
     checkpoint_name,
     checkpoints,
@@ -98,7 +99,7 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_an_infinite_or_nan_loss_stops_the_fit_and_names_the_step() -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=96, num_val=32)
+    data = regression_data(96, 32)
     # Each step multiplies the distance by about 1 - 1000, until float32 ends.
     model = d2l.LinearRegressionScratch(2, lr=1000.0)
     pattern = r"the training loss became (inf|nan) at step \d+ of epoch \d+; try a smaller"

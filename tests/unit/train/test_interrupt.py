@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
 from tfd2l.export.signatures import export_regressor
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
@@ -39,7 +40,7 @@ def _sighup_not_ignored() -> Iterator[None]:
 def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=320, num_val=32)
+    data = regression_data(320, 32)
 
     def model() -> d2l.LinearRegressionScratch:
         made = d2l.LinearRegressionScratch(2, lr=0.03)
@@ -90,7 +91,7 @@ def test_an_interruption_is_no_error_of_the_model_that_runs(tmp_path: Path) -> N
         def forward(self, X: Any) -> Any:
             raise InterruptedRunError(signal.SIGINT)
 
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
+    data = regression_data()
     # Tracing a step is prepared for any error of it, and exporting for any of the forward pass.
     with pytest.raises(InterruptedRunError):
         d2l.Trainer(1).fit(Interrupted(2, lr=0.03), data)

@@ -8,13 +8,14 @@ import pytest
 from rich.console import Console
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.train.progress import ConsoleProgress
 
 
 def shown(*, terminal: bool) -> str:
     output = io.StringIO()
     progress = ConsoleProgress(Console(file=output, force_terminal=terminal, width=90))
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=8)
+    data = regression_data(70)
     d2l.Trainer(2, callbacks=[progress]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
     progress.close()
     return output.getvalue()

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.train.report import confusion_matrix, write_classifier_report, write_curves
 
 
@@ -31,7 +32,7 @@ def test_pictures_are_drawn_also_when_nothing_is_wrong(tmp_path: Path) -> None:
 def test_the_curves_are_those_of_the_models_board(tmp_path: Path) -> None:
     trainer = d2l.Trainer(2)
     model = d2l.LinearRegressionScratch(2, lr=0.03)
-    trainer.fit(model, d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8))
+    trainer.fit(model, regression_data())
     write_curves(tmp_path, trainer.model.board)
     with Image.open(tmp_path / "curves.png") as opened:
         opened.verify()
