@@ -1,4 +1,4 @@
-"""What a run shows on a terminal, and what where there is none."""
+"""A run's output on a terminal, and without one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shown(*, terminal: bool) -> str:
     return output.getvalue()
 
 
-def test_without_a_terminal_there_is_a_line_an_epoch_and_nothing_else() -> None:
+def test_without_a_terminal_the_output_is_a_header_and_a_line_an_epoch() -> None:
     header, first, second = shown(terminal=False).splitlines()
     assert header.split() == ["epoch", "train", "loss", "val", "loss", "seconds"]
     assert [line.split()[0] for line in (first, second)] == ["1", "2"]
