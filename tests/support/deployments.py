@@ -17,7 +17,7 @@ FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
 
 
 def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
-    """Make versions that are recognised as such; nothing here loads them."""
+    """Make directories that look like versions; nothing loads them."""
     for name, versions in models.items():
         for version in versions:
             (directory / name / str(version)).mkdir(parents=True)
@@ -26,7 +26,7 @@ def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `python -m tfd2l.deploy` in this process, as there are many calls."""
+    """Run `python -m tfd2l.deploy` in this process, since the tests call it often."""
     out, err = io.StringIO(), io.StringIO()
     argv = [str(argument) for argument in arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

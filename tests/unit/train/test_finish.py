@@ -67,7 +67,7 @@ def test_a_run_that_diverged_in_a_later_epoch_can_be_resumed_with_a_smaller_rate
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # Each of an epoch's two steps multiplies the distance by about 1 - 100, until float32 overflows.
+    # Each of an epoch's two steps multiplies the distance by some 1 - 100, until float32 overflows.
     flags = ["--model", "linear-scratch", "--lr", "100", "--epochs", "30", "--batch-size", "500"]
     assert train.main([*flags, "--run-dir", "run"]) == 2
     error, hint = capsys.readouterr().err.splitlines()
