@@ -173,10 +173,10 @@ def test_a_variable_refuses_augmented_assignment() -> None:
         Z += tf.constant([1.0, 2.0])
 
 
-def test_a_function_gives_the_same_and_leaves_out_what_nobody_needs() -> None:
+def test_a_compiled_function_gives_the_same_without_unused_operations() -> None:
     @tf.function  # type: ignore[untyped-decorator, unused-ignore]
     def computation(X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
-        tf.exp(Y)  # nobody needs it
+        tf.exp(Y)  # its result is not used
         return X + Y + Y
 
     X, Y = counted(), other()

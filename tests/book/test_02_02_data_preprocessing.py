@@ -62,7 +62,7 @@ def test_deletion_leaves_one_row_or_the_target_alone(data_file: Path) -> None:
     assert (X.numpy().tolist(), y.numpy().tolist()) == ([[4, 1]], [178100])
 
 
-def test_a_model_can_be_given_the_batches(data_file: Path) -> None:
+def test_the_batches_are_float32_for_a_model(data_file: Path) -> None:
     frame = read_table(data_file)
     inputs, target = prepare(frame, fit(frame, target="Price"))
     assert target is not None

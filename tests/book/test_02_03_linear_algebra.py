@@ -59,7 +59,7 @@ def test_a_clone_is_another_object_with_the_same_values() -> None:
     assert (A + B).numpy().tolist() == [[0, 2, 4], [6, 8, 10]]
 
 
-def test_the_sign_of_multiplication_works_element_by_element() -> None:
+def test_the_operator_for_multiplication_works_element_by_element() -> None:
     assert (matrix() * matrix()).numpy().tolist() == [[0, 1, 4], [9, 16, 25]]
 
 

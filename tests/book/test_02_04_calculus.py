@@ -48,7 +48,7 @@ def test_the_slope_from_1_is_2_plus_three_times_the_stretch(h: float) -> None:
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_the_error_of_the_slope_is_least_near_the_root_of_the_precision(dtype: tf.DType) -> None:
     root = EPSILON[dtype] ** 0.5
-    # The middle one of some, as a single rounding may happen to vanish.
+    # A median, for a single rounding error may happen to vanish.
     error = {
         scale: np.median(
             [abs(slope_at_1(scale * root * factor, dtype) - 2) for factor in (0.8, 0.9, 1, 1.1)]
@@ -100,7 +100,7 @@ def test_the_tape_follows_the_rules(name: str) -> None:
     np.testing.assert_allclose(derivative(function, tf.constant(x)), by_rule(x), rtol=1e-12)
 
 
-def test_the_derivative_of_a_constant_is_none_or_zero_as_asked() -> None:
+def test_the_derivative_of_a_constant_is_none_or_on_request_zero() -> None:
     x = tf.Variable(2.0)
     with tf.GradientTape(persistent=True) as tape:
         y = tf.constant(7.0)
@@ -122,7 +122,7 @@ def test_the_tangent_at_1_touches_the_curve_there_and_stays_below_it() -> None:
     assert pyplot.get_fignums() == []
 
 
-def test_tangents_are_drawn_with_pyplot_as_the_books_users_call_it() -> None:
+def test_tangents_are_drawn_by_the_books_calls_of_pyplot() -> None:
     x = tf.range(0.0, 3.0, 0.1)
     d2l.use_svg_display()
     d2l.set_figsize((5, 3))
@@ -140,7 +140,7 @@ def test_tangents_are_drawn_with_pyplot_as_the_books_users_call_it() -> None:
     assert (axes.get_xlim(), axes.get_ylim()) == ((0, 3), (-5, 12))
 
 
-def test_plot_draws_onto_pyplots_axes_if_it_gets_them() -> None:
+def test_plot_draws_into_the_given_pyplot_axes() -> None:
     _, (left, right) = d2l.plt.subplots(1, 2)
     assert d2l.plot([1.0, 2.0], axes=left) is left
     assert (len(left.get_lines()), len(right.get_lines())) == (1, 0)

@@ -47,7 +47,7 @@ def test_the_gradient_of_a_second_function_is_ones_without_a_reset() -> None:
         assert tape.gradient(y, x).numpy().tolist() == [1, 1, 1, 1]
 
 
-def test_gradients_add_up_in_a_variable_of_ones_own() -> None:
+def test_gradients_can_be_accumulated_in_a_variable() -> None:
     x = variable()
     total = tf.Variable(tf.zeros_like(x))
     for factor in (2.0, 3.0):
@@ -59,7 +59,7 @@ def test_gradients_add_up_in_a_variable_of_ones_own() -> None:
     assert total.numpy().tolist() == [0, 0, 0, 0]
 
 
-def test_a_way_through_numpy_leaves_no_gradient() -> None:
+def test_a_calculation_through_numpy_has_no_gradient() -> None:
     x = variable()
     with tf.GradientTape() as tape:
         y = tf.reduce_sum(tf.constant(x.numpy() ** 2))
@@ -82,13 +82,13 @@ def test_an_unconnected_gradient_is_zero_on_request() -> None:
         (None, [0, 2, 4, 6]),
     ],
 )
-def test_a_vectors_gradient_is_weighted_by_ones_or_as_told(
+def test_a_vectors_gradient_is_weighted_by_ones_or_by_given_weights(
     weights: list[float] | None, gradient: list[int]
 ) -> None:
     x = variable()
     with tf.GradientTape() as tape:
         y = x * x
-    # A tensor: a list would be one entry for each target.
+    # A tensor, for the entries of a list would belong to several targets.
     v = None if weights is None else tf.constant(weights)
     assert tape.gradient(y, x, output_gradients=v).numpy().tolist() == gradient
 

@@ -115,28 +115,28 @@ def test_probabilities_of_events_of_two_dice_follow_the_rules() -> None:
 
 
 def test_a_positive_test_for_a_rare_disease_leaves_it_unlikely() -> None:
-    # 0.0015 * 1 + 0.9985 * 0.01; to the digits that are written.
+    # 0.0015 * 1 + 0.9985 * 0.01; to the digits given.
     assert float(tf.reduce_sum(POSITIVE_1 * PRIOR)) == pytest.approx(0.011485, abs=5e-7)
     # 0.0015 / 0.011485.
     assert float(posterior(PRIOR, POSITIVE_1)[0]) == pytest.approx(0.1306, abs=5e-5)
 
 
 def test_a_second_independent_test_makes_it_likely_in_either_order() -> None:
-    # 0.00147 / (0.00147 + 0.00029955); to the digits that are written.
+    # 0.00147 / (0.00147 + 0.00029955); to the digits given.
     expected = pytest.approx(0.8307, abs=5e-5)
     assert float(posterior(PRIOR, POSITIVE_1 * POSITIVE_2)[0]) == expected
     assert float(posterior(posterior(PRIOR, POSITIVE_1), POSITIVE_2)[0]) == expected
     assert float(posterior(posterior(PRIOR, POSITIVE_2), POSITIVE_1)[0]) == expected
 
 
-def test_one_result_speaks_for_the_other_while_the_disease_is_unknown() -> None:
-    # 0.0015 * 0.98 + 0.9985 * 0.03 and 0.00176955 / 0.011485; to the digits that are written.
+def test_the_tests_are_dependent_while_the_disease_is_unknown() -> None:
+    # 0.0015 * 0.98 + 0.9985 * 0.03 and 0.00176955 / 0.011485; to the digits given.
     assert float(tf.reduce_sum(POSITIVE_2 * PRIOR)) == pytest.approx(0.0314, abs=5e-5)
     after = tf.reduce_sum(POSITIVE_2 * posterior(PRIOR, POSITIVE_1))
     assert float(after) == pytest.approx(0.1541, abs=5e-5)
 
 
-def test_counting_made_up_people_gives_the_same() -> None:
+def test_counting_simulated_people_gives_the_same_probabilities() -> None:
     people = 1_000_000
     ill = tf.random.uniform([people]) < PRIOR[0]
     first, second = (

@@ -23,7 +23,7 @@ def test_a_prediction_is_a_weighted_sum_and_the_bias_is_added_to_every_row() -> 
     np.testing.assert_array_equal(prediction, [0.5, 2.5, 4.5])
 
 
-def test_loop_vector_and_graph_add_the_same() -> None:
+def test_loop_vector_and_graph_give_the_same_sums() -> None:
     a, b = tf.range(100.0), tf.ones(100)
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
@@ -80,7 +80,7 @@ def test_the_likeliest_weight_under_normal_noise_is_that_of_least_squares() -> N
     errors = y - weights[:, None] * x
     log_likelihood = np.log(normal(errors, 0, 0.5)).sum(axis=1)
     assert log_likelihood.argmax() == (errors**2).sum(axis=1).argmin()
-    # Half the sum of squares over the variance is all that depends on the weight.
+    # Only half the sum of squares over the variance depends on the weight.
     rest = -log_likelihood - (errors**2).sum(axis=1) / (2 * 0.5**2)
     np.testing.assert_allclose(rest, 50 * math.log(math.sqrt(2 * math.pi) * 0.5))
 

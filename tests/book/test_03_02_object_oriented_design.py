@@ -1,4 +1,4 @@
-"""Section 3.2: the tools and the three classes, with the call shapes of the source."""
+"""Section 3.2: the tools and the three classes, with the source's signatures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_method_added_later_works_on_an_object_made_before(
     assert capsys.readouterr().out == 'Class attribute "b" is 1\n'
 
 
-def test_hyperparameters_are_saved_but_for_the_ignored() -> None:
+def test_hyperparameters_are_saved_except_ignored_ones() -> None:
     class B(d2l.HyperParameters):
         a: int
         b: int
@@ -64,7 +64,7 @@ def test_a_module_plots_twice_an_epoch_in_training_and_once_in_validation() -> N
 
 
 class Mean(d2l.Module):
-    """Learns one number: the mean of what it is given."""
+    """Learns one number: the mean of its data."""
 
     lr: float
 

@@ -1,4 +1,4 @@
-"""Section 3.3: the made-up data and its loaders."""
+"""Section 3.3: the synthetic data and its loaders."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_training_is_reshuffled_and_validation_keeps_its_order() -> None:
         np.testing.assert_array_equal(val, made.y[1000:])
 
 
-def test_one_seed_draws_the_same_data_and_another_other_data() -> None:
+def test_the_same_seed_draws_the_same_data_and_another_seed_other_data() -> None:
     same, other = data(), d2l.SyntheticRegressionData([2, -3.4], 4.2, seed=1)
     np.testing.assert_array_equal(data().X, same.X)
     assert (same.X.numpy() != other.X.numpy()).any()

@@ -1,4 +1,4 @@
-"""Section 3.4: the scratch model, its optimizer, and what three epochs find."""
+"""Section 3.4: the scratch model, its optimizer, and the result of three epochs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_weights_are_a_column_of_small_numbers_and_the_bias_is_zero() -> Non
     np.testing.assert_array_equal(model.b, [0])
 
 
-def test_sigma_is_honoured() -> None:
+def test_sigma_is_the_deviation_of_the_weights() -> None:
     model = d2l.LinearRegressionScratch(1000, lr=0.03, sigma=2.0)
     assert np.std(model.w) == pytest.approx(2.0, abs=0.2)
 
@@ -57,7 +57,7 @@ def test_after_three_epochs_the_error_is_as_small_as_theory_says(seed: int) -> N
     np.testing.assert_allclose(b_error, [0.226], atol=0.09)
 
 
-def test_prepare_batch_is_what_the_steps_get() -> None:
+def test_steps_get_the_batch_from_prepare_batch() -> None:
     class Doubling(d2l.Trainer):
         def prepare_batch(self, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             X, y = batch
@@ -75,5 +75,5 @@ def test_clipping_keeps_the_first_steps_short() -> None:
     before = np.concatenate([model.w.numpy().ravel(), model.b.numpy()])
     d2l.Trainer(max_epochs=1, gradient_clip_val=0.5).fit(model, data)
     after = np.concatenate([model.w.numpy().ravel(), model.b.numpy()])
-    # 32 steps of at most 0.03 * 0.5; unclipped they go on for about 3.
+    # 32 steps of at most 0.03 * 0.5; unclipped they are longer, about 3 in total.
     assert 0 < np.linalg.norm(after - before) <= 32 * 0.015 + 1e-6

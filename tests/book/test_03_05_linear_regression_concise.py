@@ -1,4 +1,4 @@
-"""Section 3.5: the Keras layer, its loss without the half, and what three epochs find."""
+"""Section 3.5: the Keras layer, its loss without the factor 1/2, and the result of three epochs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_loss_is_kerass_mean_squared_error_twice_that_of_section_3_4() -> No
     assert float(d2l.LinearRegressionScratch(1, lr=0.03).loss(y_hat, y)) == 1.25
 
 
-def test_the_layer_waits_for_its_first_input() -> None:
+def test_the_first_input_builds_the_layer() -> None:
     model = d2l.LinearRegression(lr=0.03)
     assert model.trainable_variables == []
     assert model(tf.ones((5, 1000))).shape == (5, 1)
@@ -35,7 +35,7 @@ def test_the_optimizer_is_kerass_at_the_models_rate() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_after_three_epochs_the_parameters_are_found(seed: int) -> None:
+def test_three_epochs_find_the_parameters(seed: int) -> None:
     keras.utils.set_random_seed(seed)
     data = d2l.SyntheticRegressionData(w=tf.constant([2, -3.4]), b=4.2, seed=seed)
     model = d2l.LinearRegression(lr=0.03)

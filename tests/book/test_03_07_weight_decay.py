@@ -1,4 +1,4 @@
-"""Section 3.7: decay by a penalty, by Keras' regulariser and by the optimizer."""
+"""Section 3.7: decay by a penalty, by Keras' regularizer and by the optimizer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ReadersData(d2l.DataModule):
 
 
 class ReadersWeightDecay(d2l.LinearRegression):
-    """With the list of penalties added as it is, which makes a loss of shape (1,)."""
+    """Adds the list of penalties itself, which makes a loss of shape (1,)."""
 
     def __init__(self, wd: float, lr: float) -> None:
         super().__init__(lr)
@@ -56,7 +56,7 @@ class ReadersWeightDecay(d2l.LinearRegression):
 
 
 class DecayingOptimizer(d2l.LinearRegression):
-    """Twice `wd`, since the penalty of Keras' regulariser has no factor 1/2."""
+    """Twice `wd`, since the penalty of Keras' regularizer has no factor 1/2."""
 
     def __init__(self, wd: float, lr: float, keep_bias: bool = True) -> None:
         super().__init__(lr)
@@ -70,7 +70,7 @@ class DecayingOptimizer(d2l.LinearRegression):
 
 
 CONCISE: dict[str, Callable[[float, float], d2l.LinearRegression]] = {
-    "regulariser": d2l.WeightDecay,
+    "regularizer": d2l.WeightDecay,
     "list of one": ReadersWeightDecay,
     "optimizer": DecayingOptimizer,
 }
@@ -219,7 +219,7 @@ def test_scratch_and_concise_agree_on_the_sections_batches(name: str) -> None:
     start_at(concise, scratch.w, scratch.b)
     histories = [d2l.Trainer(max_epochs=10).fit(model, data) for model in (scratch, concise)]
     w, b = concise.get_w_b()
-    # As above, for 40 steps.
+    # The tolerance above, for 40 steps.
     np.testing.assert_allclose(w, scratch.w, atol=8e-8)
     np.testing.assert_allclose(b, scratch.b, atol=8e-8)
     if name != "optimizer":
@@ -244,7 +244,7 @@ def test_a_loss_of_shape_1_trains_compiled(jit_compile: bool) -> None:
     np.testing.assert_allclose(reader.net.kernel, ours.net.kernel, atol=1e-8)
 
 
-def test_keras_regulariser_sees_w_alone_and_has_no_half() -> None:
+def test_keras_regularizer_applies_to_w_alone_without_a_factor_of_one_half() -> None:
     model = d2l.WeightDecay(wd=LAMBDA, lr=LR)
     start_at(model, W, [100.0])
     [penalty] = model.net.losses
@@ -252,7 +252,7 @@ def test_keras_regulariser_sees_w_alone_and_has_no_half() -> None:
     assert float(penalty) == 6
 
 
-def test_without_a_price_both_models_are_plain_linear_regression() -> None:
+def test_with_a_penalty_of_zero_both_models_are_plain_linear_regression() -> None:
     y_hat, y = tf.constant([[1.0], [4.0]]), tf.constant([[0.0], [2.0]])
     concise = d2l.WeightDecay(wd=0, lr=LR)
     start_at(concise, W, B)
@@ -262,7 +262,7 @@ def test_without_a_price_both_models_are_plain_linear_regression() -> None:
 
 
 @pytest.mark.parametrize("lambd", [0.0, 3.0])
-def test_what_the_data_says_nothing_about_only_decays(lambd: float) -> None:
+def test_directions_without_data_only_decay(lambd: float) -> None:
     data = section_data()
     model, before = train_scratch(lambd, data)
     # Orthonormal rows: the 180 directions in which no training example extends.
@@ -280,7 +280,7 @@ def test_decay_makes_weights_smaller_and_predictions_better(seed: int) -> None:
     data = section_data(seed)
     (plain, _), (decayed, _) = (train_scratch(lambd, data) for lambd in (0, LAMBDA))
     # Half the squared norm in the 180 silent directions: 0.009 without decay and, by a factor of
-    # 0.97^80, 0.0008 with it; what the data says adds to both.
+    # 0.97^80, 0.0008 with it; the other directions add to both.
     assert float(d2l.l2_penalty(plain.w)) > 3 * float(d2l.l2_penalty(decayed.w))
     # In those directions the true weights are missed in any case, half the squared norm of which
     # is 0.009; the initial ones, of the same size, add 0.009 without decay and 0.0008 with it.
@@ -290,7 +290,7 @@ def test_decay_makes_weights_smaller_and_predictions_better(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
-def test_from_weights_of_zero_decay_gains_next_to_nothing(seed: int) -> None:
+def test_from_weights_of_zero_decay_gains_almost_nothing(seed: int) -> None:
     data = section_data(seed)
     plain, decayed = (
         validation_error(train_scratch(lambd, data, sigma=0)[0], data) for lambd in (0, LAMBDA)

@@ -15,7 +15,7 @@ def test_a_one_hot_vector_has_a_one_at_the_class() -> None:
     np.testing.assert_array_equal(tf.one_hot([0, 2, 1], depth=3), [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
 
 
-def test_one_hot_gives_a_class_out_of_range_no_place_at_all() -> None:
+def test_one_hot_of_a_class_out_of_range_is_all_zeros() -> None:
     np.testing.assert_array_equal(tf.one_hot([7, -1], depth=3), np.zeros((2, 3)))
 
 
@@ -41,7 +41,7 @@ def test_softmax_does_not_change_when_a_number_is_added_to_all_logits() -> None:
     np.testing.assert_array_equal(d2l.softmax(o + 1000), d2l.softmax(o))
 
 
-def test_the_formula_as_it_stands_overflows_where_the_librarys_does_not() -> None:
+def test_the_plain_formula_overflows_where_the_librarys_does_not() -> None:
     large = tf.constant([[1000.0, 1001.0]])
     naive = tf.exp(large) / tf.reduce_sum(tf.exp(large), axis=1, keepdims=True)
     assert np.isnan(naive).all()
@@ -75,7 +75,7 @@ def test_the_gradient_of_the_loss_by_the_logits_is_softmax_less_one_hot() -> Non
         ([0.1] * 10, math.log(10)),
     ],
 )
-def test_entropy_of_distributions_known_by_heart(P: list[float], nats: float) -> None:
+def test_entropy_of_well_known_distributions(P: list[float], nats: float) -> None:
     # Ten float32 terms, each rounded to 1e-8.
     assert float(d2l.entropy(tf.constant(P))) == pytest.approx(nats, abs=1e-6)
 

@@ -70,7 +70,7 @@ def test_resizing_takes_height_then_width(fashion: fashion_mnist.Arrays) -> None
     assert next(iter(loader))[0].shape == (64, 28, 56, 1)
 
 
-def test_a_size_that_is_none_is_refused_with_the_rule(fashion: fashion_mnist.Arrays) -> None:
+def test_a_bad_size_is_refused_with_the_rule(fashion: fashion_mnist.Arrays) -> None:
     with pytest.raises(ValueError, match=r"resize must be \(height, width\).*got \(0, 28\)"):
         d2l.FashionMNIST(resize=(0, 28), arrays=fashion).train_dataloader()
 
@@ -112,8 +112,8 @@ def test_examples_and_not_batches_are_shuffled(fashion: fashion_mnist.Arrays) ->
         return [set((pair[:, 0] * 256 + pair[:, 1]).tolist()) for pair in corners]
 
     first, second = batches()[0], batches()
-    # Of 256 images that met once, one is expected to meet a given one again; 256 would, if
-    # finished batches were shuffled.
+    # One of 256 images of a batch is expected to share a batch with a given one again. If whole
+    # batches were shuffled, all 256 would.
     assert max(len(first & batch) for batch in second) < 20
 
 

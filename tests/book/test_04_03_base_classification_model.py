@@ -67,7 +67,7 @@ def test_the_optimizer_is_plain_sgd_at_the_models_rate() -> None:
 
 
 class Given(d2l.DataModule):
-    """Examples that are given, in batches of 4."""
+    """The given examples in batches of 4."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Section 4.4: softmax regression from scratch, put together as a reader does it."""
+"""Section 4.4: softmax regression from scratch, assembled as a reader does it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_image_of_28_by_28_is_a_vector_of_784(readers_model: Any) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-def test_the_model_of_the_notebook_computes_what_the_librarys_does(readers_model: Any) -> None:
+def test_the_notebooks_model_computes_the_same_as_the_librarys(readers_model: Any) -> None:
     ours = d2l.SoftmaxRegressionScratch(num_inputs=784, num_outputs=10, lr=0.1)
     ours.set_weights(readers_model.get_weights())
     X, y = tf.random.uniform((32, 28, 28, 1)), tf.range(32) % 10

@@ -26,7 +26,7 @@ def test_the_outputs_are_logits() -> None:
     np.testing.assert_array_equal(model(tf.constant([[1.0, 2.0]])), [[7.5, -2.0]])
 
 
-def test_the_loss_from_logits_is_right_where_two_steps_overflow() -> None:
+def test_the_loss_from_logits_is_right_where_softmax_and_logarithm_overflow() -> None:
     logits, y = tf.Variable([[0.0, 200.0]]), tf.constant([0])
     with tf.GradientTape(persistent=True) as tape:
         in_two_steps = d2l.cross_entropy(d2l.softmax(logits), y)
@@ -48,7 +48,7 @@ def test_log_sum_exp_gives_the_logarithm_of_the_softmax() -> None:
     np.testing.assert_allclose(losses, -log_y_hat[range(20), y], atol=2e-6)
 
 
-def test_the_loss_can_be_had_for_each_example() -> None:
+def test_the_loss_of_each_example_is_available() -> None:
     losses = d2l.Classifier().loss(tf.zeros((3, 10)), tf.constant([0, 5, 9]), averaged=False)
     np.testing.assert_allclose(losses, [2.302585] * 3, atol=1e-6)  # ln 10 in float32
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfd2l as d2l
 
 X = np.arange(-8.0, 8.0, 0.1)
-# At 0 itself ReLU and pReLU have no derivative; what stands in for it has a test of its own.
+# At 0 itself ReLU and pReLU have no derivative; another test is about the value used there.
 SMOOTH = np.abs(X) > 1e-6
 
 
@@ -53,7 +53,7 @@ def test_the_range_has_160_points_from_minus_8_to_just_below_8() -> None:
 def test_an_activation_and_its_gradient_follow_their_formulas(name: str) -> None:
     function, value, derivative = ACTIVATIONS[name]
     y, gradient = value_and_gradient(function, tf.constant(X, tf.float32))
-    # Numbers up to 8 in float32; and 1 - tanh^2 loses what 1 has no room for.
+    # Numbers up to 8 in float32; and 1 - tanh^2 loses the digits that 1 can't hold.
     np.testing.assert_allclose(y, value, atol=1e-6)
     np.testing.assert_allclose(gradient[SMOOTH], derivative[SMOOTH], atol=1e-6)
 
@@ -64,7 +64,7 @@ def test_the_gradients_peak_at_a_quarter_and_at_one() -> None:
     assert float(value_and_gradient(tf.tanh, zero)[1]) == 1.0
 
 
-def test_at_zero_relu_has_no_slope_and_a_maximum_has_that_of_its_first_argument() -> None:
+def test_at_zero_relu_has_gradient_0_and_a_maximum_that_of_its_first_argument() -> None:
     zero = tf.constant(0.0)
     assert float(value_and_gradient(tf.nn.relu, zero)[1]) == 0
     assert float(value_and_gradient(lambda x: tf.maximum(x, 0.0), zero)[1]) == 1
@@ -95,14 +95,14 @@ def test_two_linear_layers_are_one() -> None:
     np.testing.assert_allclose(one, two, atol=1e-5)
 
 
-def test_two_hidden_units_tell_one_or_the_other_from_both() -> None:
+def test_two_hidden_units_compute_exclusive_or() -> None:
     inputs = tf.constant([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     H = d2l.relu(inputs @ tf.ones((2, 2)) + tf.constant([0.0, -1.0]))
     np.testing.assert_array_equal(H, [[0, 0], [1, 0], [1, 0], [2, 1]])
     np.testing.assert_array_equal(tf.linalg.matvec(H, [1.0, -2.0]), [0, 1, 1, 0])
 
 
-def test_no_linear_model_does_that() -> None:
+def test_no_linear_model_computes_exclusive_or() -> None:
     inputs = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
     fitted = np.linalg.lstsq(inputs, np.array([0, 1, 1, 0]))[0]
     # The best in least squares says 1/2 to all four; float64 rounding.

@@ -92,14 +92,14 @@ def test_eager_and_graph_have_the_same_gradients(network: Values) -> None:
         J = forward(network)["J"]
     eager = tape.gradient(J, [network["W1"], network["W2"]])
     for one, other in zip(eager, gradients(), strict=True):
-        # The graph's optimiser may order float32 sums in another way.
+        # The graph's optimizer may order float32 sums in another way.
         np.testing.assert_allclose(one, other, atol=1e-6)
     operations = gradients.get_concrete_function().graph.get_operations()
     # Two forward; backward one for each weight and one for H, none for X.
     assert [operation.type for operation in operations].count("MatMul") == 5
 
 
-def test_nothing_flows_back_through_an_integer(network: Values) -> None:
+def test_no_gradient_passes_through_an_integer(network: Values) -> None:
     with tf.GradientTape() as tape:
         accuracy = d2l.accuracy(forward(network)["O"], network["y"])
     assert tape.gradient(accuracy, network["W1"]) is None

@@ -40,7 +40,7 @@ def test_the_slope_of_the_sigmoid_is_a_quarter_at_most_and_vanishes_on_both_side
 def test_a_chain_of_sigmoids_multiplies_its_slopes() -> None:
     def chain(x: tf.Tensor) -> tf.Tensor:
         for _ in range(10):
-            # Less one half, so that each one is fed its middle, where the slope is 1/4.
+            # Less one half, so that the input of each is 0, where the slope is 1/4.
             x = tf.sigmoid(x) - 0.5
         return x
 
@@ -48,7 +48,7 @@ def test_a_chain_of_sigmoids_multiplies_its_slopes() -> None:
 
 
 def growth(sigma: float, n: int, count: int) -> float:
-    """What a factor of a product of random matrices adds to the logarithm of its size."""
+    """Return what each factor of a product of random matrices adds to the logarithm of its size."""
     total, direction = 0.0, tf.one_hot(0, n, dtype=tf.float64)
     for M in tf.unstack(tf.random.normal((count, n, n), stddev=sigma, dtype=tf.float64)):
         direction = tf.linalg.matvec(M, direction)
@@ -72,11 +72,11 @@ def test_a_hundred_matrices_of_four_by_four_explode() -> None:
     for _ in range(99):
         M = M @ tf.random.normal((4, 4))
     # 100 * 0.558 = 55.8 in the logarithm, give or take five deviations of 0.40 * sqrt(100). (The
-    # norm would square numbers of 1e24, which float32 has no room for.)
+    # norm would square numbers of 1e24, which overflows float32.)
     assert math.log(float(tf.reduce_max(tf.abs(M)))) == pytest.approx(55.8, abs=20)
 
 
-def test_beyond_their_range_numbers_are_zero_infinite_or_none() -> None:
+def test_beyond_their_range_numbers_are_zero_infinite_or_nan() -> None:
     assert float(tf.constant(1e-40) * 1e-10) == 0
     assert math.isinf(float(tf.constant(1e30) * 1e30))
     assert math.isnan(float(tf.constant(1e30) * 1e30 - tf.constant(1e30) * 1e30))
@@ -85,7 +85,7 @@ def test_beyond_their_range_numbers_are_zero_infinite_or_none() -> None:
 
 
 def alike(num_hiddens: int, start: float, dropout: float = 0.0) -> d2l.Classifier:
-    """An MLP whose weights all begin with the same number."""
+    """An MLP whose weights all start with the same number."""
     same = initializers.Constant(start)
     model = d2l.MLP(num_outputs=10, num_hiddens=num_hiddens, lr=0.1)
     model.net = keras.Sequential(
@@ -112,11 +112,11 @@ def data(images: tuple[np.ndarray, np.ndarray]) -> d2l.DataModule:
 
 
 def spread_of_units(model: d2l.Classifier) -> float:
-    """The largest difference of two hidden units' weights."""
+    """Return the largest difference between the weights of two hidden units."""
     return float(np.ptp(model.net.layers[1].kernel.numpy(), axis=1).max())
 
 
-def test_units_that_begin_alike_stay_alike_and_are_worth_one(data: d2l.DataModule) -> None:
+def test_units_with_equal_weights_stay_equal_and_act_as_one(data: d2l.DataModule) -> None:
     trainer, model, single = d2l.Trainer(max_epochs=3), alike(64, 0.002), alike(1, 0.016)
     losses, expected = (trainer.fit(m, data)["train_loss"] for m in (model, single))
     kernel = model.net.layers[1].kernel.numpy()
@@ -176,14 +176,14 @@ def test_glorots_uniform_reaches_up_to_its_limit_and_no_further() -> None:
     drawn = initializers.GlorotUniform()((N_IN, N_OUT)).numpy()
     limit = math.sqrt(6 / (N_IN + N_OUT))
     assert limit == pytest.approx(0.0759555, rel=1e-6)
-    # Of 200,704 draws one comes closer than 1 in 10,000 but for a chance of e^-20.
+    # That none of 200,704 draws comes closer than 1 in 10,000 has a probability of e^-20.
     assert limit * (1 - 1e-4) < np.abs(drawn).max() <= limit
 
 
 @pytest.mark.parametrize(
     ("mode", "weights", "outputs", "gradient"),
     [
-        # Of outputs n_in times the weights' variance, of gradients n_out times it.
+        # Outputs get n_in times the weights' variance, gradients n_out times it.
         ("fan_in", 1 / 400, 1, 1 / 4),
         ("fan_out", 1 / 100, 4, 1),
         ("fan_avg", 2 / 500, 8 / 5, 2 / 5),
@@ -199,7 +199,7 @@ def test_a_layer_multiplies_variances_by_its_widths(
         tape.watch(X)
         Y = layer(X)
     found = [layer.kernel, Y, tape.gradient(Y, X, output_gradients=G)]
-    # Of 40,000 weights the variance is known to 0.5 % at the most; what they give follows it.
+    # 40,000 weights have their variance within 0.5 %; outputs and gradients follow it.
     expected = pytest.approx([weights, outputs, gradient], rel=0.025)
     assert [float(tf.math.reduce_variance(Z)) for Z in found] == expected
 
@@ -238,7 +238,7 @@ def small() -> Any:
 def test_twenty_layers_scale_activations_and_gradients_as_worked_out(
     activation: str, make: Callable[[], Any], factor: float
 ) -> None:
-    # Of the layers' own chance, some 1/sqrt(256) each for ReLU, 20 add up to about a quarter.
+    # Each layer's deviation by chance is some 1/sqrt(256) for ReLU; 20 add up to about a quarter.
     for size in deep(make, activation):
         assert math.log(size) == pytest.approx(20 * math.log(factor), abs=1)
 

@@ -33,11 +33,11 @@ def test_the_stated_share_is_dropped_and_mean_and_deviation_are_as_worked_out(p:
     tolerance = 5 * math.sqrt(p * (1 - p) / n)
     assert np.mean(dropped == 0) == pytest.approx(p, abs=tolerance)
     assert np.mean(dropped, dtype=np.float64) == pytest.approx(1, abs=tolerance / (1 - p))
-    # E[h'^2] = (1 - p) / (1 - p)^2, less 1 squared. Known to a per cent from so many draws.
+    # E[h'^2] = (1 - p) / (1 - p)^2, less 1 squared. With this many draws, accurate to one per cent.
     assert np.std(dropped) == pytest.approx(math.sqrt(p / (1 - p)), rel=0.01)
 
 
-def test_what_is_kept_is_scaled_and_the_rest_is_zero() -> None:
+def test_kept_numbers_are_scaled_and_the_others_are_zero() -> None:
     X = tf.reshape(tf.range(1.0, 17.0), (2, 8))
     dropped = d2l.dropout_layer(X, 0.5).numpy()
     # Doubling is exact.
@@ -55,18 +55,18 @@ def test_the_books_three_cases_of_nothing_half_and_all() -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.5, math.nan])
-def test_what_is_no_probability_is_refused(p: float) -> None:
+def test_a_dropout_that_is_not_a_probability_is_refused(p: float) -> None:
     with pytest.raises(ValueError, match=rf"from 0 to 1; got {p}\. It is a probability"):
         d2l.dropout_layer(tf.ones(3), p)
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0])
-def test_the_gradient_reaches_what_was_kept_only_and_scaled_like_it(p: float) -> None:
+def test_the_gradient_reaches_kept_numbers_only_with_the_same_scale(p: float) -> None:
     X = tf.Variable(tf.ones(100))
     with tf.GradientTape() as tape:
         dropped = d2l.dropout_layer(X, p)
     gradient = tape.gradient(dropped, X)
-    # Of ones, what comes out is the scale itself.
+    # Dropout of ones gives the scale itself.
     np.testing.assert_array_equal(np.zeros(100) if gradient is None else gradient, dropped)
 
 
@@ -91,7 +91,7 @@ def test_the_model_drops_in_training_only(make: Callable[..., d2l.Classifier]) -
 
 
 @each_model
-def test_without_anything_to_drop_training_is_inference(
+def test_with_dropout_0_training_is_inference(
     make: Callable[..., d2l.Classifier],
 ) -> None:
     model = make(**HPARAMS, dropout_1=0.0, dropout_2=0.0)
@@ -135,7 +135,7 @@ def test_keras_layer_drops_the_same_share_by_the_same_scale() -> None:
 class Masks(d2l.Module):
     """Plots, in both phases, which of 24 units are kept, as the bits of a number.
 
-    `self.training` and Keras' own layer are asked side by side.
+    `self.training` and Keras' own layer are compared.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Section 5.7: house prices by folds, on made-up houses of the same form as Kaggle's."""
+"""Section 5.7: house prices by folds, on made-up houses with Kaggle's columns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def arrays(rows: house_prices.Prepared | None) -> tuple[np.ndarray[Any, Any], ..
 
 
 class FromMean(d2l.LinearRegression):
-    """Linear regression whose answers begin at `mean`, all of them."""
+    """Linear regression that predicts `mean` for every house at first."""
 
     def __init__(self, lr: float, mean: float) -> None:
         super().__init__(lr)
@@ -45,7 +45,7 @@ class FromMean(d2l.LinearRegression):
 
 
 def test_a_difference_of_logarithms_is_a_ratio_of_prices() -> None:
-    # 10 % too much is as wrong for a cheap house as for a dear one; ln 1.1 = 0.0953102.
+    # 10 % too much is as wrong for a cheap house as for an expensive one; ln 1.1 = 0.0953102.
     for price in (60_000.0, 600_000.0):
         assert math.log(1.1 * price) - math.log(price) == pytest.approx(0.0953102, abs=1e-7)
     # Twice and half as much are equally wrong.
@@ -63,13 +63,13 @@ def test_the_features_of_training_rows_are_standardized_and_those_of_test_rows_n
     np.testing.assert_allclose(inputs.mean(), 0, atol=1e-12)
     complete = [name for name in numbers if name != "LotFrontage"]
     np.testing.assert_allclose(inputs[complete].std(), 1, rtol=1e-12)
-    # What stands in for its gaps doesn't vary: (n - 1) of the whole, but squares of the rest.
+    # Imputed values don't vary: n - 1 counts all rows, but the squares are of the others alone.
     gaps = data.raw_train["LotFrontage"].isna().sum()
     expected = math.sqrt((150 - gaps - 1) / (150 - 1))
     assert inputs["LotFrontage"].std() == pytest.approx(expected, rel=1e-12)
     assert data.val is not None
     assert list(data.val.inputs) == list(data.train.inputs)
-    # Another 50 draws: none of the means is quite 0.
+    # Another 50 draws, so the means are not exactly 0.
     assert (data.val.inputs[numbers].mean().abs() > 1e-6).all()
 
 
@@ -86,7 +86,7 @@ def test_folds_of_linear_regression_are_those_of_gradient_descent_in_numpy(
 ) -> None:
     data.batch_size, lr, epochs = 150, 0.01, 3
     for fold in data.folds(3):
-        # A fold is one batch, so the order of its rows is of no account.
+        # A fold is one batch, so the order of its rows has no influence.
         (X, y), (val_X, val_y) = arrays(fold.train), arrays(fold.val)
         assert (len(y), len(val_y)) == (100, 50)
         w, b, train_losses, val_losses = np.zeros(X.shape[1]), y.mean(), [], []
@@ -102,7 +102,7 @@ def test_folds_of_linear_regression_are_those_of_gradient_descent_in_numpy(
         assert history["val_loss"] == pytest.approx(val_losses, rel=1e-4)
 
 
-def test_answering_with_the_mean_costs_the_variance_and_a_model_beats_it(
+def test_predicting_the_mean_costs_the_variance_and_a_model_does_better(
     data: d2l.KaggleHouse,
 ) -> None:
     constant, found = [], []
@@ -114,7 +114,8 @@ def test_answering_with_the_mean_costs_the_variance_and_a_model_beats_it(
         assert constant[-1] == pytest.approx(expected)
         history = d2l.Trainer(max_epochs=30).fit(FromMean(0.03, float(mean)), fold)
         found.append(history["val_loss"][-1])
-    # The made-up prices have noise of 0.1^2 that none can foresee, and twice that is half-way fair.
+    # The noise of the made-up prices has the variance 0.1^2, which no model can predict; the bounds
+    # are half and twice that.
     assert np.mean(constant) > 0.1
     assert 0.005 < np.mean(found) < 0.02
 
@@ -132,9 +133,7 @@ def test_a_model_of_a_fold_answers_for_test_rows_by_the_folds_statistics(
     assert model(tf.constant(X, tf.float32)).shape == (50, 1)
 
 
-def test_what_is_handed_in_is_a_table_of_ids_and_prices(
-    data: d2l.KaggleHouse, tmp_path: Path
-) -> None:
+def test_the_submission_is_a_table_of_ids_and_prices(data: d2l.KaggleHouse, tmp_path: Path) -> None:
     assert data.raw_val is not None
     # Two models' logarithms: their mean is the geometric mean of the prices, sqrt(1e5 * 4e5).
     answers = np.log([np.full(50, 1e5), np.full(50, 4e5)])
@@ -146,7 +145,7 @@ def test_what_is_handed_in_is_a_table_of_ids_and_prices(
     assert len(lines) == 51
 
 
-def test_the_committed_notebook_is_of_kaggles_own_files() -> None:
+def test_the_committed_notebook_shows_kaggles_own_files() -> None:
     cells = {cell.id: cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
     [said] = cells["download-code"].outputs
     assert said.text.count("the known file") == 2

@@ -1,4 +1,4 @@
-""".ci/audit.py: what is made of pip-audit's answers, in the forms that version 2.10 gives them."""
+"""The audit of the locks: its verdict on pip-audit's answers, in the form of version 2.10."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CLEAN = {"name": "numpy", "version": "2.4.0", "vulns": []}
-HOLED = {
+VULNERABLE = {
     "name": "requests",
     "version": "2.30.0",
     "vulns": [
         {"id": "PYSEC-2023-74", "fix_versions": ["2.31.0"], "aliases": [], "description": "..."}
     ],
 }
-PASSED_OVER = {
+SKIPPED = {
     "name": "keras",
     "skip_reason": "Dependency not found on PyPI and could not be audited: keras (3.15.1)",
 }
@@ -41,24 +41,24 @@ def answer(*packages: dict[str, Any]) -> str:
 
 
 def test_an_advisory_is_named_with_its_remedy_and_fails(audit: ModuleType) -> None:
-    text, status = audit.verdict(answer(CLEAN, HOLED), "Found 1 known vulnerability")
+    text, status = audit.verdict(answer(CLEAN, VULNERABLE), "Found 1 known vulnerability")
     assert status == 1
     assert "2 packages, 1 advisories" in text
-    assert "requests 2.30.0: PYSEC-2023-74, mended in 2.31.0" in text
+    assert "requests 2.30.0: PYSEC-2023-74, fixed in 2.31.0" in text
     assert "make lock" in text
 
 
-def test_what_was_passed_over_is_told(audit: ModuleType) -> None:
-    text, status = audit.verdict(answer(CLEAN, PASSED_OVER), "")
+def test_skipped_packages_are_counted(audit: ModuleType) -> None:
+    text, status = audit.verdict(answer(CLEAN, SKIPPED), "")
     assert status == 0
-    assert "of 1 more packages nothing could be learnt" in text
+    assert "1 more packages could not be checked" in text
 
 
 @pytest.mark.parametrize(
     ("given", "complaints", "why"),
     [
         # An index without advisories: pip-audit itself finds that all is well.
-        (answer(PASSED_OVER), "No known vulnerabilities found", "no advisories of any of the 1"),
+        (answer(SKIPPED), "No known vulnerabilities found", "no advisories of any of the 1"),
         ("", "error: Failed to fetch\n  Caused by: dns error\n", "Caused by: dns error"),
         ("", "", "gave no answer"),
         ("[]", "", "gave no answer"),
@@ -73,23 +73,27 @@ def test_an_audit_that_could_not_be_made_says_so_and_fails_nothing(
     assert why in text
 
 
-@pytest.mark.parametrize(("holed", "status"), [("requirements.txt", 1), ("jax.txt", 0)])
+LOCKS = ["requirements-notebook", "requirements-setup", "requirements-test", "requirements"]
+
+
+@pytest.mark.parametrize(("vulnerable", "status"), [("requirements-test", 1), ("jax", 0)])
 def test_only_the_projects_own_versions_fail_the_audit(
     audit: ModuleType,
-    holed: str,
+    vulnerable: str,
     status: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked: list[str] = []
+    checked: list[list[str]] = []
 
-    def run(arguments: list[str], until_s: float) -> tuple[str, str]:
-        asked.append(Path(arguments[-1]).name)
-        return answer(HOLED if asked[-1] == holed else CLEAN), ""
+    def run(arguments: list[str], deadline_s: float) -> tuple[str, str]:
+        names = [each for each in arguments if each.startswith("--requirement=")]
+        checked.append([Path(name).stem for name in names])
+        return answer(VULNERABLE if vulnerable in checked[-1] else CLEAN), ""
 
     monkeypatch.setattr(audit, "run", run)
     assert audit.main() == status
-    assert asked == ["requirements.txt", "d2l-tensorflow.txt", "jax.txt", "torch.txt"]
+    assert checked == [LOCKS, ["d2l-tensorflow"], ["jax"], ["torch"]]
     said = capsys.readouterr().out
     assert said.count("requests 2.30.0: PYSEC-2023-74") == 1
     assert ("make lock" in said) == bool(status)
@@ -106,7 +110,7 @@ def test_an_index_that_hangs_ends_the_audit_in_time(
     assert capsys.readouterr().out.count("NOT DONE. There was no answer within") == 4
 
 
-def test_the_default_tests_ask_nobody() -> None:
+def test_the_default_tests_query_no_index() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     rules = dict(re.findall(r"^([a-z]+):([^#\n]*)", makefile, re.MULTILINE))
     assert "audit" in rules

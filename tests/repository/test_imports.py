@@ -57,8 +57,7 @@ import numpy as np, tensorflow as tf, keras, pandas, pydantic_settings, rich.pro
 state, numpy_state = random.getstate(), np.random.get_state()[1].tolist()
 def watch(event, arguments):
     if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
-        if "__pycache__" not in str(arguments[0]):
-            print("wrote", arguments[0])
+        print("wrote", arguments[0])
     elif event in ("socket.connect", "subprocess.Popen", "os.mkdir", "os.remove"):
         print(event, arguments)
 sys.addaudithook(watch)
@@ -73,7 +72,7 @@ assert np.random.get_state()[1].tolist() == numpy_state
 
 def run(program: str) -> str:
     process = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-B", "-c", program], capture_output=True, text=True, cwd=ROOT
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

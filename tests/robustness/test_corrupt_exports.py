@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -87,20 +86,6 @@ def image(tmp_path: Path) -> str:
     return str(tmp_path / "image.png")
 
 
-@pytest.fixture(scope="module")
-def watch_models() -> Iterator[Callable[[Path], ServedModels]]:
-    """A function that watches a directory as the development server does."""
-    made: list[ServedModels] = []
-
-    def watch(base: Path) -> ServedModels:
-        made.append(ServedModels(base))
-        return made[-1]
-
-    yield watch
-    for served in made:
-        served.close()
-
-
 def damages_of(member: str) -> dict[str, Damage]:
     """Return all damages but a missing list of checksums, which is allowed."""
     return {**DAMAGES, "missing": Path.unlink} if member != str(CHECKSUMS_FILE) else DAMAGES
@@ -108,9 +93,9 @@ def damages_of(member: str) -> dict[str, Damage]:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_version_with_a_damaged_file_is_not_served_and_the_last_one_stays(
-    models: Path, member: str, watch_models: Callable[[Path], ServedModels]
+    models: Path, member: str
 ) -> None:
-    served, good = watch_models(models), models / "hidden"
+    served, good = ServedModels(models), models / "hidden"
     (models / "clothes/2").rename(good)
     served.poll()
     for number, (name, damage) in enumerate(damages_of(member).items(), 2):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
-import re
 import shutil
 import tarfile
-import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -73,33 +71,6 @@ def dangers(text: str) -> list[str]:
             ]
             found += [f"{name}={value!r}" for name, value in given if (name, value) in ARGUMENTS]
     return found
-
-
-# The lock.
-
-
-def test_every_locked_package_has_one_version_and_hashes_and_no_line_sends_elsewhere() -> None:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    entries: dict[str, int] = {}
-    for line in lines:
-        if pin := re.fullmatch(r"([a-z0-9][a-z0-9-]*)==[A-Za-z0-9.+!]+( ; [^\\]+)? \\", line):
-            entries[pin[1]] = 0
-        elif re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line):
-            entries[[*entries][-1]] += 1
-        else:
-            assert re.fullmatch(r" +# .*|#.*|", line), line
-    assert all(entries.values())
-    assert len(entries) > 100
-
-
-def test_every_dependency_of_the_project_is_locked() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *(each for extra in extras for each in extra)]
-    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
-    names = {re.match("[A-Za-z0-9_.-]+", each)[0].lower() for each in wanted}  # type: ignore[index]
-    assert names <= locked, names - locked
 
 
 # Packages.

@@ -8,12 +8,31 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
 from tests.support import ROOT
 from tfd2l.deploy.command import main
 
 CONFIGURATION = ("models.config", "batching_parameters.txt", "monitoring.config")
 FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
+# Message -> field -> (number, type), all fields there are: BatchingParameters as in
+# tensorflow_serving/servables/tensorflow/session_bundle_config.proto, the others as in
+# tensorflow_serving/config/monitoring_config.proto.
+_MESSAGES = {
+    "BatchingParameters": {
+        "max_batch_size": (1, ".google.protobuf.Int64Value"),
+        "batch_timeout_micros": (2, ".google.protobuf.Int64Value"),
+        "max_enqueued_batches": (3, ".google.protobuf.Int64Value"),
+        "num_batch_threads": (4, ".google.protobuf.Int64Value"),
+        "thread_pool_name": (5, ".google.protobuf.StringValue"),
+        "allowed_batch_sizes": (6, "repeated int64"),
+        "pad_variable_length_inputs": (7, "bool"),
+    },
+    "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
+    "MonitoringConfig": {"prometheus_config": (1, ".tensorflow.serving.PrometheusConfig")},
+}
 
 
 def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
@@ -55,3 +74,26 @@ def deploy(directory: Path, *flags: str) -> dict[str, str]:
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
     return {name: (directory / name).read_bytes().decode() for name in FILES}
+
+
+def config_message(name: str) -> Any:
+    """Make an empty message of TensorFlow Serving that its package for Python lacks."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="serving.proto", package="tensorflow.serving", syntax="proto3"
+    )
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    for message_name, fields in _MESSAGES.items():
+        added = file.message_type.add(name=message_name)
+        for field_name, (number, kind) in fields.items():
+            repeated, kind = kind.startswith("repeated "), kind.removeprefix("repeated ")
+            field = added.field.add(name=field_name, number=number, label=3 if repeated else 1)
+            if kind.startswith("."):
+                field.type, field.type_name = field.TYPE_MESSAGE, kind
+            else:
+                field.type = getattr(field, f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(
+        pool.FindMessageTypeByName(f"tensorflow.serving.{name}")
+    )()

@@ -1,4 +1,4 @@
-"""A stand-in for a Jupyter kernel's front end."""
+"""A fake of a Jupyter kernel's front end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from IPython.core.events import EventManager, available_events
 
 
 class Notebook:
-    """Stands in for a Jupyter kernel: keeps what is displayed and updated."""
+    """A fake Jupyter kernel: keeps what is displayed and updated."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[str] = []

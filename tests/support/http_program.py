@@ -15,9 +15,9 @@ MAX_BYTES = 100_000
 # Longer than what the system keeps for a connection by default.
 LONG_ANSWER = 1_000_000
 PROGRAM = f"""
-import sys, time
+import socket, sys, time
 from pathlib import Path
-from tfd2l.serve.server import Limits, bind, serve_until_signal
+from tfd2l.serve import server
 
 folder = Path(sys.argv[1])
 
@@ -31,19 +31,13 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"x" * {LONG_ANSWER} if path.endswith("long") else str(length).encode()]
 
-bound = bind("127.0.0.1", 0)
-limits = Limits(
-    threads=2,
-    body_bytes={MAX_BYTES},
-    header_bytes=4000,
-    idle_s=int(sys.argv[2]),
-    connections=int(sys.argv[3]),
-)
+server.CONNECTIONS = int(sys.argv[3])
+bound = socket.create_server(("127.0.0.1", 0))
 url = f"http://127.0.0.1:{{bound.getsockname()[1]}}"
-number = serve_until_signal(
-    application, bound, limits, name="a test", ready=lambda: print(url, flush=True)
-)
-sys.exit(number)
+sys.exit(server.serve_until_signal(
+    application, bound, name="a test", ready=lambda: print(url, flush=True),
+    threads=2, idle_s=int(sys.argv[2]), max_body_bytes={MAX_BYTES},
+))
 """
 
 

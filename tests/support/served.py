@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
-from werkzeug.test import Client
 
-from tests.support.standins import IMAGES, LABELS, Linear, Scratch, preprocess
+from tests.support.small_models import IMAGES, LABELS, Linear, Scratch, preprocess
 from tfd2l.export.expected import image_examples
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
-from tfd2l.serve.app import Application
 from tfd2l.serve.models import ServedModels
-from tfd2l.serve.page import PageApi
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60
@@ -83,18 +80,11 @@ def export_identity(directory: Path) -> Path:
     return directory
 
 
-@contextlib.contextmanager
-def loaded(base: Path) -> Iterator[ServedModels]:
+def loaded(base: Path) -> ServedModels:
     """The models below `base`, loaded."""
     models = ServedModels(base)
     models.poll()
-    with contextlib.closing(models):
-        yield models
-
-
-def client_of(models: ServedModels, *, host: str = "127.0.0.1", max_bytes: int = 100_000) -> Client:
-    """Sends requests to the application without a network."""
-    return Client(Application(models, PageApi(models, host=host), max_body_bytes=max_bytes))
+    return models
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -87,7 +87,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
 
     @property
     def training(self) -> bool:
-        """Whether layers behave as in training, where the call does not say."""
+        """True if layers behave as in training by default."""
         # Kept in the layer: it changes between steps, and attributes of the model are watched.
         return bool(self._phase._in_training)
 
@@ -154,7 +154,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
 
     @property
     def built(self) -> bool:
-        """Whether all Keras layers have their variables; some get them on the first input."""
+        """True if all Keras layers have their variables; some get them on the first input."""
         return all(layer.built for layer in _layers_in(vars(self)) if layer is not self._phase)
 
     def parameters(self) -> list[Any]:

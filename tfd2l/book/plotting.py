@@ -66,19 +66,11 @@ def plot(
 
     Source: D2L 2.4.2.
     """
-    values = _curves(X if Y is None else Y)
-    positions = [np.arange(len(curve)) for curve in values] if Y is None else _curves(X)
-    if len(positions) == 1:
-        positions = positions * len(values)
-    if [len(x) for x in positions] != [len(y) for y in values]:
-        raise ValueError(
-            "each curve needs as many positions as values; got "
-            f"{[len(x) for x in positions]} positions and {[len(y) for y in values]} values."
-        )
+    curves = _paired(X, Y)
     own = axes is None
     if axes is None:
         axes = new_figure(figsize).subplots()
-    for number, (x, y) in enumerate(zip(positions, values, strict=True)):
+    for number, (x, y) in enumerate(curves):
         axes.plot(x, y, fmts[number % len(fmts)])
     set_given(
         axes, xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, xscale=xscale, yscale=yscale
@@ -147,6 +139,20 @@ def _show_figure(figure: Figure) -> bool:
 
     display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
     return True
+
+
+def _paired(X: Any, Y: Any) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    """Return positions and values of each curve."""
+    values = _curves(X if Y is None else Y)
+    positions = [np.arange(len(curve)) for curve in values] if Y is None else _curves(X)
+    if len(positions) == 1:
+        positions = positions * len(values)
+    if [len(x) for x in positions] != [len(y) for y in values]:
+        raise ValueError(
+            "each curve needs as many positions as values; got "
+            f"{[len(x) for x in positions]} positions and {[len(y) for y in values]} values."
+        )
+    return list(zip(positions, values, strict=True))
 
 
 def _curves(values: Any) -> list[np.ndarray[Any, Any]]:

@@ -243,7 +243,7 @@ class Trainer(HyperParameters):
 
     @property
     def num_traces(self) -> int:
-        """How often the training and the validation step were traced in this fit."""
+        """The number of times that the steps were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What every part stands on: errors, files, arrays, output, start-up. It knows none of them."""
+"""Code that every part uses: errors, commands, figures, arrays, output. Imports no other part."""

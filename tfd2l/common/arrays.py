@@ -1,4 +1,4 @@
-"""Arrays and what belongs to them in a file, with a checksum over all of it."""
+"""Saves arrays, with JSON values about them, in one file under a checksum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.basics.files import write_atomically
 from pipelines.basics.text import one_line
 
 Array = np.ndarray[Any, Any]
-# The first line of a file, before the checksum. An npz follows, NumPy's own format.
+# The first line of a file begins with this and ends with the checksum; an npz of NumPy follows.
 FORMAT = b"tfd2l weights 1 sha256:"
 
 
@@ -24,11 +24,11 @@ def write_weights(path: Path, weights: Sequence[Array], about: Any = None) -> No
 
     Args:
         path: the file.
-        weights: of any shapes and of NumPy's own dtypes.
-        about: JSON values to keep with them.
+        weights: arrays of any shapes and of NumPy's own dtypes.
+        about: JSON values to save with them.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the file can't be written.
     """
     buffer = io.BytesIO()
     arrays = {f"{index:05d}": np.asarray(array) for index, array in enumerate(weights)}
@@ -39,24 +39,24 @@ def write_weights(path: Path, weights: Sequence[Array], about: Any = None) -> No
 
 
 def read_weights(path: Path) -> tuple[list[Array], Any]:
-    """The arrays of a file that `write_weights` wrote, in order, and what was kept with them.
+    """Read the arrays that `write_weights` wrote, in order, and the JSON values about them.
 
-    Nothing of the file is interpreted before its checksum has been found right, and then only as
-    numbers and JSON, never as code.
+    The content is interpreted only after its checksum was found right, and then as numbers and
+    JSON, never as code.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such file, or damaged.
+        ValueError: the file is of another kind, or damaged.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of weights {str(path)!r}.")
     first, _, content = path.read_bytes().partition(b"\n")
     if not first.startswith(FORMAT):
-        raise ValueError(f"{str(path)!r} is no file of weights; save_weights writes such files.")
+        raise ValueError(f"{str(path)!r} is not a file of weights; save_weights writes such files.")
     if first.removeprefix(FORMAT) != hashlib.sha256(content).hexdigest().encode():
         raise ValueError(
             f"{str(path)!r} is damaged: its checksum is not that of its content. Take another "
-            "copy of it, or save the weights anew."
+            "copy of it, or save the weights again."
         )
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
@@ -64,6 +64,6 @@ def read_weights(path: Path) -> tuple[list[Array], Any]:
             return [file[name] for name in sorted(file.files) if name != "about"], about
     except Exception as error:  # on strange files NumPy raises almost anything
         raise ValueError(
-            f"{str(path)!r} is no file of weights, though its checksum is right "
+            f"{str(path)!r} is not a file of weights, though its checksum is right "
             f"({one_line(repr(error), 200)}); save_weights writes such files."
         ) from error

@@ -1,4 +1,4 @@
-"""What the four commands share: exit statuses, the parser, and how errors reach the user."""
+"""The common code of the four commands: exit statuses, parser, and the form of errors."""
 
 from __future__ import annotations
 

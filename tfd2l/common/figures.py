@@ -1,4 +1,4 @@
-"""Matplotlib figures that pyplot knows nothing of: made, shown in a notebook, saved.
+"""Matplotlib figures without pyplot: makes them, shows them in a notebook, saves them.
 
 Matplotlib is imported when something is first drawn.
 """
@@ -27,7 +27,7 @@ def new_figure(figsize: tuple[float, float]) -> Figure:
 
 
 def figure_of(axes: Axes) -> Figure:
-    """The figure that the axes are part of; ValueError if there is none."""
+    """The figure of the axes; ValueError for axes that were removed from theirs."""
     figure = axes.get_figure(root=True)
     if figure is None:
         raise ValueError("these axes were removed from their figure; give axes of a figure.")
@@ -40,7 +40,7 @@ def set_given(axes: Axes, **properties: Any) -> None:
 
 
 def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel, which can show pictures."""
+    """Return True if this process is a Jupyter kernel, which can show pictures."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")

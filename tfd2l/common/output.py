@@ -1,4 +1,4 @@
-"""Standard output that may go away, as a closed terminal or the pipe to `head` does."""
+"""Output to a terminal or pipe that may be closed before the program ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["lasting", "lasting_output"]
 
 
 class _Lasting:
-    """A stream that takes everything, and after its first failure to write shows nothing."""
+    """A stream whose writes never fail; after the first error it shows nothing more."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -34,8 +34,8 @@ class _Lasting:
             self._fall_silent()
 
     def _fall_silent(self) -> None:
-        # What waits in the stream's buffer is written again and again otherwise, at exit too. A
-        # stream without a file descriptor has its own ways (io.UnsupportedOperation).
+        # Otherwise Python writes the stream's buffer again and again, also at exit. A stream
+        # without a file descriptor raises io.UnsupportedOperation, a ValueError.
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
@@ -45,13 +45,13 @@ class _Lasting:
 
 
 def lasting(stream: TextIO) -> TextIO:
-    """The stream, but that nobody fails who writes to it: work goes on that nobody watches."""
+    """The same stream, but writing to it never raises: a run must not fail with its terminal."""
     return cast("TextIO", _Lasting(stream))
 
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Meanwhile, standard output and standard error may go away, and nobody notices."""
+    """Inside, standard output and standard error may be closed without an error."""
     before = sys.stdout, sys.stderr
     # Either is None in a process that was started without it.
     sys.stdout, sys.stderr = (s if s is None else lasting(s) for s in before)

@@ -1,4 +1,4 @@
-"""TensorFlow's start: without its chatter, and without the garbage collector's detours."""
+"""Starts TensorFlow without its messages and without needless garbage collection."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["collector_paused", "quiet_start"]
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Keep what TensorFlow writes while it starts off the terminal, unless it fails.
+    """Keep TensorFlow's start-up messages off the terminal, unless the block raises.
 
-    Its C++ part writes to the process's standard error before any log level of its own counts.
+    TensorFlow's C++ part writes to the process's standard error before its log level is read.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

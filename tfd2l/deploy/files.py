@@ -13,7 +13,7 @@ from pipelines.basics.text import shown
 __all__ = ["GeneratedFile", "read_generated"]
 
 # Lines of a difference, and characters of one of them, that fit on a screen.
-_MAX_LINES, _MAX_CHARACTERS = 12, 100
+_MAX_LINES, _MAX_CHARACTERS = 10, 100
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class GeneratedFile:
         """Return the first lines of a unified diff from the file on disk to the generated text."""
         before = (self.found or b"").decode(errors="replace").split("\n")
         after = self.text.split("\n")
-        lines = [
-            # A file may have any content, control characters of terminals among them.
-            (line if line.isprintable() else shown(line, _MAX_CHARACTERS))[:_MAX_CHARACTERS]
-            for line in difflib.unified_diff(
-                before, after, str(self.path), "generated", n=0, lineterm=""
-            )
+        # Without the two lines of a diff's header.
+        lines = [*difflib.unified_diff(before, after, n=0, lineterm="")][2:]
+        # A file may have any content, control characters of terminals among them.
+        first = [
+            (line if line.isprintable() else shown(line))[:_MAX_CHARACTERS]
+            for line in lines[:_MAX_LINES]
         ]
         more = [f"... {len(lines) - _MAX_LINES} more lines"] if len(lines) > _MAX_LINES else []
-        return "\n".join([*lines[:_MAX_LINES], *more])
+        return "\n".join([f"--- {self.path}", "+++ generated", *first, *more])
 
     def write(self) -> str:
         """Write the text unless it is on disk already, and return what was done.

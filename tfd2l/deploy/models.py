@@ -10,7 +10,7 @@ from pathlib import Path
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.versions import hint_one_model, models_in, versions_in
 
-__all__ = ["DeployError", "ServedModel", "choose_versions", "find_models"]
+__all__ = ["DeployError", "ServedModel", "choose_versions", "find_models", "list_models"]
 
 # The server does not decode names in URLs, so a request can name these only.
 _NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -39,29 +39,44 @@ class ServedModel:
 
 
 def find_models(directory: Path) -> dict[str, list[int]]:
-    """List the versions of each model below a directory, in rising order, by the model's name.
-
-    Hidden directories and directories without a version do not count as models.
+    """List models as `list_models` does, and check that TensorFlow Serving can serve them.
 
     Raises:
         DeployError: there is no model, or one that TensorFlow Serving can't serve: for its name,
             for a version without a saved model, for a symbolic link or for its permissions.
     """
+    models = list_models(directory)
+    for name in models:
+        _check_model(directory / name)
+    _check_readable([directory])
+    return models
+
+
+def list_models(directory: Path) -> dict[str, list[int]]:
+    """List the versions of each model below a directory, in rising order, by the model's name.
+
+    Hidden directories and directories without a version do not count as models.
+
+    Raises:
+        DeployError: there is no model, or the directory can't be read.
+    """
     try:
-        models = {
-            name: list(versions) for name, versions in models_in(directory).items() if versions
-        }
-        if not models:
-            raise _no_model(directory)
-        for name in models:
-            _check_model(directory / name)
-        _check_readable([directory])
+        found = models_in(directory)
+        is_model = bool(versions_in(directory))
     except OSError as error:
         raise DeployError(
             f"the models' directory must be one that can be read; {error}. Train a model with "
             "python -m tfd2l.train, or name another directory."
         ) from error
-    return models
+    models = {name: list(versions) for name, versions in found.items() if versions}
+    if models:
+        return models
+    if is_model:
+        raise DeployError(hint_one_model(directory))
+    raise DeployError(
+        f"{directory} has no model, that is no directory with versions named 1, 2, ... Train one "
+        "with python -m tfd2l.train, or name another directory."
+    )
 
 
 def choose_versions(
@@ -146,15 +161,6 @@ def _check_readable(directories: Iterable[Path]) -> None:
                 "the server runs as nobody, so everybody must be able to read the models; "
                 f"{path} has mode {mode & 0o777:03o}. Do: chmod -R o+rX {path}"
             )
-
-
-def _no_model(directory: Path) -> DeployError:
-    if versions_in(directory):
-        return DeployError(hint_one_model(directory))
-    return DeployError(
-        f"{directory} has no model, that is no directory with versions named 1, 2, ... Train one "
-        "with python -m tfd2l.train, or name another directory."
-    )
 
 
 def _listed(things: Iterable[object]) -> str:

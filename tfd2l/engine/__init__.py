@@ -1,4 +1,4 @@
-"""How `Trainer.fit` runs, counts and saves steps: compiled, streamed or eagerly.
+"""Runs, counts and saves the steps of `Trainer.fit`: compiled, streamed or eagerly.
 
 The trainer itself is the book's, in `book/trainer.py`; nothing here imports the book's classes.
 """

@@ -43,7 +43,7 @@ def check_gradients(gradients: Sequence[Any], name: str) -> None:
     """Raise ValueError if the loss does not depend on any variable of the model `name`."""
     if all(gradient is None for gradient in gradients):
         raise ValueError(
-            f"the loss depends on none of the {len(gradients)} trainable variables of "
+            f"the loss does not depend on any of the {len(gradients)} trainable variables of "
             f"{name}; make parameters tf.Variables or Keras layers that are "
             "attributes of the model, and compute the loss from them with TensorFlow."
         )

@@ -43,7 +43,7 @@ _HIDDEN_DRAWS = {
 
 
 def suits_xla(graph: tf.Graph) -> bool:
-    """Whether all operations of a graph are in `SAME_IN_XLA`."""
+    """Return True if all operations of a graph are in `SAME_IN_XLA`."""
     return all(node.op in SAME_IN_XLA for node in nodes_of(graph.as_graph_def()))
 
 

@@ -76,7 +76,7 @@ class IndexedPass:
             yield made
 
     def _is_compiled(self, epoch: int) -> bool:
-        """Whether there are graphs of the step; outdated ones are traced again."""
+        """Return True if the step has graphs; outdated ones are traced again."""
         if self._step.forget_outdated_graphs():
             self._traced.clear()
             self._loops.clear()
@@ -130,14 +130,14 @@ class IndexedPass:
         return self._shuffled(tf.constant(epoch, tf.int64))
 
     def _tail_apart(self, xla: bool) -> bool:
-        """Whether the step on the smaller last batch runs as a graph beside XLA's loop.
+        """Return True if the step on the smaller last batch runs as a graph beside XLA's loop.
 
         By default it does: XLA would compile the step once more, for one step of each pass.
         """
         return xla and not self._step.jit_compile and self._data.tail_size > 0
 
     def _suits_xla(self) -> bool:
-        """Whether XLA computes the same: known operations on the CPU, where they were compared."""
+        """Return True if XLA computes the same: known operations, on the CPU."""
         graphs = [traced.function.graph for traced in self._traced.values() if traced is not None]
         return not tf.config.list_logical_devices("GPU") and all(map(suits_xla, graphs))
 
@@ -238,7 +238,7 @@ class StreamedPass:
         if number == 0 and self._had_batches:
             raise ValueError(
                 f"the data of {self._step.name} has no batches in epoch {epoch + 1}, after the "
-                "epochs before it had; give a loader that starts anew each time it is asked for."
+                "epochs before it had; give a loader that can be iterated more than once."
             )
         self._had_batches = number > 0
 
@@ -254,7 +254,7 @@ class Loader:
     _prepared: tuple[Any, IndexedPass | StreamedPass] | None = None
 
     def passes(self, step: Step, num_passes: int) -> IndexedPass | StreamedPass:
-        """The passes of `step`, prepared anew when step or loader was replaced."""
+        """The passes of `step`, prepared again when step or loader was replaced."""
         key = (step, self.batches)
         if self._prepared is None or any(map(operator.is_not, key, self._prepared[0])):
             examples = indexed(self.batches)

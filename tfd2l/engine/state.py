@@ -158,7 +158,7 @@ class FitState:
         history: the metrics of the completed epochs.
         so_far: the metrics of the running epoch.
         board: the curves of the model's board.
-        untracked: a sentence on state that checkpoints do not save; None where there is none.
+        untracked: a sentence on state that checkpoints do not save, or None.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = _EXACT

@@ -130,8 +130,8 @@ class Step:
         self._retraces += 1
         if self._retraces == MAX_SILENT_RETRACES:
             warnings.warn(
-                f"{self.name} is compiled anew each time that {changed} changes, which is slow; "
-                "make it a tf.Variable, which a step reads anew, or train with run_eagerly=True.",
+                f"{self.name} is compiled again each time that {changed} changes, which is slow; "
+                "make it a tf.Variable, which every step reads, or train with run_eagerly=True.",
                 stacklevel=2,
             )
         return True

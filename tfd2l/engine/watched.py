@@ -45,7 +45,7 @@ class Trainable:
         self._variables = list(model.variables)
 
     def read(self) -> Contents:
-        """Whether each variable is trained, by its place."""
+        """The `trainable` of each variable, by its place."""
         return {i: bool(variable.trainable) for i, variable in enumerate(self._variables)}
 
 
@@ -138,13 +138,13 @@ def describe(watched: Any, name: Any) -> str:
 
 
 def is_keras(value: Any) -> bool:
-    """Whether the value is a Keras layer, model or optimizer, or of a class derived from one."""
+    """Return True for Keras layers, models and optimizers."""
     return isinstance(value, keras.layers.Layer | keras.optimizers.Optimizer)
 
 
 @lru_cache(maxsize=1024)
 def is_user_code(module: str) -> bool:
-    """Whether a module belongs neither to this project, nor to Python, nor to a package."""
+    """Return False for modules of this project, of Python and of installed packages."""
     package = module.partition(".")[0]
     if package in _OWN_PACKAGES or package in sys.stdlib_module_names:
         return False
@@ -154,7 +154,7 @@ def is_user_code(module: str) -> bool:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether plain values, or tuples and dicts of them, have one type and are equal."""
+    """Return True if two values have one type and are equal; for plain values, tuples and dicts."""
     if type(one) is not type(other):
         return False
     if isinstance(one, tuple):
@@ -184,7 +184,7 @@ def set_generator_state(generator: Any, state: Any) -> None:
 
 
 def _is_watched(value: Any) -> bool:
-    """Whether it is a module, a layer, an optimizer, or an object of a user's own class."""
+    """Return True for modules, layers, optimizers and objects of a user's own class."""
     if isinstance(value, tf.Variable | keras.Variable | type | FunctionType):
         return False
     if isinstance(value, tf.Module | SimpleNamespace) or is_keras(value):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class ModelError(Tfd2lError):
 class LoadedVersion:
     """A version in memory.
 
-    Threads may call it at the same time. `close` frees the memory.
+    Threads may call it at the same time. The memory is freed with the last reference to it.
 
     Attributes:
         model: the model's name.
@@ -89,11 +90,9 @@ class LoadedVersion:
             self._session = Session(library, str(directory))
         except SessionError as error:
             raise ExportError(f"{directory} can't be loaded: {error}") from error
-        try:
-            self._warm_up(directory / WARMUP_FILE)
-        except ExportError:
-            self._session.close()
-            raise
+        # Not at the end of the process: a thread may still run it.
+        weakref.finalize(self, self._session.close).atexit = False
+        self._warm_up(directory / WARMUP_FILE)
 
     def signature(self, name: str) -> Signature:
         """Return the signature of this name; ModelError if there is none."""
@@ -139,10 +138,6 @@ class LoadedVersion:
             return self._session.run(feeds, fetches)
         except SessionError as error:
             raise ModelError(str(error), error.code) from error
-
-    def close(self) -> None:
-        """Free the memory; call it once, when no call is running and none will follow."""
-        self._session.close()
 
     def _warm_up(self, path: Path) -> None:
         """Run the requests of the warm-up file, if there is one."""

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.basics.numbers import whole_number
 from tfd2l.export.c_api_process import CApiProcess
 from tfd2l.export.card import CARD_FILE, write_card
 from tfd2l.export.checksums import write_checksums
@@ -56,7 +57,7 @@ def publish(
         The directory of the new version.
 
     Raises:
-        ValueError: `keep` is less than 1.
+        ValueError: `keep` is not a whole number of at least 1.
         ExportError: the model fails the load check, the card has other than JSON values, or `base`
             can't be written.
 
@@ -65,48 +66,31 @@ def publish(
         >>> from tfd2l.export.expected import regressor_checks
         >>> from tfd2l.export.signatures import export_regressor
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
-        >>> def write(directory):
-        ...     export_regressor(model, directory, num_inputs=2)
         >>> checks = regressor_checks(model, np.ones((8, 2), np.float32))
         >>> with tempfile.TemporaryDirectory() as base:
-        ...     d2l.publish(write, base, checks=checks, card={"model": "linear"}).name
+        ...     d2l.publish(lambda path: export_regressor(model, path, num_inputs=2), base,
+        ...                 checks=checks, card={"model": "linear"}).name
         '1'
     """
-    if keep is not None and keep < 1:
-        raise ValueError(
-            f"keep must be at least 1, so that the new version stays; got {keep}. None keeps all."
-        )
+    if keep is not None:
+        whole_number("keep", keep, hint="None keeps all versions.")
     base = Path(base)
-    try:
+    with _explaining(base):
         make_directories(base)
         remove_left_overs(base)
-        # The check's files are in the staging too, so that nothing of a killed process stays.
-        with staging(base) as hidden, CApiProcess(timeout_s, hidden) as process:
-            directory = hidden / "version"
-            directory.mkdir()
-            write(directory)
-            _add_extra_files(directory, base.name, checks, card)
-            _make_readable(directory)
-            verify(directory, checks, process=process)
-            _sync_tree(directory)
-            version = _rename_to_next(directory, base)
-        _sync(base)
+        version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
             _remove_old(base, keep)
-    except OSError as error:
-        raise _not_writable(base, error) from error
     return version
 
 
 def check_writable(base: Path | str) -> None:
     """Raise ExportError unless versions can be written below `base`; create it if necessary."""
     base = Path(base)
-    try:
+    with _explaining(base):
         make_directories(base)
         with staging(base) as hidden:
             (hidden / "file").write_bytes(b"1")
-    except OSError as error:
-        raise _not_writable(base, error) from error
 
 
 def published_versions(base: Path | str) -> list[int]:
@@ -117,11 +101,38 @@ def published_versions(base: Path | str) -> list[int]:
         return []
 
 
-def _not_writable(base: Path, error: OSError) -> ExportError:
-    return ExportError(
-        f"a version must be written below {base}; {error}. Choose a directory on a disk with "
-        "room that you may write to."
-    )
+@contextlib.contextmanager
+def _explaining(base: Path) -> Iterator[None]:
+    """Turn an OSError into an ExportError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"a version must be written below {base}; {error}. Choose a directory on a disk with "
+            "room that you may write to."
+        ) from error
+
+
+def _publish_next(
+    write: Callable[[Path], None],
+    base: Path,
+    checks: Sequence[Check],
+    card: Mapping[str, Any],
+    timeout_s: float,
+) -> Path:
+    """Write a version to a hidden directory, check it, and rename it to the next number."""
+    # The check's files are in the staging too, so that nothing of a killed process stays.
+    with staging(base) as hidden, CApiProcess(timeout_s, hidden) as process:
+        directory = hidden / "version"
+        directory.mkdir()
+        write(directory)
+        _add_extra_files(directory, base.name, checks, card)
+        _make_readable(directory)
+        verify(directory, checks, process=process)
+        _sync_tree(directory)
+        version = _rename_to_next(directory, base)
+    _sync(base)
+    return version
 
 
 def _add_extra_files(

@@ -10,11 +10,12 @@ import argparse
 import io
 import json
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipelines.basics.text import one_line
 from tfd2l.common.commands import (
     EXIT_USAGE,
     CommandParser,
@@ -24,8 +25,9 @@ from tfd2l.common.commands import (
     seconds,
     whole_number_from,
 )
+from tfd2l.common.figures import save_figure
 from tfd2l.export.versions import MAX_VERSION
-from tfd2l.predict.labelled import LabelledImage, UnreadableImage, printable_name
+from tfd2l.predict.picture import LabelledImage, prediction_figure
 
 if TYPE_CHECKING:
     from tfd2l.predict.images import ImageError, Prepared
@@ -33,10 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-URL, MODEL, TIMEOUT_S = "http://127.0.0.1:8501", "mlp", 10.0
 # Height and width at which images are read for a model that takes any size.
 SIZE = (28, 28)
 PICTURE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
+# More than these make a page that nobody can read.
+MAX_DRAWN = 48
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +61,7 @@ def _predict(argv: Sequence[str] | None) -> int:
     predictor = _open_predictor(flags)
     images = _read_images(flags.images, predictor.image_shape())
     results = _classify(predictor, flags.images, images)
-    _print(results, flags, str(predictor))
+    _print(flags.images, results, str(predictor), as_json=flags.json)
     answers = [result for result in results if isinstance(result, LabelledImage)]
     if flags.picture is not None and answers:
         _draw(answers, flags.picture)
@@ -74,11 +77,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="PNG, JPEG or GIF file; - is standard input")
-    add("--url", help=f"address of TensorFlow Serving's REST interface; by default {URL}")
+    add(
+        "--url",
+        help="address of TensorFlow Serving's REST interface; by default http://127.0.0.1:8501",
+    )
     add(
         "--model",
         metavar="NAME|DIR",
-        help=f"the model's name in the server, by default {MODEL}; or without --url its directory, "
+        help="the model's name in the server, by default mlp; or without --url its directory, "
         "or that of a version: savedmodels/mlp[/1]",
     )
     add(
@@ -87,23 +93,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="a version in the server; by default the newest",
     )
-    add("--timeout-s", type=seconds, metavar="S", help=f"seconds to wait; by default {TIMEOUT_S:g}")
+    add("--timeout-s", type=seconds, metavar="S", help="seconds to wait in each try; by default 10")
     add("--dir", type=Path, help="as --model, but always a directory")
     add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
     add("--json", action="store_true", help="print JSON")
     flags = parser.parse_args(argv)
     _settle_model(flags)
-    _check_picture(flags.picture)
+    path = flags.picture
+    if path and not (path.suffix.lower() in PICTURE_FORMATS and path.parent.is_dir()):
+        raise UsageError(
+            "--picture must be in an existing directory and end with one of "
+            f"{', '.join(PICTURE_FORMATS)}; got {str(path)!r}."
+        )
     return flags
 
 
 def _settle_model(flags: argparse.Namespace) -> None:
     """Tell a directory in --model from a name; UsageError if the flags don't go together."""
-    if flags.url is not None and "/" in (flags.model or ""):
-        raise UsageError(
-            f"--model with --url is a name in the server, without /; got {flags.model!r}. Give the "
-            "name, or drop --url to query the model in that directory."
-        )
     if flags.model and flags.url is None and flags.dir is None:
         path = Path(flags.model)
         if "/" in flags.model or path.is_dir():
@@ -116,46 +122,22 @@ def _settle_model(flags: argparse.Namespace) -> None:
             )
 
 
-def _check_picture(path: Path | None) -> None:
-    """Raise UsageError if the picture can't be written there, before any image is classified."""
-    if path is None:
-        return
-    if path.suffix.lower() not in PICTURE_FORMATS:
-        raise UsageError(
-            f"--picture must end with one of {', '.join(PICTURE_FORMATS)}; got {str(path)!r}."
-        )
-    if not path.parent.is_dir() or path.is_dir():
-        raise UsageError(
-            f"--picture must be a file in an existing directory; got {str(path)!r}. Make the "
-            "directory, or name another file."
-        )
-
-
 def _open_predictor(flags: argparse.Namespace) -> Predictor:
     """Make the client that the flags describe; an exported model is loaded at once."""
     if flags.dir is None:
         from tfd2l.predict.rest_client import Client
 
-        return Client(
-            URL if flags.url is None else flags.url,
-            MODEL if flags.model is None else flags.model,
-            flags.model_version,
-            timeout_s=TIMEOUT_S if flags.timeout_s is None else flags.timeout_s,
-        )
+        settings = {"url": flags.url, "model": flags.model, "timeout_s": flags.timeout_s}
+        given = {name: value for name, value in settings.items() if value is not None}
+        return Client(version=flags.model_version, **given)
     from tfd2l.common.startup import quiet_start
     from tfd2l.predict.answers import ServingError
     from tfd2l.predict.local import LocalModel
 
     model = LocalModel(flags.dir)
-    problem = None
-    with quiet_start():
-        try:
-            model.image_shape()
-        except ServingError as error:
-            # Raised in here, it would bring TensorFlow's start-up messages to the terminal.
-            problem = error
-    if problem is not None:
-        raise problem
+    # An error comes again when the model is used, then without TensorFlow's start-up messages.
+    with quiet_start(), suppress(ServingError):
+        model.image_shape()
     return model
 
 
@@ -163,76 +145,80 @@ def _read_images(
     files: Sequence[str], shape: tuple[int | None, int | None]
 ) -> list[Prepared | ImageError]:
     """Read each file at the size that the model takes; an error stands for an unreadable one."""
-    from tfd2l.predict.images import ImageError
+    from tfd2l.predict.images import ImageError, read_image_file
 
     size = (shape[0] or SIZE[0], shape[1] or SIZE[1])
     images: list[Prepared | ImageError] = []
-    with warnings.catch_warnings():
-        # Pillow warns of damage that it decodes around, so that the pixels may be wrong.
-        warnings.filterwarnings("error", module=r"PIL\.")
-        for file in files:
-            try:
-                images.append(_read_image(file, size))
-            except ImageError as error:
-                images.append(error)
+    for file in files:
+        try:
+            images.append(read_image_file("/dev/stdin" if file == "-" else file, size))
+        except ImageError as error:
+            images.append(error)
     return images
-
-
-def _read_image(file: str, size: tuple[int, int]) -> Prepared:
-    from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
-
-    if file != "-":
-        return read_image_file(file, size)
-    try:
-        with open(0, "rb", closefd=False) as stdin:
-            data = stdin.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ImageError(f"it can't be read: {error.strerror}.") from error
-    return read_image(data, size)
 
 
 def _classify(
     predictor: Predictor, files: Sequence[str], images: Sequence[Prepared | ImageError]
-) -> list[LabelledImage | UnreadableImage]:
+) -> list[LabelledImage | ImageError]:
     """Classify all images that were read, in one call."""
     import numpy as np
 
-    from tfd2l.predict.images import Prepared
+    from tfd2l.predict.images import ImageError
 
-    pixels = [image.pixels for image in images if isinstance(image, Prepared)]
+    pixels = [image.pixels for image in images if not isinstance(image, ImageError)]
     rows: Iterator[tuple[list[str], list[float]]] = iter(())
     if pixels:
         found = predictor.classify(np.stack(pixels))
         rows = zip(found.classes.tolist(), found.scores.tolist(), strict=True)
     return [
-        LabelledImage(file, image, *next(rows))
-        if isinstance(image, Prepared)
-        else UnreadableImage(file, str(image))
+        image if isinstance(image, ImageError) else LabelledImage(file, image, *next(rows))
         for file, image in zip(files, images, strict=True)
     ]
 
 
 def _print(
-    results: Sequence[LabelledImage | UnreadableImage], flags: argparse.Namespace, model: str
+    files: Sequence[str], results: Sequence[LabelledImage | ImageError], model: str, as_json: bool
 ) -> None:
     """Print the answers as text or JSON, then the errors."""
-    if flags.json:
-        entries = [result.as_json() for result in results]
-        print(json.dumps({"model": model, "images": entries}, indent=2))
-    else:
-        for result in results:
-            if isinstance(result, LabelledImage):
-                print(result.as_text())
+    entries, texts, errors = [], [], []
+    for file, result in zip(files, results, strict=True):
+        if isinstance(result, LabelledImage):
+            entries.append(_as_json(result))
+            texts.append(_as_text(result))
+        else:
+            entries.append({"file": file, "error": str(result)})
+            errors.append(f"{one_line(file)}: {result}")
+    if as_json:
+        texts = [json.dumps({"model": model, "images": entries}, indent=2)]
+    for text in texts:
+        print(text)
     # Errors come after the answers, also where both outputs go to one file.
     sys.stdout.flush()
-    for result in results:
-        if isinstance(result, UnreadableImage):
-            complain(f"{printable_name(result.file)}: {result.error}")
+    for error in errors:
+        complain(error)
+
+
+def _as_json(answer: LabelledImage) -> dict[str, Any]:
+    return {
+        "file": answer.file,
+        "label": answer.classes[0],
+        "probability": answer.scores[0],
+        "classes": answer.classes,
+        "scores": answer.scores,
+        "notes": answer.image.notes,
+    }
+
+
+def _as_text(answer: LabelledImage) -> str:
+    """Return three lines: the answer, the next likeliest classes, changes to the image."""
+    pairs = zip(answer.classes[:3], answer.scores, strict=False)
+    first, *others = [f"{label} {score:.3f}" for label, score in pairs]
+    then = ", ".join(others) or "nothing else"
+    changes = "; ".join(answer.image.notes) or "taken as it is"
+    return f"{one_line(answer.file)}: {first}\n  then   {then}\n  image  {changes}"
 
 
 def _draw(answers: Sequence[LabelledImage], path: Path) -> None:
-    from tfd2l.predict.picture import MAX_DRAWN, save_picture
-
     if len(answers) > MAX_DRAWN:
         print(f"{path} shows the first {MAX_DRAWN} of {len(answers)} images", file=sys.stderr)
-    save_picture(answers, path)
+    save_figure(prediction_figure(answers[:MAX_DRAWN]), path)

@@ -6,7 +6,7 @@ set's 70,000 images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +31,11 @@ FILLS, OFF_CENTRE = 0.85, 0.075
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """Ground and garment of an image.
+class _Scene(NamedTuple):
+    """Grey value of the ground, and the box around all other pixels; None if there are none.
 
-    Attributes:
-        ground: the ground's grey value.
-        garment: the box around all other pixels; None if there are none.
-        is_darker: True if the garment is darker than the ground; without a garment, if the ground
-            is light.
+    `is_darker` is True if the garment is darker than the ground; without a garment, if the ground
+    is light.
     """
 
     ground: int
@@ -61,26 +57,25 @@ def frame(grey: Image.Image, size: tuple[int, int], notes: list[str]) -> npt.NDA
     Returns:
         (height, width) uint8.
     """
-    scene = _survey(grey)
-    ground, has_size = scene.ground, grey.size == size[::-1]
-    if scene.garment is None:
+    ground, garment, is_darker = _survey(grey)
+    has_size = grey.size == size[::-1]
+    if garment is None:
         notes.append("no garment found: nothing stands out from the ground")
     if has_size and ground <= MIDDLE:
         return np.array(grey)
-    if scene.is_darker:
+    if is_darker:
         grey, ground = ImageOps.invert(grey), 255 - ground
-        what = "ground was light" if scene.garment is None else "garment was darker than the ground"
+        what = "ground was light" if garment is None else "garment was darker than the ground"
         notes.append(f"inverted: the {what}")
     if has_size:
         framed = np.array(grey)
     else:
-        framed = _fit(grey, _crop(grey, scene.garment, size, notes), ground, size, notes)
+        framed = _fit(grey, _crop(grey, garment, size, notes), ground, size, notes)
     if not ground:
         return framed
     notes.append(f"the ground's grey, {ground}, made 0")
     shifted = (framed.astype(np.float64) - ground) * (255 / (255 - ground))
-    shifted.clip(0, 255, out=shifted)
-    return shifted.round().astype(np.uint8)
+    return shifted.clip(0, 255).round().astype(np.uint8)
 
 
 def _survey(grey: Image.Image) -> _Scene:
@@ -94,8 +89,7 @@ def _survey(grey: Image.Image) -> _Scene:
     rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
     down, across = grey.height / len(copy), grey.width / copy.shape[1]
     box = (columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down)
-    garment = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-    return _Scene(ground, garment, bool(difference[found].mean() < 0))
+    return _Scene(ground, box, bool(difference[found].mean() < 0))
 
 
 def _small_copy(grey: Image.Image) -> npt.NDArray[np.int64]:
@@ -110,9 +104,8 @@ def _small_copy(grey: Image.Image) -> npt.NDArray[np.int64]:
 def _ground(copy: npt.NDArray[np.int64]) -> int:
     """Return the ground's grey value: the median of the four corners."""
     rows, columns = (max(1, side // 28) for side in copy.shape)
-    corners = [copy[:rows, :columns], copy[:rows, -columns:]]
-    corners += [copy[-rows:, :columns], copy[-rows:, -columns:]]
-    return int(np.median(np.concatenate([corner.ravel() for corner in corners])))
+    corners = copy[np.ix_(np.r_[:rows, -rows:0], np.r_[:columns, -columns:0])]
+    return int(np.median(corners))
 
 
 def _crop(grey: Image.Image, garment: Box | None, size: tuple[int, int], notes: list[str]) -> Box:
@@ -147,9 +140,8 @@ def _fit(
     # BOX takes means, which restores an image that was enlarged, but it can't enlarge smoothly.
     how = Image.Resampling.BOX if scale < 1 else Image.Resampling.LANCZOS
     framed = Image.new("L", (width, height), ground)
-    framed.paste(
-        grey.resize(fitted, how, box=box), ((width - fitted[0]) // 2, (height - fitted[1]) // 2)
-    )
+    corner = ((width - fitted[0]) // 2, (height - fitted[1]) // 2)
+    framed.paste(grey.resize(fitted, how, box=box), corner)
     if fitted != (width, height):
         notes.append("padded to a square" if width == height else "padded")
     notes.append(f"resized to {height} x {width}")

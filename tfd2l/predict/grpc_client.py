@@ -8,7 +8,7 @@ client is made.
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,18 @@ from pipelines.basics.numbers import positive_number, whole_number
 from pipelines.basics.text import one_line
 from tfd2l.export.signature_types import Signature
 from tfd2l.predict.answers import ServingError, parse_signatures
-from tfd2l.predict.predictor import EXPORT_HINT, PREDICT, Outputs, RemotePredictor, encode_examples
+from tfd2l.predict.predictor import Outputs, RemotePredictor, signature_input
 
 __all__ = ["GrpcClient"]
 
 # gRPC itself permits no more; it would silently reduce a larger number.
 _MAX_RETRIES = 4
+_REMEDIES = {
+    "UNAVAILABLE": "Start one: tensorflow_model_server for gRPC, or python -m tfd2l.serve "
+    "savedmodels/ for REST.",
+    "DEADLINE_EXCEEDED": "Raise timeout_s, or see what keeps the server busy.",
+    "NOT_FOUND": "See which models and versions its models.config and directory have.",
+}
 
 
 class GrpcClient(RemotePredictor):
@@ -55,16 +61,11 @@ class GrpcClient(RemotePredictor):
             batch_size: the largest number of images in a request, up to 1,024.
 
         Raises:
-            ValueError: one of the numbers is out of range, or the model or the server has no name.
+            ValueError: one of the numbers is out of range.
         """
         super().__init__(f"{target} (gRPC)", model, version, batch_size)
         self._timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
         whole_number("retries", retries, minimum=0, maximum=_MAX_RETRIES, hint="3 are usual.")
-        if not target:
-            raise ServingError(
-                f"target must be a server's host and port; got {target!r}. TensorFlow Serving's "
-                "default is 127.0.0.1:8500."
-            )
         self._wait_for_ready = wait_for_ready
 
         import grpc  # type: ignore[import-untyped]
@@ -78,11 +79,7 @@ class GrpcClient(RemotePredictor):
         self._channel.close()
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures by name, fetched afresh.
-
-        Raises:
-            ServingError: the server can't be reached or doesn't know the model.
-        """
+        """The model's signatures by name, fetched afresh; ServingError as for `predict`."""
         from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_metadata_pb2
 
@@ -91,8 +88,7 @@ class GrpcClient(RemotePredictor):
         )
         answer = self._send(self._stub.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        if not answer.metadata["signature_def"].Unpack(signatures):
-            raise ServingError(f"the answer of {self} must have 'signature_def'. {EXPORT_HINT}")
+        answer.metadata["signature_def"].Unpack(signatures)
         return parse_signatures(
             json_format.MessageToDict(signatures, preserving_proto_field_name=True)
         )
@@ -103,17 +99,10 @@ class GrpcClient(RemotePredictor):
 
         # Predict serves every signature, and its answer has the outputs by their names.
         request = predict_pb2.PredictRequest(model_spec=self._spec(signature))
-        if signature == PREDICT:
-            request.inputs["image"].CopyFrom(tf.make_tensor_proto(images))
-        else:
-            request.inputs["inputs"].CopyFrom(tf.make_tensor_proto(encode_examples(images)))
+        name, values = signature_input(signature, images)
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
         answer = self._send(self._stub.Predict, request)
-        try:
-            return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
-        except (TypeError, ValueError) as error:
-            raise ServingError(
-                f"the answer of {self} must have tensors; got {one_line(str(error))}. {EXPORT_HINT}"
-            ) from error
+        return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
 
     def _spec(self, signature: str) -> Any:
         """Make the proto that names model, version and signature."""
@@ -130,30 +119,17 @@ class GrpcClient(RemotePredictor):
         try:
             return method(request, timeout=self._timeout_s, wait_for_ready=self._wait_for_ready)
         except grpc.RpcError as error:
-            self._refuse(error)
-
-    def _refuse(self, error: Any) -> NoReturn:
-        """Raise ServingError with the server's words and a remedy."""
-        code = error.code().name
-        remedies = {
-            "UNAVAILABLE": "Start one: tensorflow_model_server for gRPC, or python -m tfd2l.serve "
-            "savedmodels/ for REST.",
-            "DEADLINE_EXCEEDED": f"Raise timeout_s ({self._timeout_s:g}), or see what keeps the "
-            "server busy.",
-            "NOT_FOUND": "See which models and versions its models.config and directory have.",
-            "INVALID_ARGUMENT": "Its metadata() say what it takes.",
-            "RESOURCE_EXHAUSTED": f"Choose a smaller batch_size than {self._batch_size}.",
-        }
-        said = one_line(error.details() or "nothing")
-        remedy = remedies.get(code, "See the server's log.")
-        raise ServingError(f"{self} answered {code}: {said}. {remedy}") from error
+            code = error.code().name
+            remedy = _REMEDIES.get(code, "See the model's metadata() and the server's log.")
+            raise ServingError(
+                f"{self} answered {code}: {one_line(error.details() or 'nothing')}. {remedy}"
+            ) from error
 
 
 def _channel_options(retries: int) -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
-        # By default gRPC refuses messages of more than 4 MB. The server has a limit of its own.
+        # By default gRPC refuses answers of more than 4 MB.
         ("grpc.max_receive_message_length", -1),
-        ("grpc.max_send_message_length", -1),
         # Else a proxy that the environment names for the web gets requests to this machine too.
         ("grpc.enable_http_proxy", 0),
     ]
@@ -166,7 +142,7 @@ def _channel_options(retries: int) -> list[tuple[str, Any]]:
             "backoffMultiplier": 2,
             "retryableStatusCodes": ["UNAVAILABLE"],
         }
-        service = {"service": "tensorflow.serving.PredictionService"}
-        config = {"methodConfig": [{"name": [service], "retryPolicy": policy}]}
+        # One without a name is for all methods.
+        config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
         options.append(("grpc.service_config", json.dumps(config)))
     return options

@@ -5,7 +5,7 @@ It uses the loader that TensorFlow Serving has, and so refuses the models that a
 
 from __future__ import annotations
 
-import weakref
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.signature_types import Signature
 from tfd2l.export.versions import versions_in
 from tfd2l.predict.answers import ServingError
-from tfd2l.predict.predictor import EXPORT_HINT, PREDICT, Outputs, Predictor, encode_examples
+from tfd2l.predict.predictor import EXPORT_HINT, Outputs, Predictor, signature_input
 
 if TYPE_CHECKING:
     from tfd2l.export.loaded import LoadedVersion
@@ -44,70 +44,48 @@ class LocalModel(Predictor):
         """
         super().__init__(batch_size)
         self.directory = _version_directory(Path(directory))
-        self._loaded: LoadedVersion | None = None
 
     def __str__(self) -> str:
-        """Its directory."""
         return f"the model in {self.directory}"
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures by name.
-
-        Raises:
-            ServingError: the model can't be loaded.
-        """
-        return {**self._load().signatures}
+        """The model's signatures by name; ServingError if it can't be loaded."""
+        return dict(self._loaded.signatures)
 
     def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        if signature == PREDICT:
-            feeds = {"image": images}
-        else:
-            feeds = {"inputs": np.array(encode_examples(images), np.object_)}
-        loaded = self._load()
+        name, values = signature_input(signature, images)
+        loaded = self._loaded
         try:
-            return loaded.call("predict", signature, feeds)
+            return loaded.call("predict", signature, {name: values})
         except Tfd2lError as error:
             raise ServingError(
                 f"{self} can't be run: {one_line(str(error))}. {EXPORT_HINT}"
             ) from error
 
-    def _load(self) -> LoadedVersion:
-        """Load the model, unless it is loaded; loading runs its warm-up requests."""
-        if self._loaded is None:
-            try:
-                from tfd2l.export.c_api import SessionError, load_library
-                from tfd2l.export.loaded import LoadedVersion
-            except ImportError as error:
-                raise ServingError(
-                    f"{self} needs TensorFlow to run, which can't be imported: {error}. Install "
-                    "it, or query a server with d2l.Client."
-                ) from error
-            try:
-                self._loaded = LoadedVersion(load_library(), self.directory)
-            except (Tfd2lError, SessionError) as error:
-                raise ServingError(
-                    f"{self} can't be loaded: {one_line(str(error)).rstrip('.')}. "
-                    "python -m tfd2l.train exports a new one."
-                ) from error
-            # Python's garbage collector doesn't free the memory of the runtime.
-            weakref.finalize(self, self._loaded.close)
-        return self._loaded
+    @cached_property
+    def _loaded(self) -> LoadedVersion:
+        """The model; loading runs its warm-up requests."""
+        from tfd2l.export.c_api import SessionError, load_library
+        from tfd2l.export.loaded import LoadedVersion
+
+        try:
+            return LoadedVersion(load_library(), self.directory)
+        except (Tfd2lError, SessionError) as error:
+            raise ServingError(
+                f"{self} can't be loaded: {one_line(str(error)).rstrip('.')}. "
+                "python -m tfd2l.train exports a new one."
+            ) from error
 
 
 def _version_directory(directory: Path) -> Path:
     """Return the directory itself if it has a SavedModel, or else that of its highest version."""
     if (directory / "saved_model.pb").is_file():
         return directory
-    try:
-        versions = [path for path in versions_in(directory).values() if path.is_dir()]
-        names = sorted(path.name for path in directory.iterdir() if path.is_dir())
-    except OSError as error:
-        raise ServingError(
-            f"{directory} can't be read: {error.strerror}. python -m tfd2l.train makes models."
-        ) from error
+    paths = versions_in(directory).values() if directory.is_dir() else []
+    versions = [path for path in paths if path.is_dir()]
     if not versions:
         raise ServingError(
-            f"a model's directory has versions named 1, 2, ...; {directory} has "
-            f"{one_line(', '.join(names)) or 'no directories'}. Name the directory of a model."
+            f"{directory} must be the directory of an exported model, with versions named 1, 2, "
+            "..., or that of a version. python -m tfd2l.train makes models."
         )
     return versions[-1]

@@ -1,45 +1,43 @@
-"""Draws images beside the probabilities of their likeliest classes."""
+"""Images with a model's answers, and the picture of them."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfd2l.common.commands import UsageError
-from tfd2l.common.figures import new_figure, save_figure
-from tfd2l.predict.labelled import LabelledImage, printable_name
+from pipelines.basics.text import one_line
+from tfd2l.common.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MAX_DRAWN", "prediction_figure", "save_picture"]
+    from tfd2l.predict.images import Prepared
 
-# More than these make a page that nobody can read.
-MAX_DRAWN = 48
+__all__ = ["LabelledImage", "prediction_figure"]
+
 _COLUMNS = 3
 _MAX_BARS = 10
-_MAX_NAME_LENGTH = 24
+_MAX_NAME_LENGTH = 21
 
 
-def save_picture(answers: Sequence[LabelledImage], path: Path) -> None:
-    """Draw the first `MAX_DRAWN` answers to a file; the name's ending says the format.
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image that was read, and the model's answer for it.
 
-    Raises:
-        UsageError: the file can't be written.
+    Attributes:
+        file: the file's name, as the user gave it.
+        image: the image in the form that the model took.
+        classes: names of all classes, the likeliest first.
+        scores: their probabilities.
     """
-    with warnings.catch_warnings():
-        # Matplotlib draws a letter that the font lacks as a box, and warns.
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        try:
-            save_figure(prediction_figure(answers[:MAX_DRAWN]), path)
-        except OSError as error:
-            raise UsageError(
-                f"--picture must be a file that can be written; {str(path)!r}: {error.strerror}. "
-                "Name another one."
-            ) from error
+
+    file: str
+    image: Prepared
+    classes: list[str]
+    scores: list[float]
 
 
 def prediction_figure(answers: Sequence[LabelledImage]) -> Figure:
@@ -53,9 +51,8 @@ def prediction_figure(answers: Sequence[LabelledImage]) -> Figure:
     figure = new_figure((4.6 * columns, 2.2 * rows))
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.2] * columns)
     places = grid.reshape(-1, 2)
-    for image, bars in places[len(answers) :]:
-        image.set_axis_off()
-        bars.set_axis_off()
+    for unused in places[len(answers) :].flat:
+        unused.set_axis_off()
     for answer, (image, bars) in zip(answers, places, strict=False):
         _draw_image(image, answer)
         _draw_bars(bars, answer)
@@ -65,9 +62,7 @@ def prediction_figure(answers: Sequence[LabelledImage]) -> Figure:
 def _draw_image(axes: Axes, answer: LabelledImage) -> None:
     axes.imshow(answer.image.pixels, cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
-    name = printable_name(Path(answer.file).name)
-    if len(name) > _MAX_NAME_LENGTH:
-        name = f"{name[: _MAX_NAME_LENGTH - 3]}..."
+    name = one_line(Path(answer.file).name, _MAX_NAME_LENGTH)
     # A name may have dollar signs, which Matplotlib would take for a formula.
     axes.set_title(name, fontsize="small", parse_math=False)
 
@@ -79,4 +74,4 @@ def _draw_bars(axes: Axes, answer: LabelledImage) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.tick_params("x", labelsize="x-small")
-    axes.set_title(answer.headline, fontsize="small", parse_math=False)
+    axes.set_title(f"{labels[0]} {scores[0]:.3f}", fontsize="small", parse_math=False)

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.exceptions import TimeoutError as TimedOut
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from pipelines.basics.numbers import positive_number, whole_number
-from pipelines.basics.text import one_line, shown
+from pipelines.basics.text import one_line
 from tfd2l.common.hosts import is_loopback
 from tfd2l.export.signature_types import Signature
 from tfd2l.predict.answers import ServingError, VersionStatus, parse_signatures, parse_status
@@ -28,9 +27,7 @@ from tfd2l.predict.predictor import CLASSIFY, EXPORT_HINT, Outputs, RemotePredic
 
 __all__ = ["Client"]
 
-# The pause before the second retry; it doubles from there. The first retry is made at once.
-_PAUSE_S = 0.2
-_BUSY = (502, 503, 504)
+Result = TypeVar("Result")
 
 
 class Client(RemotePredictor):
@@ -57,17 +54,17 @@ class Client(RemotePredictor):
             url: the server's address; the part before `/v1/models`.
             model: the model's name in the server.
             version: its number; None for the newest, which may change between two requests.
-            timeout_s: seconds to wait for a connection, and for each next part of an answer. A
-                request that times out is not sent again.
-            retries: how often a request is sent again after a broken connection or a 502, 503 or
-                504, each time after a longer pause.
+            timeout_s: seconds to wait for a connection, and for each next part of an answer, in
+                each try.
+            retries: how often a request is sent again after a broken connection, a time-out or a
+                502, 503 or 504, each time after a longer pause.
             batch_size: the largest number of images in a request, up to 1,024; more images are
                 sent in several requests.
 
         Raises:
-            ValueError: one of these is out of range, or `url` isn't the address of a server.
+            ValueError: one of the numbers is out of range, or `url` has no host.
         """
-        self._url = _checked_url(url)
+        self._url = url.rstrip("/")
         super().__init__(self._url, model, version, batch_size)
         self._timeout_s = positive_number("timeout_s", timeout_s, hint="10 seconds are usual.")
         retries = whole_number("retries", retries, minimum=0, hint="3 are usual.")
@@ -83,152 +80,103 @@ class Client(RemotePredictor):
         Raises:
             ServingError: the server can't be reached or doesn't know the model.
         """
-        answer = self._call("GET", self._path())
-        try:
-            return parse_status(answer)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._refuse_answer("'model_version_status'", answer, error)
+        return self._call("", parse_status)
 
     def metadata(self) -> dict[str, Signature]:
-        """The model's signatures by name, fetched afresh.
-
-        Raises:
-            ServingError: the server can't be reached or doesn't know the model.
-        """
-        answer = self._call("GET", f"{self._path()}/metadata")
-        try:
-            return parse_signatures(answer["metadata"]["signature_def"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._refuse_answer("'signature_def' in 'metadata'", answer, error)
+        """The model's signatures by name, fetched afresh; ServingError as for `predict`."""
+        return self._call(
+            "/metadata", lambda answer: parse_signatures(answer["metadata"]["signature_def"])
+        )
 
     def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+        body: dict[str, Any] = {"signature_name": signature}
         if signature == CLASSIFY:
-            return self._query_classify(images)
-        body = {"signature_name": signature, "inputs": {"image": images.tolist()}}
-        answer = self._call("POST", f"{self._path()}:predict", body)
-        outputs = answer.get("outputs")
-        if not isinstance(outputs, dict):
-            self._refuse_answer("'outputs' by name", answer)
-        return outputs
+            body["examples"] = [
+                {"image": {"b64": base64.b64encode(image).decode()}} for image in images
+            ]
+            return self._call(":classify", _parse_classes, body)
+        body["inputs"] = {"image": images.tolist()}
+        return self._call(":predict", lambda answer: dict(answer["outputs"]), body)
 
-    def _query_classify(self, images: npt.NDArray[np.uint8]) -> Outputs:
-        examples = [{"image": {"b64": base64.b64encode(image).decode()}} for image in images]
-        body = {"signature_name": CLASSIFY, "examples": examples}
-        answer = self._call("POST", f"{self._path()}:classify", body)
-        try:
-            pairs = [[(label, score) for label, score in row] for row in answer["results"]]
-        except (KeyError, TypeError, ValueError) as error:
-            self._refuse_answer("'results' with rows of labels and scores", answer, error)
-        return {
-            "classes": [[label for label, _ in row] for row in pairs],
-            "scores": [[score for _, score in row] for row in pairs],
-        }
-
-    def _path(self) -> str:
-        return "" if self._version is None else f"/versions/{self._version}"
-
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send a request and return the JSON object that answers it."""
-        response = self._exchange(method, path, body)
-        answer = _parse(response.content)
-        if response.status_code != 200:
-            raise self._refusal(response, answer)
-        if not isinstance(answer, dict):
-            self._refuse_answer("a JSON object", _text(response))
-        return answer
-
-    def _exchange(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> requests.Response:
-        """Send a request, with retries, and return the answer whatever its status."""
+    def _call(
+        self, path: str, parse: Callable[[Any], Result], body: Mapping[str, Any] | None = None
+    ) -> Result:
+        """Send a request, with retries, and parse the JSON value that answers it."""
         # A name from the command line may have bytes that are not UTF-8.
-        name = quote(self._model, safe="", errors="surrogateescape")
-        url = f"{self._url}/v1/models/{name}{path}"
+        model_url = f"{self._url}/v1/models/{quote(self._model, safe='', errors='surrogateescape')}"
+        version = "" if self._version is None else f"/versions/{self._version}"
+        response = self._send(f"{model_url}{version}{path}", body)
+        if response.status_code != 200:
+            remedy = "See the model's metadata() and the server's log."
+            if response.status_code == 404:
+                remedy = f"{model_url} lists the versions that the server has."
+            raise ServingError(
+                f"{self} answered {response.status_code}: {_words(response)}. {remedy}"
+            )
+        try:
+            return parse(json.loads(response.content))
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ServingError(
+                f"the answer of {self} must have TensorFlow Serving's form; got "
+                f"{_words(response)}. {EXPORT_HINT}"
+            ) from error
+
+    def _send(self, url: str, body: Mapping[str, Any] | None) -> requests.Response:
+        """POST the body if there is one, else GET."""
         # Without spaces, which would make a quarter of the bytes.
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         try:
             return self._session.request(
-                method,
+                "GET" if data is None else "POST",
                 url,
                 data=data,
-                timeout=(self._timeout_s, self._timeout_s),
+                timeout=self._timeout_s,
                 allow_redirects=False,
             )
         except (requests.RequestException, HTTPError) as error:
-            raise self._failure(url, error) from error
-
-    def _failure(self, url: str, error: Exception) -> ServingError:
-        """Explain why there was no answer."""
-        cause = _first_cause(error)
-        # urllib3 counts a refused connection among the time-outs.
-        if isinstance(cause, TimedOut) and not isinstance(cause, NewConnectionError):
-            return ServingError(
-                f"{url} did not answer within timeout_s = {self._timeout_s:g} seconds. Allow it "
-                "more, or see what keeps the server busy."
-            )
-        said = one_line(str(cause))
-        if isinstance(error, requests.ConnectionError):
-            return ServingError(
-                f"no server answers at {self._url}: {said}. Start one: "
-                "python -m tfd2l.serve savedmodels/"
-            )
-        return ServingError(
-            f"the request to {url} failed: {said}. Check the address, or try again."
-        )
-
-    def _refusal(self, response: requests.Response, answer: Any) -> ServingError:
-        """Explain an answer with a status other than 200."""
-        text = answer.get("error") if isinstance(answer, dict) else None
-        said = one_line(str(text or _text(response))) or "nothing"
-        status = response.status_code
-        remedy = "Its metadata() say what it takes."
-        if 300 <= status < 400:
-            said = f"go to {one_line(response.headers.get('Location', ''))}"
-            remedy = "Redirects are not followed: give the server's own address."
-        elif status == 404:
-            remedy = self._what_exists()
-        elif status >= 500:
-            remedy = "See the server's log."
-        return ServingError(f"{self} answered {status}: {said}. {remedy}")
-
-    def _what_exists(self) -> str:
-        """Say in a sentence which versions of the model the server has."""
-        response = self._exchange("GET", "")
-        try:
-            versions = parse_status(_parse(response.content)) if response.ok else []
-        except (AttributeError, KeyError, TypeError, ValueError):
-            versions = []
-        if not versions:
-            return "The server has no model of that name, or is no TensorFlow Serving."
-        known = ", ".join(f"{one.version} ({one_line(one.state)})" for one in versions)
-        return f"The server has these versions of it: {known}."
-
-    def _refuse_answer(self, rule: str, answer: Any, error: Exception | None = None) -> NoReturn:
-        raise ServingError(
-            f"the answer of {self} must have {rule}; got {shown(answer)}. {EXPORT_HINT}"
-        ) from error
+            raise ServingError(
+                f"no answer from {self._url}: {one_line(str(_first_cause(error)))}. Start a "
+                "server: python -m tfd2l.serve savedmodels/. A busy one may need more than "
+                f"timeout_s = {self._timeout_s:g}."
+            ) from error
 
 
-class _Retry(Retry):
-    """Retries anything but time-outs: the user would wait several times as long as `timeout_s`."""
+def _words(response: requests.Response) -> str:
+    """Return the error that TensorFlow Serving answers as JSON, or the text of another answer."""
+    try:
+        text = str(json.loads(response.content)["error"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        text = response.content.decode(errors="replace")
+    return one_line(text, 200) or "nothing"
 
-    def increment(self, *args: Any, **kwargs: Any) -> Self:
-        error = kwargs.get("error")
-        if isinstance(error, TimedOut) and not isinstance(error, NewConnectionError):
-            raise error
-        return super().increment(*args, **kwargs)
+
+def _parse_classes(answer: Any) -> Outputs:
+    """Read the outputs `classes` and `scores` from rows of pairs."""
+    return {
+        "classes": [[label for label, _ in row] for row in answer["results"]],
+        "scores": [[score for _, score in row] for row in answer["results"]],
+    }
 
 
 def _make_session(url: str, retries: int) -> requests.Session:
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ServingError(
+            f"url must be a server's address, http:// or https:// with a host; got {url!r}. "
+            "TensorFlow Serving's default is http://127.0.0.1:8501."
+        )
     session = requests.Session()
     session.headers["Content-Type"] = "application/json"
     # A proxy that the environment names is for other machines.
-    session.trust_env = not is_loopback(urlsplit(url).hostname or "")
-    retry = _Retry(
+    session.trust_env = not is_loopback(host)
+    retry = Retry(
         total=retries,
-        # urllib3 waits twice this long before the second retry.
-        backoff_factor=_PAUSE_S / 2,
-        status_forcelist=_BUSY,
+        # The first retry is made at once; the pause before the next is 0.2 s, and doubles.
+        backoff_factor=0.1,
+        status_forcelist=(502, 503, 504),
         # POST too: a prediction changes nothing in the server.
         allowed_methods={"GET", "POST"},
         raise_on_status=False,
@@ -240,34 +188,7 @@ def _make_session(url: str, retries: int) -> requests.Session:
     return session
 
 
-def _checked_url(url: str) -> str:
-    """Return the address without a slash at its end; ServingError if it isn't one of a server."""
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or parts.query or parts.fragment or parts.username is not None:
-        raise ServingError(
-            f"url must be a server's address, http:// or https:// with a host; got {url!r}. "
-            "TensorFlow Serving's default is http://127.0.0.1:8501."
-        )
-    return url.rstrip("/")
-
-
 def _first_cause(error: BaseException) -> BaseException:
     """Return the error that began a chain of requests' and urllib3's errors."""
     cause = getattr(error, "reason", error.args[0] if error.args else None)
     return _first_cause(cause) if isinstance(cause, Exception) else error
-
-
-def _parse(content: bytes) -> Any:
-    """Return the JSON value, or None if the content isn't JSON."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _text(response: requests.Response) -> str:
-    return response.content.decode(errors="replace")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import ipaddress
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ from tfd2l.common.commands import (
 )
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.startup import quiet_start
-from tfd2l.export.versions import hint_one_model, models_in, versions_in
-from tfd2l.serve.server import Limits, bind, serve_until_signal
+from tfd2l.deploy.models import list_models
+from tfd2l.serve.server import IDLE_S, MAX_BODY_BYTES, THREADS, serve_until_signal
 
 if TYPE_CHECKING:
     from tfd2l.serve.models import ServedModels
@@ -51,13 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     flags = _parser().parse_args(argv)
-    _require_models(flags.directory)
-    with _bind(flags.host, flags.port) as bound:
+    list_models(flags.directory)
+    with _listen(flags.host, flags.port) as bound:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
         # Waitress warns each time that a request waits for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        with _loaded_models(flags.directory) as models:
-            return _serve(models, bound, flags)
+        models = _load_models(flags.directory)
+        with models.watching(flags.poll_seconds):
+            number = _serve(models, bound, flags)
+    return EXIT_INTERRUPTED if number == signal.SIGINT else 0
 
 
 def _parser() -> CommandParser:
@@ -71,39 +73,18 @@ def _parser() -> CommandParser:
         ("--port", 8501, whole_number_from(0, 65535), "0 takes a free one"),
         ("--host", "127.0.0.1", str, "name or address to listen at"),
         ("--poll-seconds", 1.0, seconds, "between looks for new versions"),
-        ("--max-body-mb", Limits.body_bytes >> 20, whole_number_from(1, 1024),
-         "longest request, in MiB"),
-        ("--threads", Limits.threads, whole_number_from(1, 256),
-         "requests that run at the same time; others wait"),
-        ("--idle-seconds", Limits.idle_s, whole_number_from(1, 3600),
-         "silence after which a connection is closed"),
-    ):  # fmt: skip
+        ("--max-body-mb", MAX_BODY_BYTES >> 20, whole_number_from(1, 1024), "longest request, MiB"),
+        ("--threads", THREADS, whole_number_from(1, 256), "requests that run at the same time"),
+        ("--idle-seconds", IDLE_S, whole_number_from(1, 3600), "silence that ends a connection"),
+    ):
         parser.add_argument(flag, type=read, default=default, help=f"{text} (default: {default})")
     return parser
 
 
-def _require_models(base: Path) -> None:
-    """Refuse a directory without a model that has a version."""
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        if any(models_in(base).values()):
-            return
-        is_model = bool(versions_in(base))
-    except OSError as error:
-        raise ServeError(
-            f"the models' directory must be readable; {error}. Train a model with "
-            "python -m tfd2l.train, or name another directory."
-        ) from error
-    if is_model:
-        raise ServeError(hint_one_model(base))
-    raise ServeError(
-        f"{base} has no model, that is no directory with versions named 1, 2, ... Train one "
-        "with python -m tfd2l.train, or name another directory."
-    )
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        return bind(host, port)
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         raise ServeError(
             f"the server can't listen at {host} port {port}: {error.strerror or error}. Choose "
@@ -111,8 +92,7 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-@contextlib.contextmanager
-def _loaded_models(directory: Path) -> Iterator[ServedModels]:
+def _load_models(directory: Path) -> ServedModels:
     """Load the models of a directory; refuse one whose highest version fails."""
     with quiet_start():
         from tfd2l.export.c_api import SessionError
@@ -122,41 +102,35 @@ def _loaded_models(directory: Path) -> Iterator[ServedModels]:
             models = ServedModels(directory)
         except SessionError as error:
             raise ServeError(str(error)) from error
-    with contextlib.closing(models):
-        models.poll()
-        if failures := models.failures():
-            raise ServeError(
-                f"{' and '.join(failures)} can't be loaded, and TensorFlow Serving does not start "
-                "with a model whose highest version fails. Publish a next version, or remove this "
-                "one."
-            )
-        yield models
+    models.poll()
+    if failures := models.failures():
+        raise ServeError(
+            f"{' and '.join(failures)} can't be loaded, and TensorFlow Serving does not start "
+            "with a model whose highest version fails. Publish a next version, or remove this one."
+        )
+    return models
 
 
 def _serve(models: ServedModels, bound: socket.socket, flags: argparse.Namespace) -> int:
-    """Answer requests until a signal; return the exit status."""
+    """Answer requests until a signal; return its number."""
     from tfd2l.serve.app import Application
-    from tfd2l.serve.page import PageApi, is_loopback
 
-    limits = Limits(
-        threads=flags.threads, body_bytes=flags.max_body_mb << 20, idle_s=flags.idle_seconds
-    )
-    page = PageApi(models, host=flags.host)
-    application = Application(models, page, max_body_bytes=limits.body_bytes)
     host, port = bound.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    if not is_loopback(flags.host):
+    only_loopback = ipaddress.ip_address(host).is_loopback
+    if not only_loopback:
         print(
             f"note: everyone who can reach this machine at {url} can use this server; it asks for "
             "no password and encrypts nothing. Without --host it serves this machine alone.",
             file=sys.stderr,
         )
-    with models.watching(flags.poll_seconds):
-        number = serve_until_signal(
-            application,
-            bound,
-            limits,
-            name=NAME,
-            ready=lambda: print(f"serving at {url}: {NAME}, not TensorFlow Serving", flush=True),
-        )
-    return EXIT_INTERRUPTED if number == signal.SIGINT else 0
+    max_body_bytes = flags.max_body_mb << 20
+    return serve_until_signal(
+        Application(models, only_loopback=only_loopback, max_body_bytes=max_body_bytes),
+        bound,
+        threads=flags.threads,
+        idle_s=flags.idle_seconds,
+        max_body_bytes=max_body_bytes,
+        name=NAME,
+        ready=lambda: print(f"serving at {url}: {NAME}, not TensorFlow Serving", flush=True),
+    )

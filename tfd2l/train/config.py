@@ -129,7 +129,7 @@ class TrainConfig(BaseSettings):
         None,
         exclude=True,
         description="resume the run in this directory with its own settings; epochs, lr, "
-        "gradient_clip_val and export_dir may be given anew",
+        "gradient_clip_val and export_dir may be changed",
     )
     config: FilePath | None = Field(
         None, exclude=True, description="a TOML file of settings; a flag outweighs it"
@@ -137,12 +137,12 @@ class TrainConfig(BaseSettings):
 
     @property
     def is_linear(self) -> bool:
-        """Whether the model is a regression on synthetic data."""
+        """True for the regressions, which train on synthetic data."""
         return self.model.startswith("linear")
 
     @property
     def is_scratch(self) -> bool:
-        """Whether the model is built on bare variables, without Keras layers."""
+        """True for models on bare variables, without Keras layers."""
         return self.model.endswith("scratch")
 
     @model_validator(mode="before")

@@ -93,7 +93,7 @@ def check_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
 
 
 def _whole_export(directory: RunDirectory, say: Say) -> str | None:
-    """The export of a finished run, None if there is none or it is gone or damaged."""
+    """The export of a finished run; None if it is missing or damaged, or the run unfinished."""
     export = directory.export
     if export is None:
         return None

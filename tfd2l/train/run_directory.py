@@ -174,7 +174,7 @@ class RunDirectory(Callback):
         self.log.write(trainer.history)
 
     def best_checkpoint(self, history: History) -> Path | None:
-        """The checkpoint of the epoch with the best validation, None if there is none."""
+        """The checkpoint of the epoch with the best validation; None before the first."""
         best = _best_epoch(history)
         path = self.path / CHECKPOINTS / checkpoint_name(best or 0)
         return path if path.exists() else None

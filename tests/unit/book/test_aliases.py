@@ -1,4 +1,4 @@
-"""The book's short names, on numbers worked by hand."""
+"""tfd2l/book/aliases.py: the book's short names, on numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOOKS = """
 """
 
 
-def test_all_of_the_books_aliases_are_there() -> None:
+def test_all_of_the_books_aliases_exist() -> None:
     assert {*BOOKS.split()} <= {*d2l.__all__}
 
 
@@ -31,7 +31,7 @@ def test_each_alias_of_the_file_is_public() -> None:
     assert defined <= {*d2l.__all__}
 
 
-def test_a_line_of_the_book_reads_as_it_does_there() -> None:
+def test_a_line_of_the_book_runs_unchanged() -> None:
     X = d2l.reshape(d2l.arange(12, dtype=d2l.float32), (3, 4))
     assert float(d2l.reduce_sum(X)) == 66
     np.testing.assert_array_equal(d2l.reduce_mean(X, axis=0), [4, 5, 6, 7])

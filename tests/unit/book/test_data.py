@@ -1,4 +1,4 @@
-"""The data modules: what their loaders give, against NumPy on the real images."""
+"""tfd2l/book/data.py: the batches of the data modules, against NumPy on the real images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_shuffled_pass_has_every_image_with_its_own_label(fashion: fashion_mni
     by_class = [
         fashion.train_images[fashion.train_labels == c].sum(dtype=np.float64) for c in range(10)
     ]
-    # Were a label beside another image, its class' sum of light would be another.
+    # A label beside the wrong image would change its class' sum of light.
     np.testing.assert_allclose(sums * 255, by_class, rtol=1e-6)
 
 
@@ -55,18 +55,18 @@ def test_images_are_resized_as_tensorflow_does(
 
 
 @pytest.mark.parametrize("size", [(0, 28), (28,), "28", (28.0, 28.0)])
-def test_a_size_that_is_none_is_refused(fashion: fashion_mnist.Arrays, size: object) -> None:
+def test_a_bad_size_is_refused(fashion: fashion_mnist.Arrays, size: object) -> None:
     with pytest.raises(ValueError, match=r"resize must be \(height, width\) in pixels"):
         d2l.FashionMNIST(resize=size, arrays=fashion)  # type: ignore[arg-type]  # the point
 
 
-def test_without_examples_for_validation_there_is_no_loader_for_them() -> None:
+def test_without_validation_examples_the_loader_is_none() -> None:
     data = d2l.SyntheticRegressionData([1.0], 0.0, num_train=3, num_val=0)
     assert data.val_dataloader() is None
     assert len(data.X) == 3
 
 
-def test_labels_have_names_and_images_can_be_looked_at(fashion: fashion_mnist.Arrays) -> None:
+def test_labels_have_names_and_images_can_be_shown(fashion: fashion_mnist.Arrays) -> None:
     data = d2l.FashionMNIST(arrays=fashion)
     batch = next(iter(data.val_dataloader()))
     # The first test images, as every reader of the book has seen them.
@@ -76,7 +76,7 @@ def test_labels_have_names_and_images_can_be_looked_at(fashion: fashion_mnist.Ar
     assert len(data.val[1]) == 10_000
 
 
-def test_root_is_the_only_place_that_is_looked_at(tmp_path: Path) -> None:
+def test_root_is_the_only_place_that_is_searched(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte"):
         d2l.FashionMNIST(root=tmp_path)
 
@@ -90,7 +90,7 @@ def test_synthetic_data_splits_training_and_validation() -> None:
     )
 
 
-def test_a_tensorloader_takes_the_examples_that_are_named() -> None:
+def test_a_tensorloader_has_the_examples_of_its_indices() -> None:
     class Mine(d2l.DataModule):
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""Where training runs, as far as a machine without a GPU can tell."""
+"""tfd2l/book/devices.py, as far as a machine without a GPU can test it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_without_a_gpu_the_cpu_is_chosen_whether_asked_for_or_not() -> None:
+def test_without_a_gpu_the_cpu_is_chosen_by_0_and_by_none() -> None:
     assert choose_device(None) == choose_device(0) == "/CPU:0"
 
 
@@ -29,7 +29,7 @@ def test_without_a_gpu_the_cpu_is_chosen_whether_asked_for_or_not() -> None:
     ("num_gpus", "message"),
     [(1, "sees none"), (2, "got 2"), (-1, "got -1"), (True, "got True"), ("1", "got '1'")],
 )
-def test_what_cannot_be_had_is_refused(num_gpus: object, message: str) -> None:
+def test_devices_that_do_not_exist_are_refused(num_gpus: object, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
         choose_device(num_gpus)  # type: ignore[arg-type]  # wrong types are among the cases
 
@@ -41,12 +41,12 @@ def test_variables_on_another_kind_of_device_are_refused_by_name() -> None:
         check_placement([variable], "/GPU:0")
 
 
-def test_what_is_made_on_the_cpu_lies_there() -> None:
+def test_tensors_made_within_cpu_are_on_the_cpu() -> None:
     with cpu():
         assert "CPU:0" in tf.ones(2).device
 
 
-def test_without_a_gpu_trying_takes_the_cpu_and_asking_is_refused() -> None:
+def test_without_a_gpu_try_gpu_uses_the_cpu_and_gpu_is_refused() -> None:
     with try_gpu(10):
         assert "CPU:0" in tf.ones(2).device
     (only,) = try_all_gpus()
@@ -61,7 +61,7 @@ def test_gpus_are_chosen_by_their_number() -> None:
 import tensorflow as tf
 from tfd2l.book import devices
 
-# Two logical devices stand in for GPUs: what is tested is which one is named.
+# Two logical CPUs in place of GPUs: the test is about their numbers.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )

@@ -1,4 +1,4 @@
-"""The multinomial distribution: its counts, their moments, and what it refuses."""
+"""tfd2l/book/distributions.py: counts, their moments, and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAIR = tf.ones(2) / 2
         ((3, 0), (3, 0, 2)),
     ],
 )
-def test_a_sample_has_the_shape_asked_for_and_counts_every_draw(
+def test_a_sample_has_the_given_shape_and_counts_every_draw(
     sample_shape: Any, expected: tuple[int, ...]
 ) -> None:
     counts = tfd.Multinomial(7, FAIR).sample(sample_shape)
@@ -45,7 +45,7 @@ def test_a_single_draw_is_a_one_at_its_outcome() -> None:
     np.testing.assert_allclose(counts.mean(axis=0), [0.2, 0.3, 0.5], atol=0.025)
 
 
-def test_heads_of_three_tosses_come_as_one_three_three_one() -> None:
+def test_heads_in_three_tosses_have_binomial_frequencies() -> None:
     heads = tfd.Multinomial(3, FAIR).sample(40_000)[:, 0].numpy().astype(int)
     shares = np.bincount(heads, minlength=4) / 40_000
     # Binomial coefficients over 2^3; five deviations: 5 * sqrt(3/8 * 5/8 / 40,000) = 0.012.
@@ -80,7 +80,7 @@ def test_probabilities_are_divided_by_their_sum() -> None:
     np.testing.assert_array_equal(weighed.mean(), [3, 9])
 
 
-def test_what_has_no_probability_never_comes_up_and_what_is_certain_always_does() -> None:
+def test_an_outcome_of_probability_0_never_comes_up_and_one_of_1_always_does() -> None:
     counts = tfd.Multinomial(100, [0.0, 1.0, 0.0]).sample(100)
     np.testing.assert_array_equal(counts, np.tile([0, 100, 0], (100, 1)))
     np.testing.assert_array_equal(tfd.Multinomial(4, [0.3]).sample(2), [[4], [4]])
@@ -95,7 +95,7 @@ def test_the_seed_repeats_a_sample_and_the_next_one_differs() -> None:
     assert (first != second).any()
 
 
-def test_a_compiled_function_draws_anew_at_each_call() -> None:
+def test_a_compiled_function_draws_again_at_each_call() -> None:
     coins = tfd.Multinomial(1000, FAIR)
     draw = tf.function(lambda: coins.sample(20))
     first, second = draw().numpy(), draw().numpy()
@@ -105,7 +105,7 @@ def test_a_compiled_function_draws_anew_at_each_call() -> None:
 
 
 @pytest.mark.parametrize("total_count", [0, -1, 2.5, float("nan"), float("inf")])
-def test_a_number_of_draws_that_is_none_is_refused(total_count: Any) -> None:
+def test_the_number_of_draws_must_be_a_positive_whole_number(total_count: Any) -> None:
     with pytest.raises(ValueError, match=rf"a whole number of at least 1; got {total_count!r}"):
         tfd.Multinomial(total_count, FAIR)
 
@@ -119,7 +119,7 @@ def test_any_whole_number_is_a_number_of_draws(total_count: Any) -> None:
     "probs",
     [[], 0.5, [[0.5, 0.5]], [-0.1, 1.1], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]],
 )
-def test_probabilities_that_are_none_are_refused(probs: Any) -> None:
+def test_bad_probabilities_are_refused(probs: Any) -> None:
     with pytest.raises(ValueError, match=r"probs must be \(q,\), finite, at least 0, not all 0"):
         tfd.Multinomial(3, probs)
 

@@ -1,4 +1,4 @@
-"""Downloads, from a real server on this machine."""
+"""tfd2l/book/downloads.py, with a real server on this machine."""
 
 from __future__ import annotations
 
@@ -62,43 +62,43 @@ def test_a_file_is_fetched_once_and_then_kept(site: str, tmp_path: Path) -> None
     assert Quiet.requests == 1
 
 
-def test_a_file_that_is_there_needs_no_server(tmp_path: Path) -> None:
+def test_a_file_in_the_folder_needs_no_server(tmp_path: Path) -> None:
     (tmp_path / "houses.csv").write_bytes(CONTENT)
     assert download("http://127.0.0.1:9/houses.csv", tmp_path, SHA1.upper())
 
 
-def test_a_damaged_copy_is_fetched_anew(site: str, tmp_path: Path) -> None:
+def test_a_damaged_copy_is_fetched_again(site: str, tmp_path: Path) -> None:
     (tmp_path / "houses.csv").write_bytes(CONTENT[:-5])
     assert Path(download(f"{site}/houses.csv", tmp_path, SHA1)).read_bytes() == CONTENT
 
 
-def test_what_has_another_hash_is_refused_and_not_kept(site: str, tmp_path: Path) -> None:
+def test_a_file_with_another_hash_is_refused_and_not_kept(site: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="gave something else than the file with SHA-1 0000"):
         download(f"{site}/houses.csv", tmp_path / "data", "0" * 40)
     assert not list((tmp_path / "data").iterdir())
 
 
-def test_a_file_that_is_not_there_is_asked_for_by_its_place(site: str, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_says_where_to_put_it(site: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"can't be fetched \(HTTPError\).*put it at '.*x.csv'"):
         download(f"{site}/x.csv", tmp_path, SHA1)
 
 
-def test_a_file_there_that_is_another_is_named_when_none_can_be_fetched(tmp_path: Path) -> None:
+def test_the_error_names_a_wrong_file_in_the_folder_if_none_can_be_fetched(tmp_path: Path) -> None:
     (tmp_path / "houses.csv").write_bytes(CONTENT[:-5])
     with pytest.raises(DownloadError, match=f"the file there has another SHA-1 than {SHA1}, and"):
         download("http://127.0.0.1:9/houses.csv", tmp_path, SHA1)
 
 
-def test_no_server_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        # Bound and not listening: nobody answers there, and nobody else gets the port.
+        # Bound but not listening: nothing answers there, and no other program gets the port.
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/houses.csv"
         with pytest.raises(DownloadError, match=r"\(ConnectionError\).*put it at"):
             download(address, tmp_path)
 
 
-def test_a_server_that_says_nothing_is_given_up(
+def test_a_server_that_never_answers_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "TIMEOUT_S", 0.2)

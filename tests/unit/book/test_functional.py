@@ -1,4 +1,4 @@
-"""Each function against numbers worked by hand, or against SciPy-free NumPy."""
+"""tfd2l/book/functional.py against numbers worked by hand, or against NumPy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfd2l.book import functional
 LOGITS = arrays(np.float32, (3, 4), elements=st.floats(-1000, 1000, width=32))
 
 
-def test_relu_keeps_what_is_positive() -> None:
+def test_relu_keeps_positive_numbers() -> None:
     np.testing.assert_array_equal(functional.relu(tf.constant([-2.0, 0.0, 3.5])), [0, 0, 3.5])
 
 
@@ -63,7 +63,7 @@ def test_squared_loss_refuses_to_broadcast() -> None:
         functional.squared_loss(tf.ones((2, 1)), tf.ones(2))
 
 
-def test_entropy_is_largest_for_the_uniform_and_zero_for_the_certain() -> None:
+def test_entropy_is_largest_for_the_uniform_and_zero_for_a_sure_outcome() -> None:
     p = tf.constant([[0.25] * 4, [0.0, 1.0, 0.0, 0.0]])
     np.testing.assert_allclose(functional.entropy(p), [math.log(4), 0.0], atol=1e-6)
 
@@ -94,21 +94,21 @@ def test_the_gradient_of_softmax_is_the_hand_worked_one() -> None:
     np.testing.assert_allclose(tape.gradient(first, x), [[3 / 16, -3 / 16]], atol=1e-7)
 
 
-def test_relu_has_gradient_0_up_to_0_and_1_beyond() -> None:
+def test_relu_has_gradient_0_up_to_0_and_1_above() -> None:
     x = tf.Variable([-1.0, 0.0, 2.0])
     with tf.GradientTape() as tape:
         y = functional.relu(x)
     np.testing.assert_array_equal(tape.gradient(y, x), [0, 0, 1])
 
 
-def test_dropout_keeps_the_mean_and_scales_what_it_keeps() -> None:
+def test_dropout_keeps_the_mean_by_scaling_the_kept_numbers() -> None:
     dropped = functional.dropout_layer(tf.ones((400, 500)), 0.2).numpy()
     assert {*np.unique(dropped)} == {np.float32(0), np.float32(1.25)}
     # 200,000 draws: the share of zeros has a standard deviation of 0.0009; five of them.
     assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.0045)
 
 
-def test_dropout_of_nothing_and_of_everything() -> None:
+def test_dropout_of_0_and_of_1() -> None:
     X = tf.constant([[1.0, -2.0]])
     np.testing.assert_array_equal(functional.dropout_layer(X, 0), X)
     np.testing.assert_array_equal(functional.dropout_layer(X, 1), [[0, 0]])
@@ -124,14 +124,14 @@ def test_class_ids_of_any_integers_count_the_same(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.bool_])
-def test_class_ids_that_are_no_integers_are_refused(dtype: type) -> None:
+def test_class_ids_must_be_integers(dtype: type) -> None:
     y = tf.constant(np.array([0, 1], dtype))
     for function in (functional.cross_entropy, functional.accuracy):
         with pytest.raises(ValueError, match=r"must be integers.*got (float32|bool).*tf.cast"):
             function(tf.ones((2, 3)), y)
 
 
-def test_examples_are_flattened_and_never_mixed_up() -> None:
+def test_examples_are_flattened_one_by_one() -> None:
     assert functional.flattened(tf.ones((2, 2, 3, 1)), 6).shape == (2, 6)
     # A reshape alone would make three examples of these two.
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Constructor arguments become attributes, and nothing else does."""
+"""tfd2l/book/hyperparameters.py: constructor arguments, and nothing else, become attributes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Derived(Base):
         self.save_hyperparameters()
 
 
-def test_arguments_are_saved_and_ignored_ones_and_locals_are_not() -> None:
+def test_arguments_are_saved_but_not_ignored_ones_and_locals() -> None:
     base = Base(1)
     assert base.a == 1
     assert dict(base.hparams) == {"a": 1}

@@ -1,4 +1,4 @@
-"""House prices: read, prepared by training rows alone, and split into folds."""
+"""tfd2l/book/kaggle_house.py and pipelines/house_prices.py: reading, preparing, folds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def frame(**columns: list[str | None]) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype="str")
 
 
-def test_rows_are_read_as_text_with_what_is_missing_marked(rows: pd.DataFrame) -> None:
+def test_rows_are_read_as_text_with_missing_values_marked(rows: pd.DataFrame) -> None:
     assert list(rows) == ["Id", "Area", "Garage", "SalePrice"]
     assert rows["Area"].iloc[0] == "1000"
     assert rows.isna().to_numpy().tolist() == [[False] * 4, [False, True, True, False], [False] * 4]
@@ -55,19 +55,19 @@ def test_numbers_are_standardized_categories_split_and_prices_logarithms(
     np.testing.assert_allclose(prepared.log_prices, np.log([1e5, 2e5, 4e5]), rtol=1e-12)
 
 
-def test_other_rows_are_measured_by_the_training_rows(rows: pd.DataFrame) -> None:
+def test_other_rows_are_prepared_by_the_training_rows(rows: pd.DataFrame) -> None:
     statistics = house_prices.learn(rows)
     later = frame(Id=["9", "10"], Area=["5000", None], Garage=["Carport", None])
     prepared = house_prices.apply(later, statistics)
-    # (5000 - 2000) / 1414.2; a kind of garage that training never had is none of the known ones.
+    # (5000 - 2000) / 1414.2; a new kind of garage has 0 in all columns.
     expected = np.array([[3000 / math.sqrt(2e6), 0, 0, 0], [0, 0, 0, 1]])
     np.testing.assert_allclose(prepared.inputs, expected, rtol=1e-12)
     assert prepared.log_prices is None
-    # Nothing was learnt from them.
+    # They have no influence on the statistics.
     assert house_prices.learn(rows) == statistics
 
 
-def test_the_names_of_rows_are_no_feature_and_need_not_be_there(rows: pd.DataFrame) -> None:
+def test_the_ids_of_rows_are_not_a_feature_and_may_be_missing(rows: pd.DataFrame) -> None:
     statistics = house_prices.learn(rows)
     assert "Id" not in statistics.means
     assert house_prices.learn(rows.drop(columns="Id")) == statistics
@@ -94,7 +94,7 @@ def test_training_rows_without_prices_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(10, 5), (11, 3), (4, 4), (2, 2)])
-def test_each_row_is_validated_on_once_and_trained_on_otherwise(n: int, k: int) -> None:
+def test_each_row_is_in_validation_once_and_else_in_training(n: int, k: int) -> None:
     rows = pd.DataFrame({"Id": np.arange(n)}, index=np.arange(n) + 2)
     parts = list(house_prices.folds(rows, k))
     assert len(parts) == k
@@ -105,14 +105,14 @@ def test_each_row_is_validated_on_once_and_trained_on_otherwise(n: int, k: int) 
         assert list(train["Id"] + 2) == list(train.index)
 
 
-def test_rows_of_several_files_are_told_apart_though_their_names_repeat() -> None:
+def test_rows_of_several_files_are_kept_apart_though_their_ids_repeat() -> None:
     half = pd.DataFrame({"Id": [0, 1, 2]}, index=[2, 3, 4])
     parts = list(house_prices.folds(pd.concat([half, half + 3]), 3))
     assert [sorted([*train["Id"], *val["Id"]]) for train, val in parts] == [list(range(6))] * 3
 
 
 @pytest.mark.parametrize("k", [0, 1, 4])
-def test_a_number_of_folds_that_cant_be_had_is_refused(rows: pd.DataFrame, k: int) -> None:
+def test_a_number_of_folds_out_of_range_is_refused(rows: pd.DataFrame, k: int) -> None:
     with pytest.raises(ValueError, match=rf"k must be a whole number from 2 to 3; got {k}"):
         next(house_prices.folds(rows, k))
 
@@ -130,7 +130,7 @@ def test_the_data_module_gives_batches_of_float32_features_and_log_prices(
     assert data.val_dataloader() is None
 
 
-def test_rows_without_prices_are_prepared_but_not_validated_on(
+def test_rows_without_prices_are_prepared_but_have_no_loader(
     rows: pd.DataFrame, house_files: Path
 ) -> None:
     without = rows.drop(columns="SalePrice")
@@ -143,7 +143,7 @@ def test_rows_without_prices_are_prepared_but_not_validated_on(
     assert {*history} == {"epoch", "train_loss", "seconds"}
 
 
-def test_validation_is_by_what_the_training_rows_say(rows: pd.DataFrame) -> None:
+def test_validation_uses_the_statistics_of_the_training_rows(rows: pd.DataFrame) -> None:
     data = d2l.KaggleHouse(batch_size=4, train=rows.iloc[[0, 2]], val=rows.iloc[[1]])
     assert data.statistics == house_prices.learn(rows.iloc[[0, 2]])
     [(X, y)] = data.val_dataloader()
@@ -170,20 +170,20 @@ def test_each_fold_of_the_data_module_learns_from_its_own_training_rows(
     assert validated == list(train["Id"])
 
 
-def test_without_rows_the_known_files_are_asked_for(
+def test_without_rows_the_competition_s_files_are_downloaded(
     house_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    downloads = []
 
     def download(url: str, folder: str, sha1_hash: str) -> str:
-        asked.append((url, sha1_hash))
+        downloads.append((url, sha1_hash))
         return str(Path(folder, url.rpartition("/")[2]))
 
     monkeypatch.setattr(module, "download", download)
     data = d2l.KaggleHouse(batch_size=32, root=house_files)
     assert (len(data.raw_train), data.raw_val is not None and len(data.raw_val)) == (150, 50)
-    assert [url.removeprefix(d2l.DATA_URL) for url, _ in asked] == [
+    assert [url.removeprefix(d2l.DATA_URL) for url, _ in downloads] == [
         "kaggle_house_pred_train.csv",
         "kaggle_house_pred_test.csv",
     ]
-    assert [len(sha1) for _, sha1 in asked] == [40, 40]
+    assert [len(sha1) for _, sha1 in downloads] == [40, 40]

@@ -1,4 +1,4 @@
-"""Plots and pictures, read back from the figures that they make."""
+"""tfd2l/book/plotting.py: curves and images, read back from the figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfd2l.common.figures import new_figure
 from tfd2l.train.report import confusion_figure
 
 
-def test_plot_takes_one_curve_several_or_values_alone() -> None:
+def test_plot_accepts_one_curve_several_or_values_alone() -> None:
     x = np.arange(3.0)
     (line,) = plot(x, x**2, "x", "y", xlim=[0, 2]).lines
     np.testing.assert_array_equal(line.get_xydata(), [[0, 0], [1, 1], [2, 4]])
@@ -42,7 +42,7 @@ def test_the_confusion_picture_writes_each_count_in_its_place() -> None:
     assert written == {(0, 0): "5", (1, 0): "1", (1, 1): "7"}
 
 
-def test_a_picture_that_a_notebook_shows_is_all_that_a_cell_ends_with(
+def test_in_a_notebook_the_picture_is_the_only_output_of_a_cell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[object] = []

@@ -1,4 +1,4 @@
-"""The table of a model's parts."""
+"""tfd2l/book/summary.py: the table of a model's parts."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_each_part_has_a_line_and_the_sums_are_right(capsys: pytest.CaptureFixtu
     assert ["blocks[0]", "Dense", "(1,", "2)", "10"] in lines or [
         "blocks[0]", "Dense", "10"] in lines  # fmt: skip
     assert ["blocks[1]", "Dense", "not", "built", "yet"] in lines
-    # 12 + 4 * 2 + 2, and of batch normalisation two rows of 2 that are trained and two that aren't.
+    # 12 + 4 * 2 + 2; batch normalization has two rows of 2 trainable numbers and two of others.
     assert " ".join(lines[-1]) == "30 parameters: 26 trainable, 4 not"
 
 
-def test_the_text_goes_where_it_is_asked_for() -> None:
+def test_the_text_goes_to_the_given_function() -> None:
     said: list[str] = []
     d2l.SoftmaxRegressionScratch(784, 10, lr=0.1).summary(print_fn=said.append)
     assert said[0].startswith("SoftmaxRegressionScratch\n")

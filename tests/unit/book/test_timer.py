@@ -1,4 +1,4 @@
-"""The stop-watch, on a clock that is set by hand."""
+"""tfd2l/book/timer.py, on a clock that is set by hand."""
 
 from __future__ import annotations
 

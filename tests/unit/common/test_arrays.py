@@ -54,7 +54,7 @@ def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
 def test_strange_content_under_a_right_checksum_is_refused(content: bytes, tmp_path: Path) -> None:
     path, checksum = tmp_path / "weights", hashlib.sha256(content).hexdigest().encode()
     path.write_bytes(FORMAT + checksum + b"\n" + content)
-    with pytest.raises(ValueError, match=r"weights' is no file of weights, though its checksum"):
+    with pytest.raises(ValueError, match=r"weights' is not a file of weights, though its checksum"):
         read_weights(path)
 
 
@@ -64,7 +64,7 @@ def test_an_archive_without_the_entry_about_is_refused(tmp_path: Path) -> None:
     content = buffer.getvalue()
     checksum = hashlib.sha256(content).hexdigest().encode()
     (tmp_path / "weights").write_bytes(FORMAT + checksum + b"\n" + content)
-    with pytest.raises(ValueError, match="is no file of weights, though .*about"):
+    with pytest.raises(ValueError, match="is not a file of weights, though .*about"):
         read_weights(tmp_path / "weights")
 
 
@@ -80,13 +80,13 @@ def test_any_change_of_a_file_is_detected(data: st.DataObject) -> None:
         else:
             del content[place:]
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is damaged|is no file of weights"):
+        with pytest.raises(ValueError, match="is damaged|is not a file of weights"):
             read_weights(path)
 
 
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", W=np.ones(2))
-    with pytest.raises(ValueError, match="is no file of weights; save_weights writes such"):
+    with pytest.raises(ValueError, match="is not a file of weights; save_weights writes such"):
         read_weights(tmp_path / "weights.npz")
 
 

@@ -10,34 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
+from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tests.support import ROOT
-from tests.support.deployments import CONFIGURATION, add_models, deploy
+from tests.support.deployments import CONFIGURATION, add_models, config_message, deploy
 
-# Message -> field -> (number, type), all fields there are: BatchingParameters as in
-# tensorflow_serving/servables/tensorflow/session_bundle_config.proto, the others as in
-# tensorflow_serving/config/monitoring_config.proto.
-MESSAGES = {
-    "BatchingParameters": {
-        "max_batch_size": (1, ".google.protobuf.Int64Value"),
-        "batch_timeout_micros": (2, ".google.protobuf.Int64Value"),
-        "max_enqueued_batches": (3, ".google.protobuf.Int64Value"),
-        "num_batch_threads": (4, ".google.protobuf.Int64Value"),
-        "thread_pool_name": (5, ".google.protobuf.StringValue"),
-        "allowed_batch_sizes": (6, "repeated int64"),
-        "pad_variable_length_inputs": (7, "bool"),
-    },
-    "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
-    "MonitoringConfig": {"prometheus_config": (1, ".tensorflow.serving.PrometheusConfig")},
-}
 # Of tensorflow_model_server, as in tensorflow_serving/model_servers/main.cc.
 FLAGS_TEXT = """
 port grpc_socket_path rest_api_port rest_api_num_threads rest_api_timeout_in_ms
@@ -63,29 +41,6 @@ FLAGS = {*FLAGS_TEXT.split()}
 def models(tmp_path: Path) -> Path:
     # Names that YAML takes for something else unless they are quoted.
     return add_models(tmp_path / "savedmodels", {"mlp": [1, 2, 3], "1.0": [1], "null": [7]})
-
-
-def message(name: str) -> Any:
-    """One of MESSAGES, empty."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="serving.proto", package="tensorflow.serving", syntax="proto3"
-    )
-    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
-    for message_name, fields in MESSAGES.items():
-        added = file.message_type.add(name=message_name)
-        for field_name, (number, kind) in fields.items():
-            repeated, kind = kind.startswith("repeated "), kind.removeprefix("repeated ")
-            field = added.field.add(name=field_name, number=number, label=3 if repeated else 1)
-            if kind.startswith("."):
-                field.type, field.type_name = field.TYPE_MESSAGE, kind
-            else:
-                field.type = getattr(field, f"TYPE_{kind.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(
-        pool.FindMessageTypeByName(f"tensorflow.serving.{name}")
-    )()
 
 
 def model_server_config(text: str) -> Any:
@@ -122,7 +77,7 @@ def test_more_versions_pins_and_labels_are_as_the_flags_say(models: Path) -> Non
 
 def test_the_batching_parameters_are_what_the_server_accepts(models: Path) -> None:
     text = deploy(models, "--cpus", "6")["batching_parameters.txt"]
-    batching = text_format.Parse(text, message("BatchingParameters"))
+    batching = text_format.Parse(text, config_message("BatchingParameters"))
     sizes = list(batching.allowed_batch_sizes)
     assert sizes == sorted({*sizes})
     assert sizes[0] == 1
@@ -132,12 +87,12 @@ def test_the_batching_parameters_are_what_the_server_accepts(models: Path) -> No
     assert 0 <= batching.batch_timeout_micros.value <= 10_000
     assert batching.max_enqueued_batches.value >= 6
     with pytest.raises(text_format.ParseError, match="max_batch"):
-        text_format.Parse("max_batch { value: 1 }", message("BatchingParameters"))
+        text_format.Parse("max_batch { value: 1 }", config_message("BatchingParameters"))
 
 
 def test_metrics_are_on_where_prometheus_looks(models: Path) -> None:
     text = deploy(models)["monitoring.config"]
-    monitoring = text_format.Parse(text, message("MonitoringConfig"))
+    monitoring = text_format.Parse(text, config_message("MonitoringConfig"))
     assert monitoring.prometheus_config.enable is True
     assert monitoring.prometheus_config.path == "/monitoring/prometheus/metrics"
 

@@ -76,5 +76,6 @@ def test_an_exhausted_loader_is_refused_in_the_second_epoch() -> None:
         def get_dataloader(self, train: bool) -> object:
             return spent if train else None
 
-    with pytest.raises(ValueError, match="training_step has no batches in epoch 2.*starts anew"):
+    message = "training_step has no batches in epoch 2.*iterated more than once"
+    with pytest.raises(ValueError, match=message):
         d2l.Trainer(2).fit(Draws(), Once())

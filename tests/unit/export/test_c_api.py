@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.served import export_identity
-from tests.support.standins import STRINGS, answers
+from tests.support.small_models import STRINGS, answers
 from tfd2l.export import c_api
 from tfd2l.export.c_api import Session, SessionError, load_library
 from tfd2l.export.saved_model import read_signatures

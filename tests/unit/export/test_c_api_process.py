@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.served import export_identity
-from tests.support.standins import LABELS, Scratch, answers, preprocess
+from tests.support.small_models import LABELS, Scratch, answers, preprocess
 from tfd2l.export.c_api_process import CApiProcess
 from tfd2l.export.saved_model import ExportError
 from tfd2l.export.signatures import export_classifier

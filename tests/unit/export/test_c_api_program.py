@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.served import export_identity
-from tests.support.standins import STRINGS
+from tests.support.small_models import STRINGS
 from tfd2l.export import c_api, c_api_program
 from tfd2l.export.c_api_program import pack, unpack
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.standins import IMAGES, LABELS, Linear, Scratch, answers, preprocess
+from tests.support.small_models import IMAGES, LABELS, Linear, Scratch, answers, preprocess
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
 from tfd2l.export.signatures import ExportError, export_classifier
 

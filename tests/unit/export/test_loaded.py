@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.served import export_identity, export_models
-from tests.support.standins import IMAGES, LABELS, objects
+from tests.support.small_models import IMAGES, LABELS, objects
 from tfd2l.export.c_api import load_library
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.expected import image_examples
@@ -167,7 +167,7 @@ def test_a_graph_without_variables_needs_no_file_of_them(
 ) -> None:
     export_identity(tmp_path)
     shutil.rmtree(tmp_path / "variables")
-    LoadedVersion(library, tmp_path).close()
+    LoadedVersion(library, tmp_path)
 
 
 def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_logged(
@@ -178,7 +178,7 @@ def test_a_version_without_checksums_or_warm_up_file_is_loaded_and_logged(
     shutil.copytree(base / "clothes/1", tmp_path / "2")
     write_checksums(tmp_path / "2")
     for name in ("1", "2"):
-        LoadedVersion(library, tmp_path / name).close()
+        LoadedVersion(library, tmp_path / name)
     # The second has both.
     start = f"{tmp_path / '1'} comes without assets.extra/"
     assert [record.message.partition(",")[0] for record in caplog.records] == [
@@ -201,7 +201,7 @@ def test_a_constant_that_changed_after_publishing_refuses_the_version(
 ) -> None:
     shutil.copytree(base / "clothes/1", tmp_path / "1")
     write_checksums(tmp_path / "1")
-    LoadedVersion(library, tmp_path / "1").close()
+    LoadedVersion(library, tmp_path / "1")
     graph = tmp_path / "1/saved_model.pb"
     graph.write_bytes(graph.read_bytes().replace(b"t-shirt", b"t-shorn"))
     with pytest.raises(ExportError, match=r"1/saved_model\.pb must have SHA-256"):

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.exports import copying, export_with_checks, names
-from tests.support.standins import IMAGES, LABELS, Concise, Linear, Scratch, preprocess
+from tests.support.small_models import IMAGES, LABELS, Concise, Linear, Scratch, preprocess
 from tfd2l.export import publish as publishing
 from tfd2l.export.checksums import check_files
 from tfd2l.export.expected import classifier_checks, regressor_checks
@@ -229,7 +229,9 @@ def test_only_the_last_versions_are_kept(tmp_path: Path, publish_copy: Callable[
     assert names(tmp_path) == ["0", "00", "3", "4", "notes"]
     publish_copy(tmp_path, keep=1)
     assert names(tmp_path) == ["0", "00", "5", "notes"]
-    with pytest.raises(ValueError, match=r"keep must be at least 1.*got 0"):
+    with pytest.raises(
+        ValueError, match=r"keep must be a whole number of at least 1; got 0\. None keeps all"
+    ):
         publish_copy(tmp_path, keep=0)
 
 

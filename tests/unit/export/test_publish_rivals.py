@@ -36,7 +36,7 @@ import os, shutil, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import numpy as np
-from tests.support.standins import Linear
+from tests.support.small_models import Linear
 from tfd2l.export.expected import regressor_checks
 from tfd2l.export.publish import publish
 source, base, mark = (Path(argument) for argument in sys.argv[1:4])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.standins import (
+from tests.support.small_models import (
     CLASSIFIERS,
     IMAGES,
     LABELS,
@@ -283,9 +283,7 @@ def test_an_export_leaves_the_global_state_of_keras_unchanged(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("model", [Scratch, Concise])
-def test_a_directory_that_can_not_be_written_is_refused_by_name(
-    model: type[Any], tmp_path: Path
-) -> None:
+def test_an_unwritable_directory_is_refused_by_name(model: type[Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"must be written to .*/file/mlp; .*Choose a directory"):
         export_classifier(model(), tmp_path / "file" / "mlp", labels=LABELS, preprocess=preprocess)

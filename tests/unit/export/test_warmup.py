@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from tests.support.standins import IMAGES, objects
+from tests.support.small_models import IMAGES, objects
 from tfd2l.export.saved_model import ExportError
 from tfd2l.export.warmup import WarmupRequest, read_warmup, write_warmup
 

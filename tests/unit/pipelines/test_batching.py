@@ -1,4 +1,4 @@
-"""Order of a pass, fetch of a batch, and the data set that both make."""
+"""pipelines/batching.py: the order of a pass, the fetch of a batch, and the data set."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_iteration_reshuffles_the_examples_and_not_just_the_batches() -> N
     assert not any({*second[i : i + 10]} in together for i in range(0, 100, 10))
 
 
-def test_one_seed_gives_one_sequence_of_passes_and_another_seed_another() -> None:
+def test_the_seed_decides_on_the_sequence_of_passes() -> None:
     assert passes(numbers(50, 8, shuffle=True, seed=1), 2) == passes(
         numbers(50, 8, shuffle=True, seed=1), 2
     )
@@ -81,12 +81,12 @@ def test_prepare_gets_whole_batches() -> None:
     np.testing.assert_array_equal(fetched[0], [2.5, 0.5])
 
 
-def test_what_is_derived_from_the_data_set_is_an_ordinary_one() -> None:
+def test_derived_data_sets_have_no_indexed_batches() -> None:
     assert not hasattr(numbers(6, 4, shuffle=False).take(1), "indexed_batches")
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
-def test_a_batch_size_that_is_no_positive_whole_number_is_refused(batch_size: Any) -> None:
+def test_a_batch_size_must_be_a_positive_whole_number(batch_size: Any) -> None:
     with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1; got"):
         numbers(6, batch_size, shuffle=False)
 

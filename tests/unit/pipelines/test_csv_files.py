@@ -1,4 +1,4 @@
-"""pipelines/csv_files.py: what is read, and what is refused with its row."""
+"""pipelines/csv_files.py: malformed files are refused with the row."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ def test_any_bytes_are_read_or_refused(
         assert "table.csv" in str(error)
 
 
-def test_a_mark_of_the_encoding_is_no_part_of_a_quoted_name(tmp_path: Path) -> None:
+def test_a_byte_order_mark_does_not_become_part_of_a_quoted_name(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, '\ufeff"a, b",c\n1,2\n'))
     assert list(frame.columns) == ["a, b", "c"]

@@ -1,4 +1,4 @@
-"""pipelines/basics/debian.py: with a fake apt-get, and with the real one where there is one."""
+"""pipelines/basics/debian.py: with a fake apt-get, and with the real one if there is one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def stand_in(programs: Path, script: str, name: str = "apt-get") -> Path:
-    """Put a shell script in a program's place; the file returned has the arguments of each call."""
+    """Replace a program by a shell script; the returned file has the arguments of each call."""
     notes = programs / f"{name}.notes"
     (programs / name).write_text(f'#!/bin/sh\necho "$@" >>{notes}\n{script}\n')
     (programs / name).chmod(0o755)
@@ -102,9 +102,7 @@ def test_every_call_of_apt_keeps_signatures_on(tmp_path: Path, programs: Path) -
 
 
 @needs_dpkg
-def test_the_part_of_a_download_that_broke_off_is_not_unpacked(
-    tmp_path: Path, programs: Path, package: Path
-) -> None:
+def test_a_partial_download_is_not_unpacked(tmp_path: Path, programs: Path, package: Path) -> None:
     stand_in(programs, f'cp {package} .; echo "E: Connection reset."; exit 100')
     with pytest.raises(DebianPackageError, match=r"thing can't be had: Connection reset\. "):
         unpack_package("thing", tmp_path / "into")
@@ -112,7 +110,7 @@ def test_the_part_of_a_download_that_broke_off_is_not_unpacked(
 
 
 @needs_dpkg
-def test_the_error_tells_what_apt_said_of_the_download_and_of_the_lists(
+def test_the_error_has_apt_s_reasons_for_the_download_and_the_lists(
     tmp_path: Path, programs: Path
 ) -> None:
     stand_in(
@@ -159,7 +157,7 @@ def test_a_directory_that_can_not_be_made_is_an_error(tmp_path: Path, programs: 
 
 
 @pytest.mark.parametrize("missing", ["apt-get", "dpkg-deb"])
-def test_a_machine_without_debian_s_programs_is_told_so(
+def test_without_debian_s_programs_the_error_names_the_missing_one(
     tmp_path: Path, programs: Path, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in {"apt-get", "dpkg-deb"} - {missing}:
@@ -170,9 +168,7 @@ def test_a_machine_without_debian_s_programs_is_told_so(
 
 
 @pytest.mark.parametrize("name", ["", "a", "-o=x", "../thing", "Thing", "a b", "thing=1", "x\n"])
-def test_what_is_no_package_name_never_reaches_apt(
-    name: str, tmp_path: Path, programs: Path
-) -> None:
+def test_a_bad_package_name_never_reaches_apt(name: str, tmp_path: Path, programs: Path) -> None:
     notes = stand_in(programs, "exit 0")
     with pytest.raises(DebianPackageError, match="package's name has") as caught:
         unpack_package(name, tmp_path / "into")
@@ -185,7 +181,7 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-S", "-m", "pipelines.basics.debian", *map(str, arguments)]
 
 
-def test_the_command_ends_with_2_and_one_line_when_it_fails(tmp_path: Path, programs: Path) -> None:
+def test_a_failed_command_exits_with_2_and_one_line(tmp_path: Path, programs: Path) -> None:
     stand_in(programs, 'echo "E: Unable to locate package thing"; exit 100')
     stand_in(programs, "exit 0", "dpkg-deb")
     done = subprocess.run(
@@ -211,7 +207,7 @@ def mirror() -> None:
         with urllib.request.urlopen(listed[0], timeout=10):
             pass
     except urllib.error.HTTPError:
-        pass  # It answers; the list itself is there under another name, compressed.
+        pass  # It answers; the list itself has another name there, as it is compressed.
     except OSError as error:
         pytest.skip(f"the mirror of {listed[0]} can't be reached: {error}")
 

@@ -1,4 +1,4 @@
-"""pipelines/fashion_mnist.py: the real data, every source, and a cache that outlives accidents."""
+"""pipelines/fashion_mnist.py: the real data, every source, and a cache that survives accidents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from pipelines import fashion_mnist, tfds
 from pipelines.basics.debian import DebianPackageError
 from pipelines.basics.files import is_temporary
 from pipelines.fashion_mnist import LABELS, Arrays, cache_dir, load
-from pipelines.idx import to_idx
 from pipelines.idx_files import FILES, DataError, IdxFile
 from tests.support import ROOT
 
@@ -28,12 +27,11 @@ TRAIN_IMAGES = FILES[0].name
 
 
 @pytest.fixture(scope="session")
-def files(fashion: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(contents: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the four decompressed files; not to be changed."""
     directory = tmp_path_factory.mktemp("files")
-    arrays = (fashion.train_images, fashion.train_labels, fashion.val_images, fashion.val_labels)
-    for file, array in zip(FILES, arrays, strict=True):
-        (directory / file.name).write_bytes(to_idx(array))
+    for name, data in contents.items():
+        (directory / name).write_bytes(data)
     return directory
 
 
@@ -98,9 +96,7 @@ def test_there_are_ten_labels_in_the_book_s_order_and_words() -> None:
     assert " ".join(LABELS) == expected
 
 
-def test_a_directory_that_was_asked_for_is_used_and_nothing_is_kept(
-    fashion: Arrays, files: Path
-) -> None:
+def test_a_given_directory_is_used_and_the_cache_stays_empty(fashion: Arrays, files: Path) -> None:
     got = load(files)
     assert same(got, fashion)
     assert got.source == f"the directory {files}"
@@ -134,7 +130,7 @@ def test_the_environment_names_the_directory_and_the_argument_wins(
         load(tmp_path / "elsewhere")
 
 
-def test_an_empty_variable_is_as_good_as_none(
+def test_an_empty_variable_counts_as_unset(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy_files(files, tmp_path / "debian")
@@ -142,24 +138,24 @@ def test_an_empty_variable_is_as_good_as_none(
     assert load().source.startswith("Debian's package in ")
 
 
-def test_a_bad_directory_that_was_asked_for_is_an_error_though_other_sources_are_good(
+def test_a_given_directory_with_bad_files_is_an_error_though_other_sources_are_good(
     files: Path, tmp_path: Path
 ) -> None:
     copy_files(files, tmp_path / "debian")
-    asked = copy_files(files, tmp_path / "asked")
-    (asked / TRAIN_IMAGES).write_bytes(b"\0\0\x08\x03 and so on")
-    with pytest.raises(DataError, match=f"{asked / TRAIN_IMAGES}: ") as caught:
-        load(asked)
+    given = copy_files(files, tmp_path / "given")
+    (given / TRAIN_IMAGES).write_bytes(b"\0\0\x08\x03 and so on")
+    with pytest.raises(DataError, match=f"{given / TRAIN_IMAGES}: ") as caught:
+        load(given)
     assert "get it again" in str(caught.value)
 
 
-@pytest.mark.parametrize("asked", ["", "no/such", "~no-such-user/data"])
-def test_a_directory_without_files_is_an_error_that_says_what_belongs_there(
-    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", ["", "no/such", "~no-such-user/data"])
+def test_a_directory_without_files_is_an_error_that_names_the_files(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:
-        load(asked)
+        load(given)
     message = str(caught.value)
     assert TRAIN_IMAGES in message or "must name a directory" in message
 
@@ -227,7 +223,7 @@ def test_a_slow_step_is_announced_and_a_quick_one_is_not(
     assert said == []
 
 
-def test_without_downloads_only_copies_on_this_machine_are_looked_at(
+def test_without_downloads_only_this_machine_is_searched(
     fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_a_fetched_package(files, monkeypatch)
@@ -254,7 +250,7 @@ def test_a_bad_source_is_passed_over_and_named(
     assert f"{bad}: dimensions (60000, 28, 28) need a file of 47040016 bytes" in said[0]
 
 
-def test_where_no_source_works_the_error_lists_each_with_its_reason(tmp_path: Path) -> None:
+def test_if_no_source_works_the_error_lists_each_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load()
     first, *tried, remedy = str(caught.value).splitlines()
@@ -270,7 +266,7 @@ def test_where_no_source_works_the_error_lists_each_with_its_reason(tmp_path: Pa
     assert "TFD2L_DATA_DIR" in remedy
 
 
-def test_no_room_for_temporary_files_is_a_reason_and_no_crash(
+def test_a_full_disk_for_temporary_files_is_a_reason_and_no_crash(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(into: Path) -> None:
@@ -323,7 +319,7 @@ def test_a_bad_cache_is_never_trusted_even_if_there_is_nothing_else(files: Path)
         load()
 
 
-def test_the_cache_is_where_the_environment_says_or_in_the_user_s_cache(
+def test_the_environment_or_the_user_s_cache_directory_holds_the_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert cache_dir() == tmp_path / "cache" / "fashion-mnist"
@@ -332,7 +328,7 @@ def test_the_cache_is_where_the_environment_says_or_in_the_user_s_cache(
     assert cache_dir() == tmp_path / "xdg" / "tfd2l" / "fashion-mnist"
 
 
-def test_a_cache_that_can_not_be_made_costs_one_line_and_not_the_data(
+def test_if_the_cache_cannot_be_made_a_line_says_so_and_the_data_is_loaded(
     fashion: Arrays, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").write_text("a file where the directory should be")
@@ -367,7 +363,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     ("options", "reason"),
     [("size=20m", "No space left on device"), ("ro", "Read-only file system")],
 )
-def test_a_full_or_read_only_disk_costs_one_line_and_not_the_data(
+def test_if_the_cache_cannot_be_written_a_line_says_so_and_the_data_is_loaded(
     fashion: Arrays,
     files: Path,
     mounted: Callable[[str], Path],
@@ -426,7 +422,7 @@ def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
         shutil.rmtree(cache_dir(), ignore_errors=True)
         with start_filling(files) as process:
             go(process)
-            # From the first trace of a file on, later from time to time.
+            # Wait for the first file, and from then on a little longer each time.
             while not any(cache_dir().glob("*")) and process.poll() is None:
                 time.sleep(0.0005)
             time.sleep(delay_s)
@@ -436,7 +432,7 @@ def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
                 cut_short += 1
             else:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256[path.name]
-    # The kills did hit the writing, not only what comes before and after.
+    # At least one kill came while a file was being written.
     assert cut_short > 0
     with monkeypatch.context() as present:
         put_debian_s_directory(files, present)

@@ -1,4 +1,4 @@
-"""The tiny table, written and read back."""
+"""pipelines/house_tiny.py: the tiny table, written and read back."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_the_tensors_are_the_books(tmp_path: Path) -> None:
     assert (X.dtype.name, y.dtype.name) == ("float64", "float64")
 
 
-def test_deletion_leaves_what_is_whole(tmp_path: Path) -> None:
+def test_deletion_keeps_only_complete_rows_or_columns(tmp_path: Path) -> None:
     house_tiny.write(tmp_path / "house_tiny.csv")
     X, y = house_tiny.load(tmp_path / "house_tiny.csv", missing="drop_rows")
     np.testing.assert_array_equal(X, [[4, 1]])
     np.testing.assert_array_equal(y, [178100])
-    # Both input columns have a gap.
+    # Both input columns have missing values.
     X, y = house_tiny.load(tmp_path / "house_tiny.csv", missing="drop_columns")
     assert (X.shape, y.shape) == ((4, 0), (4,))
 

@@ -39,7 +39,7 @@ def test_the_array_can_not_be_written_to() -> None:
 
 
 @given(arrays)
-def test_what_is_written_is_read_back(array: np.ndarray) -> None:
+def test_written_arrays_are_read_back_unchanged(array: np.ndarray) -> None:
     again = parse_idx(to_idx(array), name="any")
     assert again.dtype == np.uint8
     assert again.shape == array.shape
@@ -52,7 +52,7 @@ def test_mutated_bytes_give_an_error_or_exactly_what_they_say(
 ) -> None:
     written = bytearray(to_idx(array))
     for _ in range(data.draw(st.integers(1, 3))):
-        # Mostly the header: there a change can lie about the rest.
+        # Mostly in the header, where a change makes it disagree with the rest.
         last = data.draw(st.sampled_from([min(15, len(written) - 1), len(written) - 1]))
         written[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
     mutated = bytes(written)
@@ -61,7 +61,7 @@ def test_mutated_bytes_give_an_error_or_exactly_what_they_say(
     except IdxError as error:
         assert str(error).startswith("mutated: ")
     else:
-        # There is one way to write an array, so reading it right means writing the same bytes.
+        # An array has one form as IDX, so a right reading writes the same bytes again.
         assert to_idx(result) == mutated
 
 
@@ -115,8 +115,8 @@ def test_a_header_that_claims_two_thousand_million_images_allocates_nothing(head
     assert peak_bytes < 1_000_000
 
 
-def test_no_images_of_an_absurd_size_are_refused_and_no_images_are_fine() -> None:
-    # NumPy multiplies the other dimensions, though there is nothing.
+def test_zero_images_are_accepted_unless_their_size_is_absurd() -> None:
+    # NumPy multiplies the other dimensions although there are no images.
     absurd = bytes.fromhex("00000803 00000000 ffffffff ffffffff")
     with pytest.raises(IdxError, match=r"images: an empty array's dimensions must be small; got"):
         parse_idx(absurd, name="images")

@@ -1,4 +1,4 @@
-"""pipelines/idx_files.py on the real files, whole and damaged in every way we know of."""
+"""pipelines/idx_files.py on the real files, intact and damaged."""
 
 from __future__ import annotations
 
@@ -13,20 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import idx_files
-from pipelines.fashion_mnist import Arrays
-from pipelines.idx import to_idx
 from pipelines.idx_files import FILES, AbsentError, DataError, read_directory, write_directory
 
 TRAIN_IMAGES, TRAIN_LABELS, T10K_IMAGES, T10K_LABELS = (file.name for file in FILES)
-
-
-@pytest.fixture(scope="session")
-def contents(fashion: Arrays) -> dict[str, bytes]:
-    """The real bytes of the four files."""
-    arrays = (
-        fashion.train_images, fashion.train_labels, fashion.val_images, fashion.val_labels,
-    )  # fmt: skip
-    return {file.name: to_idx(array) for file, array in zip(FILES, arrays, strict=True)}
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +29,7 @@ def originals(contents: dict[str, bytes], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def directory(tmp_path: Path, originals: Path) -> Path:
-    """Links to the four real files: to be replaced, never written into."""
+    """Links to the four real files; tests replace them and never write into them."""
     for original in originals.iterdir():
         (tmp_path / original.name).hardlink_to(original)
     return tmp_path
@@ -81,19 +70,19 @@ def test_the_files_are_read_from_gz(directory: Path, contents: dict[str, bytes])
     assert read_directory(directory) == contents
 
 
-def test_the_table_of_sizes_and_hashes_is_that_of_the_bytes(contents: dict[str, bytes]) -> None:
+def test_the_listed_sizes_and_hashes_are_those_of_the_bytes(contents: dict[str, bytes]) -> None:
     for file in FILES:
         assert len(contents[file.name]) == file.size_bytes
         assert hashlib.sha256(contents[file.name]).hexdigest() == file.sha256
 
 
-def test_an_empty_or_missing_directory_is_absent_rather_than_bad(tmp_path: Path) -> None:
+def test_an_empty_or_missing_directory_counts_as_absent(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "no" / "such"):
         with pytest.raises(AbsentError, match="has none of the files"):
             read_directory(place)
 
 
-# Each damage, the file that must be named, and the rule and the value that must be told.
+# Each damage, the file that must be named, and the rule and the value that the error must have.
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "a file is missing": (
         lambda d: removed(d / T10K_LABELS),
@@ -213,13 +202,13 @@ def test_a_damaged_file_is_refused_by_name_with_the_rule_and_the_value(
     assert str(directory) in str(caught.value)
 
 
-def test_the_error_can_name_another_place_than_a_temporary_directory(directory: Path) -> None:
+def test_errors_can_use_another_name_than_that_of_a_temporary_directory(directory: Path) -> None:
     change(directory, T10K_LABELS, lambda data: data[:-1])
     with pytest.raises(DataError, match=r"^t10k-labels-idx1-ubyte: "):
         read_directory(directory, name=Path())
 
 
-def test_a_bomb_in_gz_is_read_to_the_expected_size_and_no_further(directory: Path) -> None:
+def test_a_gzip_bomb_is_read_up_to_the_expected_size_only(directory: Path) -> None:
     bomb = gzip.compress(bytes(200_000_000), compresslevel=1)
     replace_by_gz(directory, TRAIN_LABELS, bomb)
     file = FILES[1]

@@ -47,7 +47,7 @@ def test_every_byte_scales_to_its_255th_and_to_the_same_bits_in_a_graph() -> Non
     assert np.array_equal(tf.function(to_float)(tf.constant(every)), eager)
 
 
-def test_scaling_what_was_scaled_before_is_refused() -> None:
+def test_scaled_images_cannot_be_scaled_again() -> None:
     with pytest.raises(ValueError, match=r"uint8 in 0..255, before any scaling; got float32"):
         to_float(tf.zeros((1, 2, 2)))
 
@@ -159,7 +159,7 @@ def test_it_runs_inside_a_parallel_map_of_tf_data() -> None:
     assert np.abs(got - reference(images, (32, 30))).max() < TOLERANCE
 
 
-def test_it_lives_on_in_a_saved_model_that_a_process_without_this_library_loads(
+def test_a_process_without_this_library_loads_a_saved_model_with_it(
     tmp_path: Path,
 ) -> None:
     class Served(tf.Module):  # type: ignore[misc]
@@ -184,7 +184,7 @@ def test_it_lives_on_in_a_saved_model_that_a_process_without_this_library_loads(
 @pytest.mark.parametrize(
     "size", [(1, 1), [32, 32], (np.int64(28), 30), (MAX_SIDE, MAX_SIDE), (1, MAX_SIDE)]
 )
-def test_a_good_size_is_given_back_as_two_plain_integers(size: Any) -> None:
+def test_a_good_size_becomes_two_python_integers(size: Any) -> None:
     checked = check_size(size)
     assert checked == tuple(size)
     assert [type(value) for value in checked] == [int, int]

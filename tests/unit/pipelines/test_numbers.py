@@ -1,4 +1,4 @@
-"""Numbers that a user gives: which ones are taken, and what is said of the others."""
+"""pipelines/basics/numbers.py: numbers that are accepted, and errors for the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_whole_number_of_any_library_becomes_an_int(value: Any) -> None:
 @pytest.mark.parametrize(
     "value", [*NO_NUMBERS, 0, -1, 2**31, 10**400, 2.0, np.float32(2), tf.constant(2.0), math.nan]
 )
-def test_what_is_no_whole_number_in_the_range_is_refused_with_name_and_value(value: Any) -> None:
+def test_anything_but_a_whole_number_in_the_range_is_refused_by_name(value: Any) -> None:
     with pytest.raises(ValueError, match="^n must be a whole number (of|from) .*; got ") as error:
         whole_number("n", value)
     assert len(str(error.value)) < 200
@@ -43,14 +43,14 @@ def test_a_number_of_any_library_becomes_a_float(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, -1, math.nan, math.inf, -math.inf, 1e300, 10**400])
-def test_what_is_no_finite_number_in_the_range_is_refused(value: Any) -> None:
+def test_anything_but_a_finite_number_in_the_range_is_refused(value: Any) -> None:
     for check in (real_number, positive_number):
         with pytest.raises(ValueError, match="^x must be a finite number.*; got .*Try 1"):
             check("x", value, hint="Try 1.")
 
 
 @pytest.mark.parametrize("value", [0, -0.0, 1e-300])
-def test_what_float32_would_round_to_0_is_not_above_0(value: float) -> None:
+def test_a_number_that_float32_would_round_to_0_does_not_count_as_above_0(value: float) -> None:
     assert real_number("x", value) == value
     with pytest.raises(ValueError, match="above 0"):
         positive_number("x", value)

@@ -14,12 +14,12 @@ import pytest
 from pipelines.basics.processes import ProgramError, run
 from tests.support import ROOT
 
-# Starts a helper that outlives it, and tells the helper's process id.
+# Starts a helper that outlives it, and writes the helper's process id to a file.
 STARTS_A_HELPER = "sleep 300 & echo $! >helper; {rest}"
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie, which nothing may have reaped yet, does not."""
+    """Return whether a process runs; a zombie that is not reaped yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
     except FileNotFoundError:
@@ -49,11 +49,11 @@ def test_no_shell_reads_the_arguments() -> None:
     assert run(["echo", "$HOME; exit 1"], timeout_s=60).output == "$HOME; exit 1\n"
 
 
-def test_bytes_that_are_no_text_do_not_stop_it() -> None:
+def test_output_that_is_not_utf_8_is_decoded_with_replacements() -> None:
     assert run(["printf", r"a\377b"], timeout_s=60).output == "a\N{REPLACEMENT CHARACTER}b"
 
 
-def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_program(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match=r"no-such-program can't be started: .*No such file"):
         run([str(tmp_path / "no-such-program")], timeout_s=60)
 
@@ -65,7 +65,7 @@ def test_when_the_time_is_up_it_is_killed_with_its_helpers(tmp_path: Path, rest:
     assert is_gone(int((tmp_path / "helper").read_text()))
 
 
-def test_no_time_left_is_not_an_endless_time() -> None:
+def test_a_negative_timeout_kills_at_once() -> None:
     with pytest.raises(ProgramError, match="sleep took longer"):
         run(["sleep", "300"], timeout_s=-1)
 

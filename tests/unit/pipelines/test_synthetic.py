@@ -1,4 +1,4 @@
-"""The made-up data is what it says it is."""
+"""pipelines/synthetic.py: the data follows its linear model."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_seed_alone_decides() -> None:
         ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
     settings = {"w": [1.0], "b": 0.0, "noise": 0.1, "num_examples": 3, "seed": 0, **wrong}
     with pytest.raises(ValueError, match=message):
         linear_examples(**settings)

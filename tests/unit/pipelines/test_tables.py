@@ -1,4 +1,4 @@
-"""pipelines/tables.py: numbers and categories, missing values, chunks, and what is refused."""
+"""pipelines/tables.py: numbers and categories, missing values, chunks, and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def written(tmp_path: Path, text: str | bytes = CSV) -> Path:
     return path
 
 
-def test_missing_values_are_imputed_by_the_mean_and_by_a_column_of_their_own(
+def test_missing_values_become_the_mean_or_a_column_of_their_own(
     tmp_path: Path,
 ) -> None:
     frame = read_table(written(tmp_path))
@@ -55,7 +55,7 @@ def test_statistics_come_from_the_training_rows_alone() -> None:
     assert target is None
 
 
-def test_at_prediction_columns_may_stand_in_any_order_and_categories_be_new(
+def test_at_prediction_columns_may_have_another_order_and_new_categories(
     tmp_path: Path,
 ) -> None:
     statistics = fit(read_table(written(tmp_path)), "Price")
@@ -124,11 +124,11 @@ def test_a_file_streams_in_chunks_to_the_same_batches(tmp_path: Path) -> None:
 
 def test_standardized_numbers_have_mean_0_and_deviation_1(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, "a,b,y\n1,7,10\n2,NA,20\nNA,7,30\n6,7,40\n"))
-    learnt = fit(frame, "y", standardize=True)
+    statistics = fit(frame, "y", standardize=True)
     # 1, 2 and 6: mean 3, squares 4 + 1 + 9 over 3 - 1. The target stays as it is.
-    assert learnt.means == {"a": 3, "b": 7}
-    assert learnt.deviations == {"a": pytest.approx(math.sqrt(7), rel=1e-12), "b": 1}
-    inputs, target = prepare(frame, learnt)
+    assert statistics.means == {"a": 3, "b": 7}
+    assert statistics.deviations == {"a": pytest.approx(math.sqrt(7), rel=1e-12), "b": 1}
+    inputs, target = prepare(frame, statistics)
     # A gap is at the mean, and a column of one value is 0 throughout.
     expected = np.array([[-2, 0], [-1, 0], [0, 0], [3, 0]]) / [math.sqrt(7), 1]
     np.testing.assert_allclose(inputs, expected, rtol=1e-12)
@@ -137,23 +137,23 @@ def test_standardized_numbers_have_mean_0_and_deviation_1(tmp_path: Path) -> Non
 
 
 def test_other_rows_are_standardized_by_the_training_rows(tmp_path: Path) -> None:
-    learnt = fit(read_table(written(tmp_path, "a\n1\n3\n")), standardize=True)
+    statistics = fit(read_table(written(tmp_path, "a\n1\n3\n")), standardize=True)
     later = pd.DataFrame({"a": ["5", None]}, dtype="str")
     # Mean 2, deviation sqrt(2).
     expected = np.array([[3 / math.sqrt(2)], [0]])
-    np.testing.assert_allclose(prepare(later, learnt)[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(prepare(later, statistics)[0], expected, rtol=1e-12)
 
 
 def test_numbers_are_not_standardized_by_default(tmp_path: Path) -> None:
     assert fit(read_table(written(tmp_path)), "Price").deviations == {}
 
 
-def test_one_row_alone_is_zero_and_not_divided_by_nothing(tmp_path: Path) -> None:
+def test_a_single_row_is_standardized_to_zero(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, "a\n5\n"))
     np.testing.assert_array_equal(prepare(frame, fit(frame, standardize=True))[0], [[0]])
 
 
-def test_text_among_numbers_is_refused_with_its_place(tmp_path: Path) -> None:
+def test_text_among_numbers_is_refused_with_column_and_row(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, "a,y\n1,1\nthree,2\n"))
     with pytest.raises(TableError, match=r"column 'a', row 3: 'three' is no number.*categorical="):
         fit(frame, "y")
@@ -177,7 +177,7 @@ def test_missing_columns_targets_and_values_are_refused_by_name(tmp_path: Path) 
         fit(read_table(written(tmp_path, "a,y\n,1\n")), "y")
 
 
-def test_a_category_that_would_be_called_like_a_column_is_refused(tmp_path: Path) -> None:
+def test_a_category_whose_column_would_repeat_a_name_is_refused(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, "a,a_b\nb,1\nc,2\n"))
     with pytest.raises(TableError, match=r"prepared table names column 'a_b' more than once"):
         fit(frame)
@@ -185,7 +185,7 @@ def test_a_category_that_would_be_called_like_a_column_is_refused(tmp_path: Path
         fit(read_table(written(tmp_path, "a,a_nan\nb,1\nc,2\n")))
 
 
-def test_numbers_that_no_float_can_hold_once_prepared_are_refused(tmp_path: Path) -> None:
+def test_prepared_numbers_that_overflow_are_refused(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, "a\n1.7e308\n-1.7e308\n"))
     with pytest.raises(TableError, match=r"column 'a': the distances .* float64"):
         fit(frame, standardize=True)

