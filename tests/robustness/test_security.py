@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pipelines.basics.debian import DebianPackageError, unpack_package
+from tests.support import ROOT
 from tfd2l.book.downloads import DownloadError, download
 from tfd2l.train.config import ConfigError, from_settings
 from tfd2l.train.records import read_record, write_record
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
     for folder in ("pipelines", "tfd2l", "benchmarks", ".ci")
