@@ -1,1 +1,1 @@
-"""The project against what a user would pick instead."""
+"""Measures the project against the libraries that a user would pick instead."""

@@ -1,7 +1,7 @@
 """`python -m benchmarks.environments [NAME...]`: environments for peers that need their own.
 
-PyTorch and JAX are not what this project stands on, and the book's package needs a TensorFlow of
-2023. Each gets an environment from a hashed list of its packages, below `.environments/`; PyTorch's
+This project depends on neither PyTorch nor JAX, and the book's package needs a TensorFlow of 2023.
+Each gets an environment below `.environments/`, from a list of its packages with hashes; PyTorch's
 takes some 5 GB.
 """
 
@@ -17,25 +17,26 @@ NAMES = ("jax", "torch", "d2l-tensorflow")
 
 
 def python_of(environment: str | None) -> str:
-    """The interpreter of an environment, there or not; None is this one."""
+    """Return the path of an environment's interpreter, installed or not; None is this one."""
     return sys.executable if environment is None else str(FOLDER / environment / "bin" / "python")
 
 
 def install(name: str) -> None:
-    """Make the environment anew."""
+    """Delete the environment if it is there, and create it."""
     uv = Path(sys.executable).with_name("uv")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     subprocess.run([uv, "venv", "--clear", "--python", python, FOLDER / name], check=True)
     packages = ["--require-hashes", "--no-deps", "-r", str(LISTS / f"{name}.txt")]
-    # As pip does and uv doesn't: or a peer's first imports would compile PyTorch's sources.
+    # pip compiles by itself, uv does not: a peer's first imports would compile PyTorch's sources.
     install = [str(uv), "pip", "install", "--compile-bytecode", "--python", python_of(name)]
     subprocess.run([*install, *packages], check=True)
 
 
 def main(names: list[str]) -> None:
-    """Install those named, or all."""
+    """Install the named environments, or all."""
     if unknown := set(names) - set(NAMES):
-        raise SystemExit(f"no such environment: {', '.join(sorted(unknown))}; there are {NAMES}.")
+        given, known = ", ".join(sorted(unknown)), ", ".join(NAMES)
+        raise SystemExit(f"there is no environment {given}; choose from {known}.")
     for name in names or NAMES:
         install(name)
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.growth --picture growth.png`: how the cost of an epoch grows.
+"""`python -m benchmarks.growth --picture growth.png`: the growth of an epoch's time and memory.
 
-The concise MLP with all else as in the book, while one of batch size, hidden units, image side and
-number of examples changes; examples beyond memory are streamed from a file. Each point is a fit of
-four epochs, the last two of which count, in a process of its own.
+Fits the concise MLP as in the book, except that one of batch size, hidden units, image side and
+number of examples changes. Examples that memory can't hold are streamed from a file. Each point is
+a fit of four epochs in a process of its own; the last two epochs count.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TITLES = {
 
 
 def measure(kind: str, value: int) -> dict[str, float]:
-    """Seconds of an epoch and peak memory at a point."""
+    """Return the seconds of an epoch and the peak memory at a point."""
     import numpy as np
     import tensorflow as tf
 
@@ -53,7 +53,7 @@ def measure(kind: str, value: int) -> dict[str, float]:
     order = np.arange(count) % len(arrays.train_images)
 
     class Streamed(d2l.DataModule):
-        """Batches read from a file, in its order, a chunk at a time."""
+        """Batches from a file, read in its order, a chunk at a time."""
 
         def __init__(self, path: Path) -> None:
             super().__init__()
@@ -97,7 +97,7 @@ def measure(kind: str, value: int) -> dict[str, float]:
 
 
 def draw(found: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
-    """A panel for each thing that grows: seconds, and memory in grey."""
+    """Draw a panel for each quantity that grows: seconds, and memory in grey."""
     from matplotlib.figure import Figure
 
     from tfd2l.common.figures import save_figure
@@ -126,7 +126,7 @@ def draw(found: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
 
 
 def main() -> None:
-    """Read the flags, run, report."""
+    """Read the flags, measure the points and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--kinds", nargs="+", default=list(POINTS), choices=POINTS)
     parser.add_argument("--picture", type=Path, help="a .png or .svg to draw")

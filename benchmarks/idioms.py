@@ -1,16 +1,13 @@
-"""`python -m benchmarks.idioms`: what each of the things that make an epoch fast is worth.
+"""`python -m benchmarks.idioms`: how much each idiom that makes an epoch fast contributes.
 
-The product with one after the other of them: every row has those of the rows above it.
+The rows add them one by one to the product: a row has those of all rows above it.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections import defaultdict
-from pathlib import Path
 
-from benchmarks.__main__ import Peer, measure, report, write_images
+from benchmarks.runs import Peer, compare, data_file
 
 GRAPH = {"TFD2L_BENCH_JIT": "0"}
 VARIANTS = {
@@ -25,22 +22,16 @@ VARIANTS = {
 
 
 def main() -> None:
-    """Read the flags, run, report."""
+    """Read the flags, run the variants and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idioms", description=__doc__)
     parser.add_argument("--workloads", nargs="+", default=["W2", "W3"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data.npz")
-        write_images(data)
+    peers = {name: Peer("product", variables=variables) for name, variables in VARIANTS.items()}
+    with data_file() as data:
         for workload in options.workloads:
-            runs = defaultdict(list)
-            for _ in range(options.rounds):
-                for name, variables in VARIANTS.items():
-                    peer = Peer("product", variables=variables)
-                    runs[name].append(measure(peer, workload, options.epochs, data))
-            report(workload, runs)
+            compare(peers, workload, options.rounds, options.epochs, data)
 
 
 if __name__ == "__main__":

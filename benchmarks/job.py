@@ -1,7 +1,8 @@
-"""`python -m benchmarks.job`: the whole command, as a user waits for it, against PyTorch's loop.
+"""`python -m benchmarks.job`: the time of the whole command against that of PyTorch's loop.
 
-Ours is `python -m tfd2l.train`: import, data found and verified, compiling, 10 epochs, checkpoints,
-pictures, export and load check. The loop has neither pictures nor an export.
+The command is `python -m tfd2l.train`: it imports, finds and verifies the data, compiles, trains 10
+epochs, and writes checkpoints, pictures and an export, which it checks. The loop has neither
+pictures nor an export.
 """
 
 from __future__ import annotations
@@ -9,28 +10,25 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.__main__ import write_images
 from benchmarks.environments import python_of
 from benchmarks.processes import table, timed
+from benchmarks.runs import data_file
 
 MODELS = {"W3": "mlp-scratch", "W4": "mlp"}
 
 
 def main() -> None:
-    """Read the flags, run, report."""
+    """Read the flags, run both and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.job", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     torch = python_of("torch")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = folder / "data.npz"
-        write_images(data)
+    with data_file() as data:
+        folder = data.parent
         for workload, model in MODELS.items():
             figures = defaultdict(list)
             epochs = str(options.epochs)

@@ -1,4 +1,4 @@
-"""The ratios of a call as a picture."""
+"""Draws the ratios of a call as a picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfd2l.common.figures import save_figure
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """A bar a peer and workload: how many times the first peer's time it takes; log scale."""
+    """Draw a bar for each peer and workload: its time as a multiple of the first's, log scale."""
     from matplotlib.figure import Figure
 
     workloads = list(dict.fromkeys(row["workload"] for row in rows))
@@ -37,5 +37,5 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _milliseconds(seconds: float) -> str:
-    """With three digits below a thousand, and all above."""
+    """Format as milliseconds: whole ones from 100 ms on, three digits below."""
     return f"{1e3 * seconds:.0f} ms" if seconds >= 0.1 else f"{1e3 * seconds:.3g} ms"

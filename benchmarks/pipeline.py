@@ -1,28 +1,26 @@
-"""`python -m benchmarks.pipeline`: W5, seconds for 60,000 images through the pipeline alone."""
+"""`python -m benchmarks.pipeline`: W5, the seconds of the pipeline alone for 60,000 images."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.__main__ import write_images
 from benchmarks.environments import python_of
 from benchmarks.processes import last_json, table, timed
+from benchmarks.runs import data_file
 
 
 def main() -> None:
-    """Read the flags, run, report."""
+    """Read the flags, run the pipelines and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", type=int, nargs="+", default=[28, 32, 96, 224])
     options = parser.parse_args()
     torch = python_of("torch")
-    with tempfile.TemporaryDirectory() as folder:
-        data = str(Path(folder, "data.npz"))
-        write_images(Path(data))
+    with data_file() as path:
+        data = str(path)
         for side in map(str, options.sides):
             ours = [sys.executable, "-m", "benchmarks.peers.pipeline_product"]
             commands = {

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.prediction`: W6, milliseconds for a prediction by an exported model.
+"""`python -m benchmarks.prediction`: W6, the milliseconds of a prediction by an exported model.
 
 Compares, in one process: the C API on which the development server stands, the exported signature
 called from Python, and Keras' own `predict` on the model in memory.
@@ -32,7 +32,7 @@ from tfd2l.export.signatures import export_classifier
 
 
 def median_ms(call: Callable[[], Any], calls: int) -> float:
-    """Median time of a call, in milliseconds."""
+    """Return the median time of a call, in milliseconds."""
     seconds = []
     for _ in range(calls):
         started_s = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Runs of other programs, timed as wholes, and tables of their medians."""
+"""Runs other programs, measures their whole time, and prints tables of medians."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def timed(command: Sequence[str], cwd: Path = ROOT, **variables: str) -> tuple[float, str]:
-    """Seconds from start to exit, and what the program printed; it must succeed."""
+    """Run a program, which must succeed; return its seconds from start to exit and its output."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": str(ROOT), **variables}
-    # Whoever has it set would measure how fast Python compiles its sources, in each run again.
+    # Where it is set, every run would measure again how fast Python compiles its sources.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started_s = time.perf_counter()
     process = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
@@ -29,12 +29,12 @@ def timed(command: Sequence[str], cwd: Path = ROOT, **variables: str) -> tuple[f
 
 
 def last_json(text: str) -> Any:
-    """The value on the last line."""
+    """Parse the last line as JSON."""
     return json.loads(text.splitlines()[-1])
 
 
 def table(title: str, unit: str, figures: dict[str, list[float]]) -> None:
-    """Medians over rounds, and the first row's ratio to each, round by round."""
+    """Print the medians over rounds, and the first row's ratio to each, taken within a round."""
     print(f"\n{title:<34}{unit:>12}{'min':>10}{'max':>10}{'ours/it':>10}", flush=True)
     ours = next(iter(figures.values()))
     for name, values in figures.items():

@@ -66,7 +66,7 @@ class Load:
         self.failures: list[str] = []
 
     def run(self, seconds: float) -> float:
-        """Send for this time; return the requests a second."""
+        """Send for this many seconds; return the requests a second."""
         end_s = time.perf_counter() + seconds
         threads = [
             threading.Thread(target=self._send, args=(end_s,)) for _ in range(self._connections)

@@ -1,4 +1,4 @@
-"""What all tests share: real Fashion-MNIST, loaded once, and no pictures on a screen."""
+"""Fixtures of all tests: data, a fixed seed, and signals."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before TensorFlow is imported anywhere: its start-up messages are not a test's output.
+# Set before TensorFlow is imported: its start-up messages do not belong to a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Tests of several files run beside each other: more threads would wait for one another.
+    # Several tests run at the same time: more threads would only wait for each other.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import hypothesis
@@ -22,7 +22,7 @@ import pytest
 from pipelines import fashion_mnist
 from pipelines.csv_files import write_table
 
-# Machines that run tests are shared: how long drawing or running an example takes says nothing.
+# Machines that run tests are shared, so an example's time is no sign of an error.
 hypothesis.settings.register_profile(
     "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -31,7 +31,7 @@ hypothesis.settings.load_profile("shared")
 
 @pytest.fixture(scope="session")
 def fashion() -> fashion_mnist.Arrays:
-    """The real data, from wherever this machine has it."""
+    """The real data, from the first source that this machine has."""
     return fashion_mnist.load()
 
 
@@ -43,9 +43,9 @@ def seeded() -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts this process and those it starts, also where a shell had it ignored.
+    """Let Ctrl-C interrupt this process and its children, even if SIGINT was ignored.
 
-    Shells start background jobs that way, and programs hand it down to what they start.
+    Shells start background jobs with SIGINT ignored, and child processes inherit that.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -54,7 +54,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def images() -> tuple[np.ndarray, np.ndarray]:
-    """70 made-up images and labels that can be learnt: the label is where the light row is."""
+    """70 made-up images, and labels that can be learnt: the position of the light rows."""
     labels = np.arange(70) % 10
     pictures = np.random.default_rng(0).integers(0, 60, (70, 28, 28))
     for picture, label in zip(pictures, labels, strict=True):
@@ -64,7 +64,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def house_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the competition's two files, but with made-up houses: 150 and 50."""
+    """A directory with the competition's two files, with 150 and 50 made-up houses."""
     random = np.random.default_rng(0)
     n = 200
     area, quality = random.integers(600, 3000, n), random.integers(1, 11, n)

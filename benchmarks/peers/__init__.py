@@ -1,1 +1,1 @@
-"""The peers, each a module that is run in a process of its own."""
+"""The peers: each module is a program, which runs in a process of its own."""

@@ -1,6 +1,7 @@
-"""What all peers share: the work, the data, and the line of JSON at the end.
+"""Shared by all peers: the workloads, the data, and the line of JSON at the end.
 
-NumPy and the standard library alone: some peers run where nothing else of this project is.
+Imports NumPy and the standard library alone, since some peers run in environments without the
+packages of this project.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 NUM_HIDDENS = 256
-# Of W1, as in the book's section 3.4.
+# W1's data, as in the book's section 3.4.
 TRUE_W, TRUE_B, NOISE = (2.0, -3.4), 4.2, 0.01
 
 
@@ -32,8 +33,8 @@ class Workload:
             on the framework's layers.
         batch_size: examples in a step.
         lr: rate of plain SGD.
-        epochs: passes over the data in a run. W1's take milliseconds, so a run has more of them, in
-            which a compiler that begins late has begun.
+        epochs: passes over the data in a run. W1's take milliseconds, so a run has more of them:
+            a compiler that starts late must have started.
     """
 
     name: str
@@ -43,12 +44,12 @@ class Workload:
 
     @property
     def is_linear(self) -> bool:
-        """Whether it is the regression."""
+        """True for the regression."""
         return self.name == "W1"
 
     @property
     def hidden(self) -> bool:
-        """Whether there is a hidden layer."""
+        """True for the models with a hidden layer."""
         return self.name in ("W3", "W4")
 
 
@@ -62,7 +63,7 @@ WORKLOADS = {
 
 @dataclass(frozen=True)
 class Data:
-    """Training and validation examples: images and class ids, uint8; of W1 X and y, float32."""
+    """Training and validation examples: images and class ids, uint8; for W1 X and y, float32."""
 
     train: tuple[Array, Array]
     val: tuple[Array, Array]
@@ -85,7 +86,7 @@ def write_data(path: Path, images: Data) -> None:
 
 
 def read_data(path: str, workload: Workload) -> Data:
-    """A workload's examples."""
+    """Return a workload's examples."""
     with np.load(path) as file:
         if workload.is_linear:
             X, y = file["X"], file["y"]
@@ -96,24 +97,24 @@ def read_data(path: str, workload: Workload) -> Data:
 
 
 class Epochs:
-    """Seconds and scores of the epochs so far.
+    """Records the seconds and the score of each epoch.
 
-    The score is the validation accuracy; of W1, the share of the targets' variance explained.
+    The score is the validation accuracy; for W1, the share of the targets' variance explained.
     """
 
     def __init__(self, workload: Workload, data: Data) -> None:
-        """Nothing yet."""
+        """Start without epochs."""
         self._workload = workload
         self._variance = float(np.var(data.val[1])) if workload.is_linear else 1.0
         self.seconds: list[float] = []
         self.scores: list[float] = []
 
     def start(self) -> None:
-        """An epoch begins."""
+        """Note the time at which an epoch begins."""
         self._started_s = time.perf_counter()
 
     def end(self, measured: float) -> None:
-        """It is over: `measured` is the accuracy, or W1's half mean squared error."""
+        """Record the epoch; `measured` is the accuracy, or half the mean squared error for W1."""
         self.seconds.append(time.perf_counter() - self._started_s)
         self.scores.append(
             1 - 2 * measured / self._variance if self._workload.is_linear else measured
@@ -121,7 +122,7 @@ class Epochs:
 
 
 def main(run: Callable[[Workload, int, Data, Epochs], None]) -> None:
-    """Run a peer on `WORKLOAD EPOCHS DATA` from the command line, and print its line."""
+    """Run a peer on the command line's `WORKLOAD EPOCHS DATA`; print the results as JSON."""
     workload = WORKLOADS[sys.argv[1]]
     data = read_data(sys.argv[3], workload)
     epochs = Epochs(workload, data)

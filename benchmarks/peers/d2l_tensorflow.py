@@ -1,4 +1,4 @@
-"""The book's own package on the last TensorFlow that it trains on: eager, batch by batch."""
+"""The book's own package on the last TensorFlow with which it trains: eager, batch by batch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class SoftmaxScratch(d2l.Classifier):
         self.b = tf.Variable(tf.zeros(10))
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
-        """Probabilities."""
+        """Return probabilities."""
         X_exp = tf.exp(tf.reshape(X, (-1, 784)) @ self.W + self.b)
         return X_exp / tf.reduce_sum(X_exp, 1, keepdims=True)
 
     def loss(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
-        """Cross-entropy of probabilities."""
+        """Return the cross-entropy of probabilities."""
         chosen = tf.boolean_mask(Y_hat, tf.one_hot(Y, depth=Y_hat.shape[-1]))
         return -tf.reduce_mean(tf.math.log(chosen))
 
@@ -46,7 +46,7 @@ class MLPScratch(d2l.Classifier):
         self.b2 = tf.Variable(tf.zeros(10))
 
     def forward(self, X: tf.Tensor) -> tf.Tensor:
-        """Logits."""
+        """Return logits."""
         H = tf.math.maximum(tf.reshape(X, (-1, 784)) @ self.W1 + self.b1, 0)
         return H @ self.W2 + self.b2
 
@@ -75,14 +75,14 @@ class Given(d2l.DataModule):
         self.data = data
 
     def get_dataloader(self, train: bool) -> Any:
-        """Batches of features and targets."""
+        """Return batches of features and targets."""
         return self.get_tensorloader(self.data.train if train else self.data.val, train)
 
 
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
-    """Fit the book's model, its board kept from drawing."""
+    """Fit the book's model without drawing its board."""
     tf.keras.utils.set_random_seed(0)
-    # Its data module asks Keras for the files, which would fetch them from the web.
+    # Its data module loads the files by Keras, which would download them.
     tf.keras.datasets.fashion_mnist.load_data = lambda: (data.train, data.val)
 
     class Trainer(d2l.Trainer):

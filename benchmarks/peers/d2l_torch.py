@@ -1,4 +1,4 @@
-"""The book's own package on PyTorch: its models, its Trainer, its DataLoader with four workers."""
+"""The book's own package on PyTorch: its models and Trainer, its DataLoader with four workers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class SoftmaxScratch(d2l.Classifier):
         self.b = torch.zeros(10, requires_grad=True)
 
     def parameters(self, recurse: bool = True) -> Any:
-        """What is trained."""
+        """Return the trained parameters."""
         return [self.W, self.b]
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
-        """Probabilities."""
+        """Return probabilities."""
         X_exp = torch.exp(X.reshape(-1, 784) @ self.W + self.b)
         return X_exp / X_exp.sum(1, keepdim=True)
 
     def loss(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
-        """Cross-entropy of probabilities."""
+        """Return the cross-entropy of probabilities."""
         return -torch.log(Y_hat[range(len(Y_hat)), Y]).mean()
 
 
@@ -48,7 +48,7 @@ class MLPScratch(d2l.Classifier):
         self.b2 = torch.nn.Parameter(torch.zeros(10))
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
-        """Logits."""
+        """Return logits."""
         H = torch.relu(X.reshape(-1, 784) @ self.W1 + self.b1)
         return H @ self.W2 + self.b2
 
@@ -76,31 +76,31 @@ class Given(d2l.DataModule):
         self.data = data
 
     def get_dataloader(self, train: bool) -> Any:
-        """Batches of features and targets."""
+        """Return batches of features and targets."""
         pair = self.data.train if train else self.data.val
         return self.get_tensorloader(tuple(map(torch.as_tensor, pair)), train)
 
 
 def write_idx(path: Path, array: Array) -> None:
-    """A file as torchvision finds it after its download."""
+    """Write a file as torchvision's download does."""
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
     path.write_bytes(header + array.tobytes())
 
 
 def fashion_mnist(data: Data, batch_size: int, folder: Path) -> Any:
-    """The book's data module, on files that need no download."""
+    """Return the book's data module, on files that need no download."""
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for name, (images, labels) in (("train", data.train), ("t10k", data.val)):
         write_idx(raw / f"{name}-images-idx3-ubyte", images)
         write_idx(raw / f"{name}-labels-idx1-ubyte", labels)
-    # Its constructor knows no other directory than ../data.
+    # Its constructor reads from ../data and takes no other directory.
     d2l.DataModule.__init__.__defaults__ = (str(folder), 4)
     return d2l.FashionMNIST(batch_size=batch_size)
 
 
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
-    """Fit the book's model, its board kept from drawing."""
+    """Fit the book's model without drawing its board."""
     torch.manual_seed(0)
 
     class Trainer(d2l.Trainer):

@@ -1,4 +1,4 @@
-"""The floor: the matrix products of an epoch, and the gather of its batches, in NumPy alone."""
+"""The floor: the matrix products of an epoch and the gathering of its batches, in NumPy alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
             H = X_val[start : start + size] @ W1
             if workload.hidden:
                 _ = H @ W2
-        # Nothing was learnt; the floor is not held to an accuracy.
+        # Nothing is learnt, so there is no accuracy.
         epochs.end(float("nan"))
 
 

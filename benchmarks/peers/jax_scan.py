@@ -1,4 +1,4 @@
-"""JAX: the whole epoch as one `lax.scan`, the last batch and the validation besides."""
+"""JAX: all full batches of an epoch in one `lax.scan`; then the last batch and the validation."""
 
 from __future__ import annotations
 

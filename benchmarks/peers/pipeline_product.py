@@ -1,6 +1,6 @@
-"""The image pipeline alone: `MODE SIDE DATA`, in seconds a pass over 60,000 images.
+"""The image pipeline alone: for `MODE SIDE DATA`, the seconds of a pass over 60,000 images.
 
-`visible` iterates the data set as anyone does; `in-loop` gathers and resizes within a compiled
+`visible` iterates over the data set in Python; `in-loop` gathers and resizes within a compiled
 loop, as training does.
 """
 
@@ -23,7 +23,7 @@ PASSES = 4
 
 
 def main(mode: str, side: int, path: str) -> None:
-    """Measure some passes and print their seconds, without the first."""
+    """Measure some passes; print the seconds of the fastest, without the first."""
     images, labels = read_data(path, WORKLOADS["W2"]).train
     data = fashion_mnist.dataset(images, labels, 256, resize=(side, side), shuffle=True, seed=0)
     batches = data.indexed_batches
@@ -33,7 +33,7 @@ def main(mode: str, side: int, path: str) -> None:
         total = tf.constant(0.0)
         for i in tf.range(batches.num_full):
             X, _ = batches.fetch(tf.slice(order, [i * 256], [256]))
-            # Each pixel is used, and little else is done.
+            # Uses each pixel and costs little.
             total += tf.reduce_sum(X)
         X, _ = batches.fetch(order[batches.num_full * 256 :])
         return total + tf.reduce_sum(X)

@@ -1,6 +1,6 @@
-"""The image pipeline alone in PyTorch: `SIDE DATA`, in seconds a pass over 60,000 images.
+"""The image pipeline alone in PyTorch: for `SIDE DATA`, the seconds of a pass over 60,000 images.
 
-Batches are gathered from memory, scaled, and resized by `interpolate`, a batch at a time.
+A batch is gathered from memory, scaled, and resized by `interpolate`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PASSES = 4
 
 
 def main(side: int, path: str) -> None:
-    """Measure some passes and print their seconds, without the first."""
+    """Measure some passes; print the seconds of the fastest, without the first."""
     images, labels = read_data(path, WORKLOADS["W2"]).train
     X, y = torch.as_tensor(images)[:, None], torch.as_tensor(labels).long()
     seconds = []

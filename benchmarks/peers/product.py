@@ -1,9 +1,9 @@
-"""This project: its models, its data modules, its `Trainer`, board and all.
+"""This project: its models, data modules and `Trainer`, with the board.
 
 `TFD2L_BENCH_JIT` is 0 for a TensorFlow graph throughout and 1 for XLA throughout; without it the
-trainer decides, as it does for a user. What makes it fast can be left out: `TFD2L_BENCH_EAGER=1`
-compiles nothing, `TFD2L_BENCH_ROWS=1` takes batches from `tf.data`, and `TFD2L_BENCH_STEPS` is how
-many steps a call makes at most.
+trainer decides, as it does for a user. Three variables leave out what makes it fast:
+`TFD2L_BENCH_EAGER=1` compiles nothing, `TFD2L_BENCH_ROWS=1` takes batches from `tf.data`, and
+`TFD2L_BENCH_STEPS` is the maximum number of steps in a call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ JIT = {None: None, "0": False, "1": True}
 
 
 class Given(d2l.DataModule):
-    """Features and targets as they are."""
+    """W1's features and targets."""
 
     def __init__(self, data: Data, batch_size: int) -> None:
         super().__init__()
@@ -33,19 +33,19 @@ class Given(d2l.DataModule):
         self.data = data
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset:
-        """Batches of features and targets."""
+        """Return batches of features and targets."""
         return self.get_tensorloader(self.data.train if train else self.data.val, train)
 
 
 class Rows(d2l.DataModule):
-    """The batches of another data module as any data set gives them, one by one."""
+    """The batches of another data module, one by one from a plain `tf.data` data set."""
 
     def __init__(self, module: d2l.DataModule) -> None:
         super().__init__()
         self.module = module
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset:
-        """The batches, without what a loop could gather them from."""
+        """Return the batches without the arrays from which a compiled loop would gather them."""
         module = self.module
         return (module.train_dataloader() if train else module.val_dataloader()).take(-1)
 

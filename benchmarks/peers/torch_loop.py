@@ -1,4 +1,4 @@
-"""PyTorch, as one would write it for speed: tensors in memory, a permutation an epoch, a loop."""
+"""PyTorch, written for speed: tensors in memory, one permutation an epoch, a loop."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
+
 SECTIONS = (
     *("02_01", "02_02", "02_03", "02_04", "02_05", "02_06"),
     *("03_01", "03_02", "03_03", "03_04", "03_05", "03_07"),

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 CLEAN = {"name": "numpy", "version": "2.4.0", "vulns": []}
 VULNERABLE = {
     "name": "requests",

@@ -14,9 +14,8 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tests.support import architecture
+from tests.support import ROOT, architecture
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tfd2l
+from tests.support import ROOT
 from tfd2l.book import aliases
 
-ROOT = Path(__file__).parents[2]
 # The book's short names, which stand for things of TensorFlow and pyplot, and its address of data.
 OWN = {"numpy", "reshape", "size"}
 TENSORFLOWS_OWN = {name for name in vars(aliases) if name in tfd2l.__all__} - OWN

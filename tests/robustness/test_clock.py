@@ -1,4 +1,4 @@
-"""Nothing depends on a clock that somebody may set."""
+"""Fits and runs do not depend on the system's clock."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.state import History
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import RunDirectory, new_run_path
@@ -18,10 +19,10 @@ from tfd2l.train.run_directory import RunDirectory, new_run_path
 YEAR_S = 365 * 24 * 3600.0
 
 
-def test_a_clock_that_jumps_changes_neither_a_fit_nor_what_it_goes_on_from(
+def test_a_clock_that_jumps_changes_neither_a_fit_nor_the_choice_of_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=64, num_val=32)
+    data = regression_data(64, 32)
 
     def fit(directory: RunDirectory) -> tuple[History, np.ndarray]:
         model = d2l.LinearRegressionScratch(2, lr=0.03)
@@ -37,7 +38,7 @@ def test_a_clock_that_jumps_changes_neither_a_fit_nor_what_it_goes_on_from(
     np.testing.assert_array_equal(same, w)
     assert history["train_loss"] == expected["train_loss"]
     assert min(history["seconds"]) > 0
-    # The oldest checkpoint by its date is the latest by its number.
+    # The checkpoint with the oldest date has the highest number.
     found = sorted((tmp_path / "run" / "checkpoints").iterdir())
     for age, path in enumerate(found):
         os.utime(path, (1e9 - age * YEAR_S,) * 2)

@@ -15,6 +15,7 @@ import requests
 import tensorflow as tf
 from PIL import Image
 
+from tests.support import ROOT
 from tests.support.damages import DAMAGES, Damage, flipped, one_line
 from tfd2l.export.checksums import CHECKSUMS_FILE
 from tfd2l.export.expected import classifier_checks
@@ -26,7 +27,6 @@ from tfd2l.export.warmup import WARMUP_FILE
 from tfd2l.predict import command as predict
 from tfd2l.serve.models import ServedModels
 
-ROOT = Path(__file__).parents[2]
 LABELS = ["boot", "bag", "coat"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 28, 28)).astype(np.uint8)
 MEMBERS = [

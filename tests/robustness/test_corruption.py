@@ -1,4 +1,4 @@
-"""Files of runs and data damaged between two commands: noticed, named, gone on from."""
+"""Files of runs and data that are damaged between two commands: detected, named, recovered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfd2l.common.arrays import read_weights
 from tfd2l.engine.checkpoint import checkpoints
 from tfd2l.train import command as train
 
-# Runs: linear regression is trained in a moment.
+# Runs of linear regression, which trains in a moment.
 RUN = ["--model", "linear-scratch", "--epochs", "4", "--run-dir", "run"]
 
 
@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that run as if it had been killed after its third epoch."""
+    """A copy of that run, in the state of a kill after the third epoch."""
     shutil.copytree(finished / "run", tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run/export.json").unlink()
@@ -41,8 +41,8 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path / "run"
 
 
-def assert_ended_alike(run: Path, finished: Path) -> None:
-    """Metrics and variables are those of the run that nothing happened to."""
+def assert_same_end(run: Path, finished: Path) -> None:
+    """Compare metrics and variables with those of the undamaged run."""
     ends = [run, finished / "run"]
     found, wanted = (pd.read_csv(end / "metrics.csv").drop(columns="seconds") for end in ends)
     pd.testing.assert_frame_equal(found, wanted, check_exact=True)
@@ -52,11 +52,11 @@ def assert_ended_alike(run: Path, finished: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["a bit in the middle", "half of it", "empty", "unreadable"])
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
+def test_a_run_resumes_from_the_checkpoint_before_a_damaged_one(
     run: Path, finished: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     latest = checkpoints(run / "checkpoints")[0]
-    # What can be written anew is, whatever is there.
+    # metrics.csv is written again, whatever its content.
     DAMAGES[damage](latest)
     DAMAGES[damage](run / "metrics.csv")
     capsys.readouterr()
@@ -64,11 +64,11 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     said = [line for line in capsys.readouterr().out.splitlines() if "passed over" in line]
     assert len(said) == 1
     assert latest.name in said[0]
-    assert_ended_alike(run, finished)
+    assert_same_end(run, finished)
 
 
 @pytest.mark.parametrize("damage", ["a bit at the start", "only the start", "a directory"])
-def test_a_run_without_a_whole_checkpoint_is_refused_and_not_begun_anew(
+def test_a_run_with_only_damaged_checkpoints_is_refused(
     run: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics = (run / "metrics.csv").read_bytes()
@@ -86,7 +86,7 @@ def test_a_run_with_damaged_settings_is_refused(
 ) -> None:
     DAMAGES[damage](run / "config.json")
     if damage == "all but a byte":
-        # The line's end, which says nothing.
+        # The last byte is the end of the line, without which the record is still complete.
         DAMAGES[damage](run / "config.json")
     capsys.readouterr()
     assert train.main(["--resume", "run"]) == 2
@@ -94,7 +94,7 @@ def test_a_run_with_damaged_settings_is_refused(
 
 
 @pytest.mark.parametrize("damage", ["a bit in the middle", "half of it", "a directory"])
-def test_a_damaged_note_of_the_export_is_told_and_publishes_nothing(
+def test_a_damaged_record_of_the_export_is_named_and_nothing_is_published(
     run: Path, finished: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(finished / "run/export.json", run)
@@ -113,7 +113,7 @@ def test_a_damaged_note_of_the_export_is_told_and_publishes_nothing(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, fashion: fashion_mnist.Arrays) -> Path:
-    """The four real files; not to be written into."""
+    """A directory with the four real files; tests must not write into it."""
     folder = tmp_path_factory.mktemp("data")
     for file in FILES:
         shutil.copy(fashion_mnist.cache_dir() / file.name, folder)
@@ -121,7 +121,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, fashion: fashion_mnist.Arrays
 
 
 def linked(data: Path, folder: Path, damage: Damage) -> Path:
-    """A directory with the four files, of which the last is damaged."""
+    """Make a directory with the four files, and damage the last one."""
     folder.mkdir(parents=True)
     for file in FILES[:-1]:
         (folder / file.name).hardlink_to(data / file.name)
@@ -145,7 +145,7 @@ def test_training_is_refused_on_damaged_data(
 
 
 @pytest.mark.parametrize("damage", ["half of it", "a directory", "unreadable"])
-def test_a_damaged_cache_is_passed_over_and_said_so(
+def test_a_damaged_cache_is_passed_over_with_a_message(
     data: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TFD2L_CACHE_DIR", str(tmp_path))
@@ -156,7 +156,7 @@ def test_a_damaged_cache_is_passed_over_and_said_so(
     found = fashion_mnist.load(download=False, say=said.append)
     assert found.source == f"Debian's package in {data}"
     assert str(folder / FILES[-1].name) in said[0] or FILES[-1].name in said[0]
-    # A directory is not ours to remove; then it is said that the cache can't be filled.
+    # A directory is not removed; a second message says that the cache can't be filled.
     assert len(said) == (2 if damage == "a directory" else 1)
     monkeypatch.setattr(fashion_mnist, "DEBIAN_DIR", tmp_path / "none")
     if damage == "a directory":
@@ -170,7 +170,7 @@ def test_a_damaged_cache_is_passed_over_and_said_so(
 def test_a_table_that_was_cut_is_refused_by_its_row(house_files: Path, share: float) -> None:
     data = (house_files / "kaggle_house_pred_train.csv").read_bytes()
     path = house_files / "cut.csv"
-    # Nowhere between two values of a last row: see docs/robustness.md.
+    # The cut is before a value; docs/robustness.md says why a cut within the last is not detected.
     path.write_bytes(data[: data.rfind(b",", 0, int(share * len(data)))] if share else b"")
     with pytest.raises(TableError, match=r"cut\.csv"):
         house_prices.read(path)

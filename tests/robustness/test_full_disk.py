@@ -1,10 +1,8 @@
-"""A disk that is full: what is whole stays, and the run goes on when there is room."""
+"""A full disk: complete files stay, and the run can be resumed when there is room."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support import run_python
 
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own with so many bytes; skips where none may be made."""
+    """Mount a file system of this size; skip the test where mounting is not permitted."""
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
@@ -25,7 +23,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         text=True,
     )
     if mounted.returncode != 0:
-        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+        pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
     try:
         yield
     finally:
@@ -33,14 +31,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 def train(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tfd2l.train", *flags],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_python("-m", "tfd2l.train", *flags, cwd=cwd)
 
 
 # A checkpoint of the MLP has 800 kB: there is no room for the second, or for the export.
@@ -49,7 +40,7 @@ def train(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     ("size", "file"),
     [("1m", "epoch-00002"), pytest.param("2500k", ".staging-", marks=pytest.mark.long)],
 )
-def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(
+def test_a_run_that_a_full_disk_stopped_can_be_resumed_when_there_is_room(
     size: str, file: str, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
@@ -67,7 +58,7 @@ def test_a_run_that_a_full_disk_stopped_goes_on_when_there_is_room(
         assert [path.name for path in (disk / "savedmodels" / "mlp").iterdir()] == ["1"]
 
 
-def test_a_directory_that_is_read_only_is_named(tmp_path: Path) -> None:
+def test_a_read_only_directory_is_refused_by_name(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, "1m"):
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the run goes on and ends as if nothing had happened."""
+"""A run that SIGKILL ends at any moment can be resumed, and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ XLA = ["--model", "mlp-scratch", "--epochs", "6"]
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_three_times_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_three_times_ends_with_the_same_bits(tmp_path: Path) -> None:
     trial, chance = Trial(tmp_path, SHORT, longest_s=4.0), random.Random(4)
     trial.finish("reference")
     trial.kill_in("writing a checkpoint", "run", chance)
     trial.kill_in("publishing", "run", chance)
-    # At any moment, or it is over by then.
+    # At a random moment, unless the run finishes before.
     trial.kill("run", 1, chance)
     trial.compare("run", "reference")
     only_whole_versions(tmp_path)
-    # What the killed processes had begun to write is gone.
+    # No incomplete file of a killed process remains.
     assert not [path for path in (tmp_path / "run").rglob(".*") if path.name != ".lock"]
 
 
@@ -47,7 +47,7 @@ def test_a_hundred_kills_lose_nothing(flags: list[str], tmp_path: Path) -> None:
 
 
 def only_whole_versions(folder: Path) -> None:
-    """Whatever is published was checked before it appeared; an interrupted one left nothing."""
+    """Check that each published version is complete."""
     [exports] = (folder / "savedmodels").iterdir()
     for version in published_versions(exports):
         check_files(exports / str(version))

@@ -1,4 +1,4 @@
-"""Every number that the library takes: bad ones are refused by name, those of NumPy work."""
+"""All numbers that the library takes: wrong ones are refused by name, NumPy's are accepted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ for dropout in (d2l.DropoutMLPScratch, d2l.DropoutMLP):
 
 
 def wrong_values(name: str) -> list[Any]:
-    """What the argument of this name may not be."""
+    """Return the values that the argument of this name must not have."""
     if name.startswith("num_"):
         return NO_COUNT
     if name.startswith("dropout"):
@@ -58,7 +58,7 @@ def wrong_values(name: str) -> list[Any]:
 
 
 def refused(name: str, make: Callable[..., Any], wrong: list[Any]) -> None:
-    """Each wrong value ends in one or two lines that name the number and the value."""
+    """Check that each wrong value raises one line with the argument's name and the value."""
     for value in wrong:
         with pytest.raises(ValueError, match=f"^{name} (must|is) .*; got ") as error:
             make(**{name: value})
@@ -80,7 +80,7 @@ def test_wrong_numbers_of_a_model_are_refused_by_name(model: type) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("number", [np.float32, np.float64, tf.constant])
-def test_numbers_of_numpy_and_tensorflow_are_as_good(model: type, number: Any) -> None:
+def test_numbers_of_numpy_and_tensorflow_are_accepted(model: type, number: Any) -> None:
     given = {
         name: np.int64(value) if name.startswith("num_") else number(float(value))
         for name, value in MODELS[model].items()
@@ -150,13 +150,13 @@ def test_wrong_numbers_of_boards_and_layers_are_refused_by_name() -> None:
     refused("dropout", partial(d2l.dropout_layer, X), NO_PROBABILITY)
 
 
-def test_a_schedule_is_still_a_learning_rate() -> None:
+def test_a_schedule_is_accepted_as_learning_rate() -> None:
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     optimizer = d2l.SoftmaxRegression(3, schedule).configure_optimizers()
     assert float(optimizer.learning_rate) == pytest.approx(0.1)
 
 
-def test_what_a_subclass_leaves_in_lr_is_looked_at_by_the_optimizer() -> None:
+def test_the_optimizer_checks_the_learning_rate_of_a_subclass() -> None:
     class Own(d2l.Module):
         def __init__(self, lr: Any) -> None:
             super().__init__()

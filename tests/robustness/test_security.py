@@ -1,4 +1,4 @@
-"""Hostile input: disguised programs, packages, settings and downloads that lead elsewhere."""
+"""Hostile input: disguised programs, packages, settings, and redirected downloads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pipelines.basics.debian import DebianPackageError, unpack_package
+from tests.support import ROOT
 from tfd2l.book.downloads import DownloadError, download
 from tfd2l.train.config import ConfigError, from_settings
 from tfd2l.train.records import read_record, write_record
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
     for folder in ("pipelines", "tfd2l", "benchmarks", ".ci")
@@ -26,7 +26,7 @@ SOURCES = sorted(
     if ".environments" not in path.parts
 )
 
-# Modules that run what they read, or make what others would run.
+# Modules that run code from the data that they read.
 MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load",
@@ -49,12 +49,12 @@ def test_no_source_runs_what_it_reads(path: Path) -> None:
      "f(shell=True)", "f(allow_pickle=True)", "os.system('ls')", "yaml.load(x)",
      "tf.py_function(f)", "keras.models.load_model(x, safe_mode=False)"],
 )  # fmt: skip
-def test_the_search_finds_such_code(text: str) -> None:
+def test_the_search_finds_dangerous_code(text: str) -> None:
     assert dangers(text)
 
 
 def dangers(text: str) -> list[str]:
-    """The forbidden modules, calls and arguments of a source."""
+    """Return the forbidden modules, calls and arguments of a source."""
     found = []
     for node in ast.walk(ast.parse(text)):
         names: list[str] = []
@@ -77,7 +77,7 @@ def dangers(text: str) -> list[str]:
 
 
 def hostile_package(folder: Path, members: list[tarfile.TarInfo]) -> Path:
-    """A Debian package with these files, written by hand, since dpkg-deb refuses to make one."""
+    """Write a Debian package with these files byte by byte, since dpkg-deb refuses to make one."""
 
     def packed(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
         made = io.BytesIO()
@@ -136,7 +136,7 @@ def test_a_hostile_package_writes_nothing_outside_of_its_directory(
     package = hostile_package(tmp_path, members)
     programs = tmp_path / "programs"
     programs.mkdir()
-    # It plays a mirror that was broken into.
+    # This apt-get delivers what a hostile mirror would.
     (programs / "apt-get").write_text(f"#!/bin/sh\ncp {package} .\n")
     (programs / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
@@ -149,11 +149,11 @@ def test_a_hostile_package_writes_nothing_outside_of_its_directory(
     assert (tmp_path / "victim").read_text() == "as it was"
 
 
-# Settings of others.
+# Records of other people's runs.
 
 
 @pytest.mark.parametrize("model", ["../mlp", "/etc", "mlp/../..", "", "mlp\0", ".", "MLP"])
-def test_the_record_of_a_foreign_run_can_name_known_models_only(model: str, tmp_path: Path) -> None:
+def test_a_foreign_record_can_name_known_models_only(model: str, tmp_path: Path) -> None:
     write_record(tmp_path, {"settings": {"model": model}, "data": {}})
     with pytest.raises(ConfigError, match="--model: .*'mlp'"):
         from_settings(read_record(tmp_path)["settings"])
@@ -162,7 +162,7 @@ def test_the_record_of_a_foreign_run_can_name_known_models_only(model: str, tmp_
 @pytest.mark.parametrize(
     "settings", [{"callbacks": ["os.system"]}, {"epochs": "__import__('os')"}, {"lr": 1e400}]
 )
-def test_the_record_of_a_foreign_run_has_nothing_but_known_settings(
+def test_a_foreign_record_can_have_known_settings_only(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     write_record(tmp_path, {"settings": settings, "data": {}})
@@ -210,6 +210,6 @@ def test_a_download_follows_no_redirect_to_files_and_no_endless_one(
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://h/..%2F..%2F", "http://h/%2e%2e"])
-def test_a_download_is_of_http_and_stays_in_its_folder(tmp_path: Path, url: str) -> None:
+def test_a_download_needs_an_http_address_and_stays_in_its_folder(tmp_path: Path, url: str) -> None:
     with pytest.raises(DownloadError, match="must be http"):
         download(url, tmp_path)

@@ -1,4 +1,4 @@
-"""Data of unusual size, kind and content: trained on, or refused in a line."""
+"""Data of unusual size, type and content: trained on, or refused in one line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import tfd2l as d2l
 from pipelines import fashion_mnist, images
 from pipelines.batching import batched
 from pipelines.tables import dataset
+from tests.support.data import Loaders
 from tfd2l.engine.errors import CompileError, DivergedError, StepError
 
 Array = np.ndarray[Any, Any]
@@ -25,18 +26,6 @@ MODES: dict[str, dict[str, bool]] = {
     "compiled": {}, "eager": {"run_eagerly": True}, "xla": {"jit_compile": True}
 }  # fmt: skip
 BATCH_SIZE = 4
-
-
-class Data(d2l.DataModule):
-    """Loaders, or functions that make them."""
-
-    def __init__(self, train: Any, val: Any = None) -> None:
-        super().__init__()
-        self._loaders = {True: train, False: val}
-
-    def get_dataloader(self, train: bool) -> Any:
-        loader = self._loaders[train]
-        return loader() if callable(loader) else loader
 
 
 @pytest.fixture(params=MODELS)
@@ -53,7 +42,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 def load(request: pytest.FixtureRequest) -> Callable[..., tf.data.Dataset]:
     def make(*arrays: Array) -> tf.data.Dataset:
         loader = batched(arrays, BATCH_SIZE, shuffle=False)
-        # What is derived from it has no examples in memory.
+        # A data set that is derived from it is streamed.
         return loader if request.param == "in memory" else loader.map(lambda *batch: batch)
 
     return make
@@ -68,7 +57,7 @@ def labels(n: int) -> Array:
 
 
 def fit(model: d2l.Module, mode: str, train: Any, val: Any = None) -> dict[str, list[float]]:
-    return d2l.Trainer(1, **MODES[mode]).fit(model, Data(train, val))  # type: ignore[arg-type]
+    return d2l.Trainer(1, **MODES[mode]).fit(model, Loaders(train, val))  # type: ignore[arg-type]
 
 
 def in_a_line(error: BaseException) -> str:
@@ -86,13 +75,13 @@ def test_few_examples_are_trained_on_and_validated(
     assert np.isfinite([history["train_loss"], history["val_loss"]]).all()
 
 
-def test_one_class_only_is_learnt(model: d2l.Classifier) -> None:
+def test_a_single_class_is_learnt(model: d2l.Classifier) -> None:
     data = batched([inputs(10), np.full(10, 2, np.int32)], BATCH_SIZE, shuffle=True)
-    assert d2l.Trainer(20).fit(model, Data(data, data))["val_acc"][-1] == 1.0
+    assert d2l.Trainer(20).fit(model, Loaders(data, data))["val_acc"][-1] == 1.0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, pytest.param(np.int64, marks=pytest.mark.long)])
-def test_class_ids_of_other_integers_give_the_same(dtype: type, mode: str) -> None:
+def test_class_ids_of_other_integer_types_give_the_same_losses(dtype: type, mode: str) -> None:
     losses = []
     kinds: list[Array] = [labels(10), labels(10).astype(dtype)]
     for y in kinds:
@@ -123,7 +112,7 @@ def test_a_class_id_out_of_range_is_named_with_its_step(
         fit(model, mode, load(inputs(10), labels(10)), loader)
 
 
-def test_xla_makes_a_class_id_out_of_range_a_loss_that_is_none() -> None:
+def test_with_xla_a_class_id_out_of_range_makes_the_loss_nan() -> None:
     y = labels(10)
     y[9] = 3
     with pytest.raises(DivergedError, match="step 3 of epoch 1.*class ids out of range"):
@@ -159,7 +148,7 @@ def test_data_of_the_wrong_kind_is_refused_in_a_line(name: str, kind: str, mode:
     arrays, message = {**WRONG, **WRONG_FROM_SCRATCH}[name]
     loader = batched(arrays, BATCH_SIZE, shuffle=False)
     if mode == "xla" and (name, kind) == ("text", "concise"):
-        # XLA's own words, which differ by version.
+        # XLA's own message, which differs between versions.
         message = "batch: .*string"
     with pytest.raises((ValueError, CompileError), match=message) as error:
         fit(MODELS[kind](), mode, loader)
@@ -167,12 +156,12 @@ def test_data_of_the_wrong_kind_is_refused_in_a_line(name: str, kind: str, mode:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
-def test_layers_of_keras_take_numbers_of_any_type(dtype: type) -> None:
+def test_keras_layers_accept_numbers_of_any_type(dtype: type) -> None:
     data = batched([inputs(10).astype(dtype), labels(10)], BATCH_SIZE, shuffle=False)
     assert np.isfinite(fit(MODELS["concise"](), "compiled", data)["train_loss"]).all()
 
 
-def test_from_scratch_xla_reads_a_class_id_out_of_range_as_the_nearest_which_is_a_gap() -> None:
+def test_known_gap_from_scratch_xla_reads_a_class_id_out_of_range_as_the_nearest() -> None:
     losses = []
     for last in (3, 2):
         tf.random.set_seed(0)
@@ -183,7 +172,7 @@ def test_from_scratch_xla_reads_a_class_id_out_of_range_as_the_nearest_which_is_
     assert losses[0] == losses[1]
 
 
-def test_layers_of_keras_take_images_of_any_size_but_one_within_a_fit(mode: str) -> None:
+def test_keras_layers_accept_images_of_any_size_but_of_one_size_only_in_a_fit(mode: str) -> None:
     model = MODELS["concise"]()
     fit(model, mode, batched([inputs(10, 2, 2, 1), labels(10)], BATCH_SIZE, shuffle=False))
     with pytest.raises((ValueError, CompileError), match="incompatible with the layer.*(9|4)"):
@@ -193,7 +182,7 @@ def test_layers_of_keras_take_images_of_any_size_but_one_within_a_fit(mode: str)
 @pytest.mark.parametrize(
     "shapes", [[(0, 4), (0,)], [(10, 4), (9,)], [(9, 4), (10,)], [(), (3,)], []]
 )
-def test_no_examples_or_lengths_that_differ_are_refused(shapes: list[tuple[int, ...]]) -> None:
+def test_no_examples_or_different_lengths_are_refused(shapes: list[tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="one length, at least 1, on their first axis; got shapes"):
         batched([np.zeros(shape, np.float32) for shape in shapes], 4, shuffle=True)
 
@@ -226,18 +215,18 @@ def test_a_loader_that_yields_nothing_is_refused(loader: Callable[[], Any], mode
         fit(MODELS["concise"](), mode, loader)
 
 
-def test_a_generator_is_asked_for_anew_and_one_that_ends_is_refused(mode: str) -> None:
+def test_a_generator_is_made_again_each_epoch_and_an_exhausted_one_is_refused(mode: str) -> None:
     def batches() -> Iterator[tuple[Array, Array]]:
         for n in (4, 1, 3):
             yield inputs(n), labels(n)
 
     trainer = d2l.Trainer(2, **MODES[mode])  # type: ignore[arg-type]
-    assert len(trainer.fit(MODELS["concise"](), Data(batches))["train_loss"]) == 2
+    assert len(trainer.fit(MODELS["concise"](), Loaders(batches))["train_loss"]) == 2
     assert trainer.train_batch_idx == 6
     spent = batches()
     with pytest.raises(ValueError, match="no batches in epoch 2.*starts? anew"):
         d2l.Trainer(2, **MODES[mode]).fit(  # type: ignore[arg-type]
-            MODELS["concise"](), Data(lambda: spent)
+            MODELS["concise"](), Loaders(lambda: spent)
         )
 
 
@@ -250,24 +239,24 @@ def with_nan(at: int) -> Array:
 @pytest.mark.parametrize(
     ("at", "step"), [pytest.param(0, 1, marks=pytest.mark.long), (5, 2), (9, 3)]
 )
-def test_a_loss_that_is_none_is_told_with_its_step(
+def test_a_nan_loss_is_refused_with_its_step(
     mode: str, load: Callable[..., Any], at: int, step: int
 ) -> None:
-    # Three steps, the last one on a smaller batch.
+    # Three steps; the last one has a smaller batch.
     with pytest.raises(DivergedError, match=rf"became \S+ at step {step} of epoch 1; try") as error:
         fit(MODELS["concise"](), mode, load(with_nan(at), labels(10)))
     in_a_line(error.value)
 
 
-def test_the_first_step_of_a_later_epoch_is_told_too(mode: str) -> None:
-    # The gradient of the last step of epoch 1 is finite, and the step too large.
+def test_an_infinite_loss_in_the_first_step_of_a_later_epoch_is_refused(mode: str) -> None:
+    # The last gradient of epoch 1 is finite, but the step is too large.
     model = d2l.LinearRegressionScratch(1, lr=3e38)
     data = batched([np.ones((3, 1), np.float32)] * 2, 3, shuffle=False)
     with pytest.raises(DivergedError, match="at step 1 of epoch 2;"):
-        d2l.Trainer(2, **MODES[mode]).fit(model, Data(data))  # type: ignore[arg-type]
+        d2l.Trainer(2, **MODES[mode]).fit(model, Loaders(data))  # type: ignore[arg-type]
 
 
-def test_a_validation_loss_that_is_none_is_shown_and_stops_nothing(
+def test_a_nan_validation_loss_is_in_the_history_and_stops_nothing(
     mode: str, load: Callable[..., Any]
 ) -> None:
     history = fit(
@@ -277,13 +266,13 @@ def test_a_validation_loss_that_is_none_is_shown_and_stops_nothing(
     assert np.isfinite(history["train_loss"]).all()
 
 
-def test_batches_of_different_length_are_traced_for_each(mode: str) -> None:
+def test_batches_of_different_lengths_are_trained_on(mode: str) -> None:
     loader: Iterable[Any] = [(inputs(n), labels(n)) for n in (5, 1, 5, 2)]
     assert np.isfinite(fit(MODELS["concise"](), mode, loader, loader)["train_loss"]).all()
 
 
 @pytest.mark.parametrize("mode", ["compiled", pytest.param("eager", marks=pytest.mark.long)])
-def test_a_step_that_needs_more_memory_than_there_is_ends_in_a_line(mode: str) -> None:
+def test_a_step_that_needs_too_much_memory_is_refused_in_one_line(mode: str) -> None:
     class Greedy(d2l.LinearRegressionScratch):
         def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
             # 64 TiB.

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 DOCUMENT = ROOT / "docs/architecture.md"
 BEGIN, END = "<!-- files -->\n", "<!-- end of files -->\n"
 
 
 def current() -> str:
-    """The document as it is."""
+    """Return the document's present text."""
     return DOCUMENT.read_text(encoding="utf-8")
 
 
 def expected() -> str:
-    """The document with the list of the files that there are."""
+    """Return the document's text with a new list of files."""
     before, _, rest = current().partition(BEGIN)
     after = rest.partition(END)[2]
     return f"{before}{BEGIN}{_files()}{END}{after}"
@@ -38,7 +39,7 @@ def _files() -> str:
 
 
 def _about(path: Path) -> str:
-    """The first paragraph of a file's docstring, in one line."""
+    """Return the first paragraph of a file's docstring as one line."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return " ".join(text.partition("\n\n")[0].split())
 

@@ -1,4 +1,4 @@
-"""What happens to files on disks and on their way."""
+"""Damage to files, as disks and transfers cause it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Damage = Callable[[Path], object]
 
 
 def flipped(share: float) -> Damage:
-    """A bit at this share of the file's length is another."""
+    """Make a function that flips a bit at this share of the file's length."""
 
     def damage(path: Path) -> None:
         data = bytearray(path.read_bytes())
@@ -22,7 +22,7 @@ def flipped(share: float) -> Damage:
 
 
 def cut(share: float) -> Damage:
-    """Only this share of the file is left, and at most all but a byte."""
+    """Make a function that cuts the file to this share of its length, by a byte at least."""
 
     def damage(path: Path) -> None:
         data = path.read_bytes()
@@ -32,18 +32,18 @@ def cut(share: float) -> Damage:
 
 
 def directory(path: Path) -> None:
-    """A directory is in the file's place."""
+    """Replace the file by a directory."""
     path.unlink()
     path.mkdir()
 
 
 def unreadable(path: Path) -> None:
-    """A file that opens and then fails to read, for every user, as on a broken disk."""
+    """Replace the file by one that opens but can't be read by any user, as on a broken disk."""
     path.unlink()
     path.symlink_to("/proc/self/mem")
 
 
-# Of a file that has bytes.
+# Changes of the bytes of a file that is not empty.
 CHANGED = {
     "a bit at the start": flipped(0),
     "a bit in the middle": flipped(0.5),
@@ -57,7 +57,7 @@ DAMAGES: dict[str, Damage] = {**CHANGED, "a directory": directory, "unreadable":
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command said on standard error: one line, no traceback."""
+    """Return a command's error, which must be one line on standard error."""
     said = capsys.readouterr().err
     assert said.startswith("error: "), said
     assert said.count("\n") == 1, said

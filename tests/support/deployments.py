@@ -12,9 +12,9 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
+from tests.support import ROOT
 from tfd2l.deploy.command import main
 
-ROOT = Path(__file__).parents[2]
 CONFIGURATION = ("models.config", "batching_parameters.txt", "monitoring.config")
 FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
 # Message -> field -> (number, type), all fields there are: BatchingParameters as in
@@ -36,7 +36,7 @@ _MESSAGES = {
 
 
 def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
-    """Make versions that are recognised as such; nothing here loads them."""
+    """Make directories that look like versions; nothing loads them."""
     for name, versions in models.items():
         for version in versions:
             (directory / name / str(version)).mkdir(parents=True)
@@ -45,7 +45,7 @@ def add_models(directory: Path, models: Mapping[str, Sequence[int]]) -> Path:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `python -m tfd2l.deploy` in this process, as there are many calls."""
+    """Run `python -m tfd2l.deploy` in this process, since the tests call it often."""
     out, err = io.StringIO(), io.StringIO()
     argv = [str(argument) for argument in arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

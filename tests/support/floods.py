@@ -1,4 +1,4 @@
-"""Half-sent requests and good ones, for the development server as a process."""
+"""Sends half requests and good ones to the development server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALVES = (
 
 @dataclass
 class Target:
-    """The server: its port, and the number of its process."""
+    """A server, by its port and the number of its process."""
 
     port: int
     pid: int
@@ -35,7 +35,7 @@ class Target:
         return f"http://127.0.0.1:{self.port}/v1/models/linear:predict"
 
     def memory_mib(self) -> float:
-        """Its resident memory."""
+        """Return the process's resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
         return int(line.split()[1]) / 1024
@@ -47,7 +47,7 @@ class Target:
         assert abs(response.json()["predictions"][0] - ANSWER) < 1e-6
 
     def send_halves(self, number: int, stack: ExitStack) -> None:
-        """Open connections with a request that is never finished; they close with the stack."""
+        """Open connections with requests that are never finished; the stack closes them."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(number + 200, hard)), hard))
         for index in range(number):

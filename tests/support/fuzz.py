@@ -1,6 +1,6 @@
-"""Feed a reader damaged inputs: in this process, or as a program that reports what it took.
+"""Feeds a reader damaged inputs: in this process, or as a program that reports its resources.
 
-python fuzz.py READER COUNT SEED
+python -m tests.support.fuzz READER COUNT SEED
 """
 
 from __future__ import annotations
@@ -23,24 +23,22 @@ from types import FrameType
 
 from tests.support.readers import Reader
 
-# Of one input; a machine that others use too may take long over what takes milliseconds.
+# For one input; a busy machine may need seconds where milliseconds are usual.
 LIMIT_S = 30
-# If not even Python's signals get through.
-HARD_LIMIT_S = 120
 
 
 @dataclass
 class Tally:
-    """What became of the inputs of a reader.
+    """The outcome of a reader's inputs.
 
     Attributes:
-        tried: inputs.
-        answers: those that had an answer, which was right.
-        errors: those that had a clear error.
-        seconds: all of it.
-        slowest_s: the longest that one took.
-        growth_mb: by how much they raised the process's peak memory.
-        peak_mb: that peak.
+        tried: number of inputs.
+        answers: number of right answers.
+        errors: number of clear errors.
+        seconds: time for all inputs.
+        slowest_s: time for the slowest input.
+        growth_mb: growth of the process's peak memory.
+        peak_mb: peak memory of the process.
     """
 
     tried: int = 0
@@ -53,14 +51,14 @@ class Tally:
 
 
 class HangError(Exception):
-    """An input took longer than it may."""
+    """An input took longer than the limit."""
 
 
 def fuzz(kind: type[Reader], folder: Path, count: int, seed: int) -> Tally:
-    """Feed so many inputs, the valid ones first.
+    """Feed `count` inputs, the valid ones first.
 
     Raises:
-        AssertionError: with the input, if anything but a right answer or a clear error came.
+        AssertionError: there was neither a right answer nor a clear error; names the input.
     """
     reader, chance, tally = kind(folder), random.Random(seed), Tally()
     samples = reader.samples()
@@ -94,7 +92,7 @@ def fuzz(kind: type[Reader], folder: Path, count: int, seed: int) -> Tally:
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Raise HangError in what takes longer than the limit; end the process if that doesn't help."""
+    """Raise HangError in a block that takes longer than the limit."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise HangError(f"more than {LIMIT_S} s")
@@ -109,16 +107,17 @@ def limited() -> Iterator[None]:
 
 
 def _peak_mb() -> float:
-    """Of this program: what the system's own function says goes on from the parent's."""
+    """Return this program's own peak; `getrusage` would start from the parent's."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main(name: str, count: str, seed: str) -> None:
     """Print the tally as a line of JSON."""
-    # TensorFlow takes more memory than what is measured here.
+    # One at a time: TensorFlow needs more memory than the readers that are measured without it.
     homes = (
-        importlib.import_module(home) for home in ("readers", "text_readers", "tensorflow_readers")
+        importlib.import_module(f"tests.support.{home}")
+        for home in ("readers", "text_readers", "tensorflow_readers")
     )
     kind = next(getattr(home, name) for home in homes if hasattr(home, name))
     with tempfile.TemporaryDirectory() as folder:

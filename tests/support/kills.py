@@ -1,4 +1,4 @@
-"""Kill a training run again and again, go on with it each time, and see how it ends."""
+"""Kills a training run repeatedly, resumes it each time, and compares its end."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from tests.support import ROOT
 from tfd2l.common.arrays import read_weights
 from tfd2l.engine.checkpoint import checkpoints
 
-ROOT = Path(__file__).parents[2]
-# What appears while the command is at something, below the trial's folder.
+# Files below the trial's folder that appear while the command is in a phase.
 PHASES = {
     "filling the cache": "tfd2l/fashion-mnist/.*",
     "writing a checkpoint": "run/checkpoints/.*",
     "writing metrics": "run/.metrics.csv.*",
     "publishing": "savedmodels/*/.staging-*",
 }
-# How long after that a kill comes at most: as long as each of them takes.
+# Maximum time from such a file's appearance to the kill: about the duration of the phase.
 LONGEST_PHASE_S = {"publishing": 0.8}
 
 
 @dataclass
 class Trial:
-    """A run with a random generator for the moments at which it is killed.
+    """Runs of one command, which are killed and resumed.
 
     Attributes:
-        folder: where it happens; runs, exports and the cache of the data are in it.
-        flags: of `python -m tfd2l.train`.
-        longest_s: a kill comes at most so many seconds after a start.
-        killed: how many kills came in which phase; "any" are those at random moments.
-        finished: how many runs came to their end, each of them compared with the reference.
+        folder: contains runs, exports and the data's cache.
+        flags: the flags of `python -m tfd2l.train`.
+        longest_s: the maximum time in seconds from a start to a kill.
+        killed: the number of kills in each phase; "any" are those at random moments.
+        finished: the number of runs that finished; each was compared with the reference.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Trial:
     finished: int = 0
 
     def start(self, name: str) -> subprocess.Popen[str]:
-        """Begin the run, or go on with it."""
+        """Start the run, or resume it."""
         known = (self.folder / name / "config.json").exists()
         flags = ["--resume", name] if known else [*self.flags, "--run-dir", name]
         return subprocess.Popen(
@@ -66,14 +66,14 @@ class Trial:
         )
 
     def finish(self, name: str) -> str:
-        """Let the run come to its end; what it said."""
+        """Let the run finish; return its output."""
         process = self.start(name)
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
         return said
 
     def kill(self, name: str, kills: int, chance: random.Random) -> None:
-        """Kill it so many times at random moments, going on with it each time; then let it end."""
+        """Kill the run `kills` times at random moments and resume it; then let it finish."""
         for _ in range(kills):
             while True:
                 process = self.start(name)
@@ -87,7 +87,7 @@ class Trial:
         self.finish(name)
 
     def kill_in(self, phase: str, name: str, chance: random.Random) -> None:
-        """Kill it while it is at something; a run that finished first is begun anew."""
+        """Kill the run in a phase; start a new one if it finishes before."""
         while True:
             if phase == "filling the cache":
                 shutil.rmtree(self.folder / "tfd2l", ignore_errors=True)
@@ -104,23 +104,20 @@ class Trial:
             self.start_anew(name)
 
     def end(self, process: subprocess.Popen[str], phase: str, name: str) -> None:
-        """SIGKILL for the process and its children."""
+        """Kill the process and its children by SIGKILL."""
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         self.killed[phase] += 1
 
     def start_anew(self, name: str) -> None:
-        """Put a finished run aside, so that the next one begins from nothing."""
+        """Compare a finished run and rename it, so that the next one starts from nothing."""
         self.compare(name, "reference")
         self.finished += 1
-        self.move_away(self.folder / name)
-
-    def move_away(self, run: Path) -> None:
-        """Rename a run to something that no other has."""
+        run = self.folder / name
         run.rename(run.with_name(f"{run.name}-{time.monotonic_ns()}"))
 
     def compare(self, name: str, reference: str) -> None:
-        """Metrics, events, variables and curves are those of the run that nobody killed."""
+        """Compare metrics, events, variables and curves with those of a run without kills."""
         table, expected = (
             pd.read_csv(self.folder / run / "metrics.csv").drop(columns="seconds")
             for run in (name, reference)
@@ -134,7 +131,7 @@ class Trial:
         assert (self.folder / name / "export.json").exists()
 
     def events(self, name: str) -> list[tuple[int, str, float]]:
-        """What TensorBoard would show of the run: epoch, name and value, but for the seconds."""
+        """Return the run's TensorBoard events without the seconds: epoch, name and value."""
         return [
             (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
             for path in sorted((self.folder / name / "tensorboard").iterdir())
@@ -144,5 +141,5 @@ class Trial:
         ]
 
     def last_state(self, name: str) -> tuple[list[np.ndarray[Any, Any]], Any]:
-        """What the run's last checkpoint holds."""
+        """Return the content of the run's last checkpoint."""
         return read_weights(checkpoints(self.folder / name / "checkpoints")[0])

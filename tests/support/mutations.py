@@ -1,4 +1,4 @@
-"""Damage to bytes, as disks, transfers and malice do it; the same for the same random generator."""
+"""Damages bytes as disks, transfers and attackers do; a seed gives the same damage."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import struct
 import zlib
 from collections.abc import Callable
 
-# Numbers where counters and sizes turn over, by the bytes that they have.
+# Numbers at which counters and sizes overflow, by their number of bytes.
 _SIZES = {
     1: (0, 1, 0x7F, 0x80, 0xFF),
     2: (0, 1, 0x7FFF, 0x8000, 0xFFFF),
     4: (0, 1, 28, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF),
     8: (0, 1, 2**62, 2**63, 2**64 - 1),
 }
-# What readers of text stumble over.
+# Texts that often break readers.
 _TEXTS = (
     b"", b" ", b"\n", b"\r", b"\r\n", b"\0", b"\x1b[2J", b'"', b"'", b"\\", b",", b"=", b"#",
     b"[", b"{",
@@ -30,12 +30,12 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def mutate(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
-    """The data with one to four kinds of damage.
+    """Return the data with one, two or four kinds of damage.
 
     Args:
-        data: something valid.
-        others: what pieces may come from.
-        chance: chooses.
+        data: a valid input.
+        others: inputs whose pieces may be spliced in.
+        chance: the random generator that chooses.
     """
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         data = chance.choice(_DAMAGES)(data, chance)
@@ -45,7 +45,7 @@ def mutate(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
 
 
 def flip_bits(data: bytes, chance: random.Random) -> bytes:
-    """One to eight bits are others."""
+    """Flip one to eight bits."""
     found = bytearray(data)
     for _ in range(chance.randint(1, 8) if data else 0):
         found[chance.randrange(len(found))] ^= 1 << chance.randrange(8)
@@ -53,40 +53,40 @@ def flip_bits(data: bytes, chance: random.Random) -> bytes:
 
 
 def flip_early_bits(data: bytes, chance: random.Random) -> bytes:
-    """Bits of the first bytes, where formats have their headers."""
+    """Flip bits of the first 64 bytes, where formats have their headers."""
     return flip_bits(data[:64], chance) + data[64:]
 
 
 def truncate(data: bytes, chance: random.Random) -> bytes:
-    """The end is missing."""
+    """Cut off the end."""
     return data[: _place(data, chance)]
 
 
 def behead(data: bytes, chance: random.Random) -> bytes:
-    """The beginning is missing."""
+    """Cut off the start."""
     return data[_place(data, chance) :]
 
 
 def insert(data: bytes, chance: random.Random) -> bytes:
-    """Random bytes, or bytes with a meaning, stand in between."""
+    """Insert random bytes, or a text that often breaks readers."""
     return _replace(data, _some(chance), 0, chance)
 
 
 def overwrite(data: bytes, chance: random.Random) -> bytes:
-    """The same, in place of others."""
+    """Overwrite bytes with random ones, or with such a text."""
     some = _some(chance)
     return _replace(data, some, len(some), chance)
 
 
 def replace_word(data: bytes, chance: random.Random) -> bytes:
-    """A value of a text is another: what stands between two separators."""
+    """Replace the value up to the next separator by such a text."""
     start = _place(data, chance)
     ends = [at for at in (data.find(mark, start) for mark in b",\n=]}") if at >= 0]
     return data[:start] + chance.choice(_TEXTS) + data[min(ends, default=len(data)) :]
 
 
 def overwrite_number(data: bytes, chance: random.Random) -> bytes:
-    """A number of 1, 2, 4 or 8 bytes is an extreme one, in either order of bytes."""
+    """Overwrite 1, 2, 4 or 8 bytes with an extreme number, in either byte order."""
     width = chance.choice([*_SIZES])
     number = chance.choice(_SIZES[width])
     order = chance.choice(("little", "big"))
@@ -95,29 +95,29 @@ def overwrite_number(data: bytes, chance: random.Random) -> bytes:
 
 
 def duplicate(data: bytes, chance: random.Random) -> bytes:
-    """A piece stands there twice, or some fifty times."""
+    """Repeat a piece twice or fifty times."""
     start = _place(data, chance)
     piece = data[start : start + chance.randint(1, 200)]
     return data[:start] + piece * chance.choice((2, 50)) + data[start + len(piece) :]
 
 
 def remove(data: bytes, chance: random.Random) -> bytes:
-    """A piece is missing."""
+    """Remove a piece."""
     return _replace(data, b"", chance.randint(1, 64), chance)
 
 
 def scatter(data: bytes, chance: random.Random) -> bytes:
-    """Nothing is left but its length, or not even that."""
+    """Return random bytes, of the data's length or of another."""
     return chance.randbytes(chance.choice((min(len(data), 4096), chance.randint(0, 300))))
 
 
 def splice(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """The beginning of one and the end of another."""
+    """Join the start of one input and the end of another."""
     return data[: _place(data, chance)] + other[_place(other, chance) :]
 
 
 def with_right_checksums(png: bytes) -> bytes:
-    """A PNG file whose sections say the right CRC, so that damage gets past it to the decoder."""
+    """Return a PNG file with the right CRC in each chunk, so that damage reaches the decoder."""
     if not png.startswith(_PNG):
         return png
     found, at = _PNG, len(_PNG)

@@ -1,7 +1,8 @@
-"""What a reader of bytes is, and those of arrays and images: valid samples, and what is right.
+"""The base class of fuzzed readers, and those of arrays, images and a run's record.
 
-A reader's `attempt` gives whether there was an answer, and raises AssertionError if that is wrong
-or if the error that was raised instead is not a clear one; other errors come through.
+A reader has valid samples and checks the answers. Its `attempt` returns True for a right answer and
+False for a clear error, and raises AssertionError for a wrong answer or an unclear error. It does
+not catch other errors.
 """
 
 from __future__ import annotations
@@ -25,39 +26,39 @@ from tfd2l.predict.framing import MIDDLE, frame
 from tfd2l.predict.images import ImageError, read_image
 from tfd2l.train.records import RunError, read_record, write_record
 
-# Two lines of a wide terminal, and a path.
+# Characters: two lines of a wide terminal, and a path.
 LONGEST_MESSAGE = 1000
 
 
 class Reader(ABC):
-    """A door that bytes come in by.
+    """A part of the project that reads bytes.
 
     Attributes:
-        errors: what it may raise.
-        growth_mb: how far its inputs may raise the process's peak memory.
+        errors: the documented errors.
+        growth_mb: the maximum growth of the process's peak memory.
     """
 
     errors: tuple[type[Exception], ...]
     growth_mb = 200
 
     def __init__(self, folder: Path) -> None:
-        """Works in `folder`."""
+        """Set up; files are written into `folder`."""
         self.path = folder / "file"
 
     @abstractmethod
     def samples(self) -> list[bytes]:
-        """Valid inputs."""
+        """Return valid inputs."""
 
     @abstractmethod
     def read(self, data: bytes) -> None:
-        """Read it and check the answer."""
+        """Read the data and check the answer."""
 
     def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
-        """The sample, mutated."""
+        """Return the sample with damage."""
         return mutate(sample, samples, chance)
 
     def attempt(self, data: bytes) -> bool:
-        """Whether there was an answer rather than an error."""
+        """Return True for an answer and False for an error, and check either."""
         try:
             self.read(data)
         except self.errors as error:
@@ -68,13 +69,13 @@ class Reader(ABC):
         return True
 
     def written(self, data: bytes) -> Path:
-        """A file with the data."""
+        """Write the data to a file; return its path."""
         self.path.write_bytes(data)
         return self.path
 
 
 def require_clear(error: Exception) -> None:
-    """Its text is one printable line of some length."""
+    """Check that the error's text is one printable line of 20 to 1000 characters."""
     text = str(error)
     assert 20 <= len(text) <= LONGEST_MESSAGE, (len(text), text[:300])
     assert "\n" not in text, text
@@ -105,7 +106,7 @@ class Idx(Reader):
 
 
 class IdxFiles(Reader):
-    """`read_directory`, with four small files in place of the data set's; plain or `.gz`."""
+    """`read_directory`, on four small files, plain or `.gz`, that replace the data set's."""
 
     errors = (DataError,)
 
@@ -129,14 +130,14 @@ class IdxFiles(Reader):
         return [data, gzip.compress(data)]
 
     def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
-        # One that grows without an end, as far as its bytes show.
+        # A small file that unpacks to 64 MiB.
         bomb = gzip.compress(bytes(2**26), compresslevel=1) if chance.random() < 0.001 else b""
         return bomb or super().damaged(sample, samples, chance)
 
     def read(self, data: bytes) -> None:
         for path in (self.plain, self.zipped):
             path.unlink(missing_ok=True)
-        # A file that is no gzip any more is tried as one all the same now and then.
+        # A file without the magic number of gzip sometimes gets the name of a `.gz`, too.
         name = self.zipped if data[:1] == b"\x1f" or len(data) % 7 == 0 else self.plain
         name.write_bytes(data)
         before, idx_files.FILES = idx_files.FILES, self.files  # type: ignore[assignment]
@@ -148,10 +149,10 @@ class IdxFiles(Reader):
 
 
 class Images(Reader):
-    """`read_image`, of all formats and modes it takes."""
+    """`read_image`, for all formats and modes."""
 
     errors = (ImageError,)
-    # The documented bound.
+    # The documented limit.
     growth_mb = 1000
 
     def samples(self) -> list[bytes]:
@@ -189,7 +190,7 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 class Frames(Reader):
-    """`frame`: four bytes say the sides and the size wanted, the rest is repeated as pixels."""
+    """`frame`: four bytes are the sides and the requested size, the rest is repeated as pixels."""
 
     errors = ()
 
@@ -203,14 +204,14 @@ class Frames(Reader):
         framed = frame(grey, (size[0], size[1]), [])
         assert framed.shape == (size[0], size[1])
         assert framed.dtype == np.uint8
-        # A corner is one pixel below sides of 56; a dark one leaves an image of the size as it is.
+        # Below sides of 56 a corner is one pixel; with dark corners, such an image is unchanged.
         dark = pixels[[0, 0, -1, -1], [0, -1, 0, -1]].max() <= MIDDLE
         if [height, width] == size and max(size) < 56 and dark:
             np.testing.assert_array_equal(framed, pixels)
 
 
 class Record(Reader):
-    """`config.json` of a run."""
+    """A run's `config.json`."""
 
     errors = (RunError,)
     record: ClassVar[dict[str, Any]] = {

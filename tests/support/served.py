@@ -14,13 +14,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tests.support import ROOT
 from tests.support.small_models import IMAGES, LABELS, Linear, Scratch, preprocess
 from tfd2l.export.expected import image_examples
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 from tfd2l.serve.models import ServedModels
 
-ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60
 
 

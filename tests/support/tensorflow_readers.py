@@ -1,4 +1,4 @@
-"""The readers that need TensorFlow: what a run and an export are gone on with."""
+"""The fuzzed readers that need TensorFlow: those of checkpoints, weights and exports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Weights(Reader):
 
 
 class SignedWeights(Weights):
-    """The same, where somebody wrote the right checksum over something strange."""
+    """The same with damaged content under a right checksum."""
 
     def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
         content = sample.partition(b"\n")[2]
@@ -54,7 +54,7 @@ class SignedWeights(Weights):
 
 
 class Checkpoint(Reader):
-    """`load_checkpoint`, and the choice of a run among its checkpoints."""
+    """`load_checkpoint`, and a run's choice among its checkpoints."""
 
     errors = (CheckpointError,)
 
@@ -79,7 +79,7 @@ class Checkpoint(Reader):
         try:
             assert load_checkpoint(self.path, self.other) == self.state(2)
         except CheckpointError:
-            # What is passed over is there no longer, so it comes after.
+            # Checked after loading, since the run renames a checkpoint that it passes over.
             assert self.run.last_good_checkpoint(said.append) == self.before
             assert len(said) == 1
             for one, same in zip(before, self.other.get_weights(), strict=True):
@@ -92,7 +92,7 @@ class Checkpoint(Reader):
 
 
 class ExportNote(Reader):
-    """`export.json` of a run."""
+    """A run's `export.json`."""
 
     errors = (RunError,)
 
@@ -111,7 +111,7 @@ class ExportNote(Reader):
 
 
 class Warmup(Reader):
-    """`read_warmup`: damaged files, and undamaged files of damaged records."""
+    """`read_warmup`: damaged files, and valid files with damaged records."""
 
     errors = (ExportError,)
     requests = (
@@ -143,7 +143,7 @@ class Warmup(Reader):
 
 
 class Graph(Reader):
-    """The parts of `saved_model.pb` that the project itself reads; a version has its checksum."""
+    """The project's own reading of `saved_model.pb`, without a version's checksum."""
 
     errors = (ExportError,)
 
@@ -166,7 +166,7 @@ class Graph(Reader):
 
 
 class Version(Reader):
-    """Any file of a published version, also the file of the checksums."""
+    """The files of a published version, including the list of checksums."""
 
     errors = (DamagedError,)
     names = ("saved_model.pb", "variables/variables.index", str(CHECKSUMS_FILE))
@@ -185,7 +185,7 @@ class Version(Reader):
 
     def read(self, data: bytes) -> None:
         good = self.samples()
-        # The file of which this is a damaged sample, as well as one can guess.
+        # A guess at the file of which this is a damaged sample.
         number = 2 if b"files" in data or b"  " in data else len(data) % 2
         number = good.index(data) if data in good else number
         try:

@@ -1,4 +1,4 @@
-"""The readers of tables, settings and command lines."""
+"""The fuzzed readers of tables, settings and command lines."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Settings(Reader):
         data = super().damaged(sample, samples, chance)
         if chance.random() < 0.9:
             return data
-        # Names that mean something to what is between the file and the configuration.
+        # Names that mean something to pydantic-settings, which reads the file.
         return b"%s = %s\n" % (chance.choice(_KEYS), chance.choice(_VALUES)) + sample
 
     def read(self, data: bytes) -> None:
@@ -103,7 +103,7 @@ class Settings(Reader):
         given = tomllib.loads(data.decode())
         assert {key.replace("-", "_") for key in given} <= {*TrainConfig.model_fields}
         for name in ("epochs", "seed", "num_hiddens", "lr", "model", "device"):
-            # Numbers may be written as texts.
+            # A number may be written as text.
             if isinstance(value := given.get(name), int | float):
                 assert getattr(config, name) == value
             elif value is not None:
@@ -111,7 +111,7 @@ class Settings(Reader):
 
     @staticmethod
     def check(config: TrainConfig) -> None:
-        """It is within the documented limits, and can be kept with a run."""
+        """Check the documented limits, and that the configuration can be saved with a run."""
         assert 1 <= config.epochs <= 100_000
         assert 1 <= config.batch_size <= 1_000_000
         assert 0 < config.lr <= 1e6
@@ -122,13 +122,13 @@ class Settings(Reader):
         assert config.checkpoint_every is None or config.checkpoint_every >= 1
         json.dumps(config.model_dump(mode="json"), allow_nan=False)
         for path in (config.data_dir, config.run_dir, config.export_dir, config.resume):
-            # The system takes the name, though there may be nothing.
+            # The system must accept the name; the file may be missing.
             with contextlib.suppress(OSError):
                 _ = path is None or path.lstat()
 
 
 class Flags(Settings):
-    """A command line: arguments with NUL between them, as the system hands them over."""
+    """A command line: arguments separated by NUL, which no argument can contain."""
 
     errors = (ConfigError, SystemExit)  # type: ignore[assignment]
 

@@ -1,4 +1,4 @@
-"""Boards, read back from the figures that they make."""
+"""Boards, checked by the figures that they make."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tfd2l.common.figures import save_figure, svg
 from tfd2l.engine.state import Point
 
 
-def test_each_n_values_become_one_point_their_mean() -> None:
+def test_every_n_values_become_one_point_at_their_mean() -> None:
     board = ProgressBoard()
     for x, y in [(0, 1), (1, 3), (2, 5), (3, 9)]:
         board.draw(x, y, "loss", every_n=2)
     assert board.data == {"loss": [Point(0.5, 2.0), Point(2.5, 7.0)]}
 
 
-def test_weights_count_and_the_tail_is_not_lost() -> None:
+def test_means_are_weighted_and_flush_draws_the_last_values() -> None:
     board = ProgressBoard()
     board.draw(0, 1, "loss", every_n=3, weight=3)
     board.draw(2, 5, "loss", every_n=3, weight=1)
@@ -31,7 +31,7 @@ def test_weights_count_and_the_tail_is_not_lost() -> None:
     assert len(board.data["loss"]) == 1
 
 
-def test_a_board_draws_one_line_a_curve_however_many() -> None:
+def test_a_board_draws_one_line_for_each_of_six_curves() -> None:
     board = ProgressBoard(xlabel="epoch", xlim=[0, 3], yscale="log")
     for number in range(6):
         for x in range(3):
@@ -45,7 +45,7 @@ def test_a_board_draws_one_line_a_curve_however_many() -> None:
     assert len(board.figure().axes[0].lines) == 6
 
 
-def test_two_boards_do_not_draw_into_each_other_nor_into_the_current_figure() -> None:
+def test_two_boards_and_the_current_figure_are_independent() -> None:
     from matplotlib import pyplot
 
     pyplot.close("all")
@@ -60,7 +60,7 @@ def test_two_boards_do_not_draw_into_each_other_nor_into_the_current_figure() ->
     pyplot.close("all")
 
 
-def test_a_cleared_board_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cleared_board_starts_a_new_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = Notebook(monkeypatch)
     board = ProgressBoard()
     board.draw(0, 1, "first")
@@ -85,12 +85,12 @@ def test_in_a_notebook_the_board_is_one_picture_updated_in_place(
         board.draw(x, x, "line")
     board.flush()
     assert len(notebook.shown) == 1
-    # The first and the last are certain; between them, as time allows, not one for each point.
+    # The first and the last point are shown; the number of updates between depends on the time.
     assert 1 <= notebook.updates < 500
     assert notebook.shown[0].startswith("<?xml")
 
 
-def test_a_board_that_is_not_to_be_displayed_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_with_display_off_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = Notebook(monkeypatch)
     board = ProgressBoard(display=False)
     board.draw(0, 0, "line")
@@ -98,7 +98,7 @@ def test_a_board_that_is_not_to_be_displayed_is_not(monkeypatch: pytest.MonkeyPa
     assert not notebook.shown
 
 
-def test_a_saved_picture_is_a_whole_png(tmp_path: Path) -> None:
+def test_a_saved_picture_is_a_complete_png(tmp_path: Path) -> None:
     save_figure(ProgressBoard().figure(), tmp_path / "board.png")
     assert (tmp_path / "board.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["board.png"]
@@ -114,7 +114,7 @@ def test_the_last_points_are_shown_when_the_cell_ends(monkeypatch: pytest.Monkey
     notebook = Notebook(monkeypatch)
     board = ProgressBoard()
     board.draw(0, 1, "line")
-    # Faster than pictures are made: these two are drawn, and not shown yet.
+    # These two come faster than pictures are made: they are drawn, but not shown yet.
     board.draw(1, 2, "line")
     board.draw(2, 3, "line")
     shown_while_running = notebook.updates

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import tensorflow as tf
 
+from tests.support import run_python
 from tfd2l.book.devices import (
     DeviceError,
     check_placement,
@@ -18,8 +15,6 @@ from tfd2l.book.devices import (
     try_all_gpus,
     try_gpu,
 )
-
-ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")), reason="these cases are of a machine without one"
@@ -77,7 +72,6 @@ tf.device = lambda name: named.append(name) or name
 devices.try_gpu(1), devices.try_gpu(2), devices.gpu(0), devices.try_all_gpus()
 print(named)
 """
-    process = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    process = run_python("-c", program)
+    assert process.returncode == 0, process.stderr
     assert process.stdout == "['/GPU:1', '/CPU:0', '/GPU:0', '/GPU:0', '/GPU:1']\n"

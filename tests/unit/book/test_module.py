@@ -1,4 +1,4 @@
-"""The base of models: which variables it finds, and how calls reach its layers."""
+"""The base class of models: the variables that it finds, and calls of its layers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_variables_of_tensorflow_and_keras_are_found_once_and_in_order() -> None
     assert model.parameters() == model.trainable_variables
 
 
-def test_a_readers_keras_layer_that_holds_a_tensorflow_variable_is_not_overlooked() -> None:
+def test_a_tensorflow_variable_in_a_custom_keras_layer_is_found() -> None:
     class Shift(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         def __init__(self) -> None:
             super().__init__()
@@ -60,7 +60,7 @@ def test_a_readers_keras_layer_that_holds_a_tensorflow_variable_is_not_overlooke
     assert names(Shifted().trainable_variables) == ["by:0"]
 
 
-def test_built_tells_whether_layers_still_wait_for_an_input() -> None:
+def test_built_is_false_while_layers_wait_for_an_input() -> None:
     waiting, called = Nested(), Nested()
     called(tf.ones((1, 3)))
     assert not waiting.built
@@ -78,7 +78,7 @@ def test_weights_can_be_read_and_set_and_wrong_shapes_change_nothing() -> None:
     np.testing.assert_array_equal(one(X), other(X))
 
 
-def test_training_is_as_asked_and_afterwards_as_before() -> None:
+def test_the_argument_training_applies_to_one_call_only() -> None:
     class Dropped(d2l.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -91,7 +91,7 @@ def test_training_is_as_asked_and_afterwards_as_before() -> None:
     assert model.training is False
 
 
-def test_errors_of_a_forward_come_out_unchanged() -> None:
+def test_errors_in_forward_are_raised_unchanged() -> None:
     class Broken(d2l.Module):
         def forward(self, X: tf.Tensor) -> tf.Tensor:
             raise KeyError("mine")
@@ -103,7 +103,7 @@ def test_errors_of_a_forward_come_out_unchanged() -> None:
 
 
 @pytest.mark.parametrize("method", ["forward", "loss", "configure_optimizers"])
-def test_what_a_model_must_define_is_asked_for_by_name(method: str) -> None:
+def test_the_error_names_the_method_that_a_model_must_define(method: str) -> None:
     arguments = {"forward": (1,), "loss": (1, 1), "configure_optimizers": ()}[method]
     with pytest.raises(NotImplementedError, match="Module has no .*define"):
         getattr(d2l.Module(), method)(*arguments)
@@ -117,5 +117,5 @@ def test_a_classifier_measures_logits() -> None:
     np.testing.assert_allclose(losses, [np.log(2), 0], atol=1e-6)
     assert float(model.loss(Y_hat, Y)) == pytest.approx(np.log(2) / 2, abs=1e-6)
     assert float(model.accuracy(Y_hat, tf.constant([0, 1]))) == 0.5
-    # As a sequence model gives it: (batch, steps, classes) against (batch, steps).
+    # The shapes of a sequence model: (batch, steps, classes) and (batch, steps).
     assert model.loss(tf.zeros((2, 3, 4)), tf.zeros((2, 3), tf.int32), averaged=False).shape == (6,)

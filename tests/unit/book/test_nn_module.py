@@ -1,4 +1,4 @@
-"""The book's own base class on `nn_Module`, Keras' habits, and what counts as weights."""
+"""The book's own base class on `nn_Module`, gradients as in Keras, and the list of weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 
 
 class ReadersModule(d2l.nn_Module, d2l.HyperParameters):
-    """A reader's own base class, in the book's manner."""
+    """A base class of one's own, as in the book."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class Dropping(ReadersModule):
         return tf.reduce_mean((y_hat - y) ** 2)
 
 
-def test_a_readers_own_base_class_finds_its_variables_and_keeps_its_loss() -> None:
+def test_an_own_base_class_finds_its_variables_and_keeps_its_loss() -> None:
     model = Dropping()
     X = tf.ones((4, 3))
     assert model(X).shape == (4, 2)
@@ -50,7 +51,7 @@ def test_a_readers_own_base_class_finds_its_variables_and_keeps_its_loss() -> No
     assert float(model.loss(tf.ones(2), tf.zeros(2))) == 1.0
 
 
-def test_training_as_asked_reaches_the_layers() -> None:
+def test_the_value_of_training_reaches_the_layers() -> None:
     model = Dropping()
     X = tf.ones((64, 50))
     np.testing.assert_array_equal(model(X), model(X))
@@ -60,7 +61,7 @@ def test_training_as_asked_reaches_the_layers() -> None:
     np.testing.assert_array_equal(model(X, training=False), model(X, training=False))
 
 
-def test_gradients_come_from_a_tape_as_everywhere_in_keras() -> None:
+def test_gradients_come_from_a_tape_as_for_keras_models() -> None:
     model = d2l.MLP(num_outputs=3, num_hiddens=4, lr=0.1)
     X, y = tf.ones((2, 5)), tf.constant([0, 1])
     with tf.GradientTape() as tape:
@@ -85,12 +86,12 @@ def test_states_of_random_generators_are_variables_but_not_weights() -> None:
     assert len(model.trainable_variables) == 2
 
 
-def test_weights_that_are_not_there_yet_are_asked_for() -> None:
+def test_setting_weights_before_the_first_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Call the model on a batch first"):
         d2l.MLP(10, 5, lr=0.1).set_weights([np.zeros((2, 5))])
 
 
-def test_a_module_without_call_says_what_to_define() -> None:
+def test_the_error_names_the_missing_call() -> None:
     with pytest.raises(NotImplementedError, match=r"nn_Module has no call\(X\)"):
         d2l.nn_Module()(1)
 
@@ -109,8 +110,8 @@ def test_layer_summary_prints_the_shape_behind_each_layer(
 
 # TensorFlow's variables copy their numbers in a way that NumPy 2 deprecates.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_deep_copy_is_a_model_of_its_own_with_the_same_weights() -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=64, num_val=32)
+def test_a_deep_copy_is_an_independent_model_with_the_same_weights() -> None:
+    data = regression_data(64, 32)
     for model in (d2l.LinearRegressionScratch(2, 0.03), d2l.WeightDecay(1, 0.03)):
         d2l.Trainer(1).fit(model, data)
         best = model.get_weights()
@@ -125,7 +126,7 @@ def test_a_deep_copy_is_a_model_of_its_own_with_the_same_weights() -> None:
                 assert not np.array_equal(one, other)
 
 
-def test_a_constructor_that_forgot_its_parent_is_told_so() -> None:
+def test_the_error_says_that_a_constructor_did_not_call_its_parents() -> None:
     class Forgetful(d2l.Classifier):
         def __init__(self) -> None:
             self.net = keras.layers.Dense(2)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tfd2l as d2l
+from tests.support import run_python
 from tfd2l.common.arrays import FORMAT, read_weights, write_weights
 
 WEIGHTS: list[np.ndarray[Any, Any]] = [
@@ -25,7 +24,7 @@ WEIGHTS: list[np.ndarray[Any, Any]] = [
 ]
 
 
-def test_arrays_come_back_with_values_shapes_and_dtypes(tmp_path: Path) -> None:
+def test_arrays_are_read_back_with_values_shapes_and_dtypes(tmp_path: Path) -> None:
     write_weights(tmp_path / "mlp.params", WEIGHTS, {"epoch": 3})
     found, about = read_weights(tmp_path / "mlp.params")
     assert about == {"epoch": 3}
@@ -59,7 +58,7 @@ def test_strange_content_under_a_right_checksum_is_refused(content: bytes, tmp_p
         read_weights(path)
 
 
-def test_an_archive_without_our_words_is_refused(tmp_path: Path) -> None:
+def test_an_archive_without_the_entry_about_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, array=np.zeros(3))
     content = buffer.getvalue()
@@ -70,7 +69,7 @@ def test_an_archive_without_our_words_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.data())
-def test_whatever_is_changed_in_a_file_is_noticed(data: st.DataObject) -> None:
+def test_any_change_of_a_file_is_detected(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights")
         write_weights(path, WEIGHTS, "about")
@@ -85,13 +84,13 @@ def test_whatever_is_changed_in_a_file_is_noticed(data: st.DataObject) -> None:
             read_weights(path)
 
 
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", W=np.ones(2))
     with pytest.raises(ValueError, match="is not a file of weights; save_weights writes such"):
         read_weights(tmp_path / "weights.npz")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file of weights '.*none'"):
         read_weights(tmp_path / "none")
 
@@ -106,7 +105,7 @@ def test_weights_of_another_model_change_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(same, one)
 
 
-def test_a_fresh_process_reads_what_this_one_wrote(tmp_path: Path) -> None:
+def test_weights_can_be_read_in_a_fresh_process(tmp_path: Path) -> None:
     model = d2l.MLPScratch(4, 3, 2, lr=0.1)
     model.save_weights(tmp_path / "weights")
     program = (
@@ -115,8 +114,6 @@ def test_a_fresh_process_reads_what_this_one_wrote(tmp_path: Path) -> None:
         "model.load_weights(sys.argv[1])\n"
         "print(float(d2l.reduce_sum(model(d2l.ones((1, 4))))))"
     )
-    process = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "weights")],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+    process = run_python("-c", program, tmp_path / "weights")
+    assert process.returncode == 0, process.stderr
     assert float(process.stdout) == float(d2l.reduce_sum(model(d2l.ones((1, 4)))))

@@ -1,4 +1,4 @@
-"""Errors in a line."""
+"""Errors as one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfd2l.common.errors import first_line, reason
 
 
-def test_the_trace_that_autograph_adds_is_left_out() -> None:
+def test_the_line_has_no_trace_of_autograph() -> None:
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def wrong(X: tf.Tensor) -> tf.Tensor:
         if tf.reduce_sum(X) > 0:
@@ -20,13 +20,13 @@ def test_the_trace_that_autograph_adds_is_left_out() -> None:
     assert first_line(caught.value) == "KeyError: 'the key'"
 
 
-def test_an_error_without_words_has_a_line_too() -> None:
+def test_an_error_without_a_message_has_a_line_too() -> None:
     assert first_line(ValueError()) == "ValueError: no reason given"
     assert first_line(ValueError("one\ntwo")) == "ValueError: one"
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_the_reason_is_told_without_stack_and_names_of_nodes(jit_compile: bool) -> None:
+def test_the_reason_has_neither_a_stack_nor_names_of_nodes(jit_compile: bool) -> None:
     unknown = tf.TensorSpec((None,))
 
     @tf.function(input_signature=[unknown], jit_compile=jit_compile)  # type: ignore[untyped-decorator]

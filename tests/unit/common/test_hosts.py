@@ -1,4 +1,4 @@
-"""Addresses of this machine."""
+"""The recognition of this machine's loopback addresses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tfd2l.common.hosts import is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"])
-def test_loopback_addresses_are_of_this_machine(host: str) -> None:
+def test_loopback_addresses_are_recognised(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "10.0.0.1", "localhost.example.org"])
-def test_all_others_are_not(host: str) -> None:
+def test_other_addresses_are_not(host: str) -> None:
     assert not is_loopback(host)

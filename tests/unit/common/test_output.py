@@ -1,4 +1,4 @@
-"""Output that goes away: a closed terminal, a closed pipe."""
+"""Output to a closed terminal or pipe."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import pytest
 from rich.console import Console
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.common.output import lasting, lasting_output
 from tfd2l.train.progress import ConsoleProgress
 
 
 class Gone(io.StringIO):
-    """A terminal that is not there any more, as the system words it."""
+    """A closed terminal, with the error that the system reports."""
 
     def write(self, text: str) -> int:
         raise OSError(5, "Input/output error")
 
 
-def test_what_is_written_to_a_closed_pipe_is_lost_and_nothing_else() -> None:
+def test_writing_to_a_closed_pipe_raises_nothing() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w", buffering=1) as file:
         stream = lasting(file)
@@ -32,13 +33,15 @@ def test_what_is_written_to_a_closed_pipe_is_lost_and_nothing_else() -> None:
         for _ in range(2):
             assert stream.write("lost\n") == 5
             stream.flush()
-        # The end of the block writes what the file still holds, which fails no more, either.
+        # The end of the block flushes the file's buffer, which does not fail either.
 
 
-def test_both_outputs_last_for_a_while_and_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_outputs_are_replaced_inside_and_restored_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gone = Gone()
     monkeypatch.setattr(sys, "stdout", gone)
-    # As in a process that was started with 2>&-.
+    # sys.stderr is None in a process that was started with 2>&-.
     monkeypatch.setattr(sys, "stderr", None)
     with lasting_output():
         print("lost")
@@ -48,11 +51,11 @@ def test_both_outputs_last_for_a_while_and_are_put_back(monkeypatch: pytest.Monk
         print("noticed")
 
 
-def test_a_terminal_that_is_closed_ends_the_bar_and_not_the_training() -> None:
+def test_a_closed_terminal_stops_the_bar_but_not_the_training() -> None:
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as file:
         progress = ConsoleProgress(Console(file=file, force_terminal=True))
-        data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=8)
+        data = regression_data(70)
 
         class Close(d2l.Callback):
             def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow's start: what is kept off the terminal, and the paused garbage collector."""
+"""TensorFlow's start: the hidden messages, and the paused garbage collector."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tfd2l.common.startup import collector_paused, quiet_start
 
 
 def write(text: str) -> None:
-    """As C++ does."""
+    """Write to standard error as C++ does."""
     os.write(2, text.encode())
 
 
-def test_what_is_written_inside_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_inside_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet_start():
         write("chatter")
         print("chatter", file=sys.__stderr__)
@@ -26,7 +26,7 @@ def test_what_is_written_inside_is_dropped(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr() == ("", "after")
 
 
-def test_if_it_fails_all_of_it_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_inside_is_shown_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         write("why")
         raise ZeroDivisionError
@@ -37,7 +37,7 @@ def test_if_it_fails_all_of_it_is_shown(capfd: pytest.CaptureFixture[str]) -> No
     assert capfd.readouterr() == ("", "why and after")
 
 
-def test_tensorflow_is_asked_to_be_quiet_unless_the_user_asked_otherwise(
+def test_the_log_level_is_set_unless_the_user_has_set_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
@@ -56,7 +56,7 @@ def collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collector")
-def test_the_collector_is_paused_inside_and_leaves_alone_what_was_made_there() -> None:
+def test_the_collector_is_paused_inside_and_ignores_the_objects_made_there() -> None:
     before = gc.get_freeze_count()
     with collector_paused():
         assert not gc.isenabled()
@@ -66,7 +66,7 @@ def test_the_collector_is_paused_inside_and_leaves_alone_what_was_made_there() -
 
 
 @pytest.mark.usefixtures("collector")
-def test_the_collector_stays_off_where_it_was_off_and_goes_on_after_an_error() -> None:
+def test_the_collector_stays_off_if_it_was_off_and_is_on_again_after_an_error() -> None:
     gc.disable()
     with collector_paused():
         pass

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import ROOT
 from tests.support.deployments import (
     CONFIGURATION,
     FILES,
-    ROOT,
     add_models,
     deploy,
     run,

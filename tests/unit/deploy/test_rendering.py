@@ -13,7 +13,8 @@ import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from tests.support.deployments import CONFIGURATION, ROOT, add_models, config_message, deploy
+from tests.support import ROOT
+from tests.support.deployments import CONFIGURATION, add_models, config_message, deploy
 
 # Of tensorflow_model_server, as in tensorflow_serving/model_servers/main.cc.
 FLAGS_TEXT = """

@@ -1,4 +1,4 @@
-"""Checkpoints: what they hold, damage, and which are kept."""
+"""Checkpoints: their content, damage, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.checkpoint import (
     checkpoint_name,
     checkpoints,
@@ -41,7 +42,7 @@ def built() -> Drawing:
     return model
 
 
-def test_variables_of_each_kind_and_the_optimizers_come_back(tmp_path: Path) -> None:
+def test_a_checkpoint_restores_variables_of_each_kind_and_of_the_optimizer(tmp_path: Path) -> None:
     model, other = built(), built()
     optimizers = [keras.optimizers.Adam(0.1) for _ in range(2)]
     for optimizer, one in zip(optimizers, (model, other), strict=True):
@@ -54,7 +55,7 @@ def test_variables_of_each_kind_and_the_optimizers_come_back(tmp_path: Path) -> 
     for one, same in zip(model.variables, other.variables, strict=True):
         np.testing.assert_array_equal(same, one)
     assert [int(o.iterations) for o in optimizers] == [1, 1]
-    # The generators go on alike: both drop the same numbers.
+    # Both generators are in the same state: they drop the same numbers.
     X = tf.ones((5, 4))
     np.testing.assert_array_equal(model(X, training=True), other(X, training=True))
 
@@ -67,6 +68,11 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path: Path) -> None:
         load_checkpoint(path, other)
     for one, same in zip(before, other.get_weights(), strict=True):
         np.testing.assert_array_equal(same, one)
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="can't be read"):
+        load_checkpoint(tmp_path / "none", built())
 
 
 def test_damage_is_refused_by_name(tmp_path: Path) -> None:
@@ -92,8 +98,8 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_a_loss_that_is_no_number_stops_the_fit_and_names_the_step() -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=96, num_val=32)
+def test_an_infinite_or_nan_loss_stops_the_fit_and_names_the_step() -> None:
+    data = regression_data(96, 32)
     # Each step multiplies the distance by about 1 - 1000, until float32 ends.
     model = d2l.LinearRegressionScratch(2, lr=1000.0)
     pattern = r"the training loss became (inf|nan) at step \d+ of epoch \d+; try a smaller"

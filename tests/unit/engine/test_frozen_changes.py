@@ -1,8 +1,7 @@
-"""What a reader changes between steps reaches them: compiled fits end as eager ones do."""
+"""Changes between steps reach compiled steps, too: fits end as eager ones do."""
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -14,10 +13,9 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tfd2l.engine.errors import CompileError
+from tests.support.data import regression_data
 from tfd2l.engine.step import MAX_SILENT_RETRACES
 
-DATA: dict[str, Any] = {"w": [2, -3.4], "b": 4.2, "num_train": 96, "num_val": 32}
 EPOCHS = 3
 Fit = tuple[d2l.Module, d2l.Trainer]
 
@@ -40,7 +38,7 @@ class WithMomentum(Net):
 
 
 class Noisy(Net):
-    """Its noise is an entry of a dict, of an object, and of a list."""
+    """Its noise is the product of entries of a dict, a list, an object and an array."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +52,7 @@ class Noisy(Net):
 
 
 def changing(change: Callable[[Any], Any], base: type = d2l.Trainer) -> type[d2l.Trainer]:
-    """A trainer that calls `change(trainer)` before each epoch but the first."""
+    """Make a trainer class that calls `change(trainer)` before each epoch but the first."""
 
     class Changing(base):  # type: ignore[misc]
         def fit_epoch(self) -> None:
@@ -65,10 +63,8 @@ def changing(change: Callable[[Any], Any], base: type = d2l.Trainer) -> type[d2l
     return Changing
 
 
-class Clipping(d2l.Trainer):
-    """Scales its batches by an attribute of its own."""
-
-    scale = 1.0
+class Scaling(d2l.Trainer):
+    """Multiplies its batches by an attribute."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -81,12 +77,12 @@ class Clipping(d2l.Trainer):
 def fit(model: Any, trainer: Any, **mode: Any) -> Fit:
     keras.utils.set_random_seed(0)
     made = model(), trainer(EPOCHS, **mode)
-    made[1].fit(made[0], d2l.SyntheticRegressionData(**DATA))
+    made[1].fit(made[0], regression_data(96, 32))
     return made
 
 
 def same(one: Fit, other: Fit) -> bool:
-    """Whether two fits gave the same losses; float32 sums in another order differ by 1e-5."""
+    """Compare the losses of two fits; float32 sums in another order differ by 1e-5."""
     first, second = (fitted[1].history["train_loss"] for fitted in (one, other))
     return bool(np.allclose(first, second, rtol=1e-5, atol=1e-9))
 
@@ -121,7 +117,7 @@ CHANGES: dict[str, tuple[Callable[[], d2l.Module], type[d2l.Trainer]]] = {
     "array in place": (Noisy, changing(lambda t: t.model.array.__setitem__(0, 2.0))),
     "attribute of the trainer": (
         scratch,
-        changing(lambda t: setattr(t, "factor", 2.0), base=Clipping),
+        changing(lambda t: setattr(t, "factor", 2.0), base=Scaling),
     ),
     "Keras' rate": (Net, changing(lambda t: setattr(t.optim, "learning_rate", 0.001))),
     "other data": (
@@ -134,16 +130,16 @@ CHANGES: dict[str, tuple[Callable[[], d2l.Module], type[d2l.Trainer]]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_between_epochs_reaches_the_compiled_steps(name: str) -> None:
     model, trainer = CHANGES[name]
-    # Insisted on: falling back to eager steps would raise.
+    # With run_eagerly=False, falling back to eager steps would raise.
     compiled = fit(model, trainer, run_eagerly=False)
     assert same(compiled, fit(model, trainer, run_eagerly=True))
-    unchanged = Clipping if "trainer" in name else d2l.Trainer
+    unchanged = Scaling if "trainer" in name else d2l.Trainer
     assert not same(compiled, fit(model, unchanged))
 
 
-def test_a_change_by_a_callback_within_an_epoch_does_too() -> None:
+def test_a_change_by_a_callback_within_an_epoch_reaches_the_compiled_steps() -> None:
     class Halves(d2l.Callback):
-        def on_train_batches_end(self, trainer: Any, call: Any) -> None:
+        def on_train_batches_end(self, trainer: Any, results: Any) -> None:
             if trainer.steps_of_epoch == 1:
                 trainer.optim.lr = 0.001
 
@@ -159,14 +155,15 @@ def test_a_change_by_a_callback_within_an_epoch_does_too() -> None:
     assert same(one(run_eagerly=False), one(run_eagerly=True))
 
 
-def test_loaders_of_any_kind_see_the_change() -> None:
+def test_a_change_reaches_the_steps_of_streamed_data() -> None:
     class Streamed(d2l.SyntheticRegressionData):
         def get_dataloader(self, train: bool) -> Any:
             return super().get_dataloader(train).take(-1)  # type: ignore[union-attr]
 
     def losses(**mode: Any) -> Any:
         trainer = changing(half)(EPOCHS, **mode)
-        return trainer.fit(scratch_seeded(), Streamed(**DATA))["train_loss"]
+        data = Streamed([2, -3.4], 4.2, num_train=96, num_val=32)
+        return trainer.fit(scratch_seeded(), data)["train_loss"]
 
     def scratch_seeded() -> d2l.Module:
         keras.utils.set_random_seed(0)
@@ -176,7 +173,7 @@ def test_loaders_of_any_kind_see_the_change() -> None:
     np.testing.assert_allclose(losses(run_eagerly=False), losses(run_eagerly=True), rtol=1e-5)
 
 
-def test_the_epochs_of_data_that_was_replaced_are_counted_anew() -> None:
+def test_batches_are_counted_again_after_the_data_was_replaced() -> None:
     model, trainer = CHANGES["other data"]
     _, fitted = fit(model, trainer)
     assert fitted.num_train_batches == 1
@@ -184,14 +181,14 @@ def test_the_epochs_of_data_that_was_replaced_are_counted_anew() -> None:
     assert fitted.train_batch_idx == 5
 
 
-def test_what_changes_all_the_time_is_named_in_a_warning() -> None:
+def test_a_warning_names_an_attribute_that_changes_in_every_epoch() -> None:
     trainer: Any = changing(lambda t: setattr(t.model, "lambd", float(t.epoch)))
     with pytest.warns(UserWarning, match=r"each time that WeightDecayScratch\.lambd changes"):
-        trainer(MAX_SILENT_RETRACES + 2).fit(decayed(), d2l.SyntheticRegressionData(**DATA))
+        trainer(MAX_SILENT_RETRACES + 2).fit(decayed(), regression_data(96, 32))
 
 
-def test_where_nothing_changes_a_step_is_traced_once_for_each_kind_of_batch() -> None:
-    data = d2l.SyntheticRegressionData(**{**DATA, "num_train": 100})
+def test_without_changes_a_step_is_traced_once_for_each_kind_of_batch() -> None:
+    data = regression_data(100, 32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trainer = d2l.Trainer(EPOCHS)
@@ -200,126 +197,7 @@ def test_where_nothing_changes_a_step_is_traced_once_for_each_kind_of_batch() ->
     assert trainer.num_traces == 3
 
 
-# What the steps below count in, and draw from.
-count = 0
-kept: list[Any] = []
-rng = np.random.default_rng(0)
-python_rng = random.Random(0)
-
-
-def deeper() -> int:
-    global count
-    count += 1
-    return count
-
-
-class ReadsEpoch(d2l.LinearRegressionScratch):
-    def loss(self, y_hat: Any, y: Any) -> Any:
-        return super().loss(y_hat, y) * (1.0 if self.trainer.epoch else 0.5)
-
-
-class ReadsSteps(d2l.LinearRegressionScratch):
-    def training_step(self, batch: Any) -> Any:
-        return super().training_step(batch) * min(1.0, self.trainer.train_batch_idx / 4)
-
-
-class CountsInGlobal(d2l.LinearRegressionScratch):
-    def training_step(self, batch: Any) -> Any:
-        global count
-        count += 1
-        return super().training_step(batch) / count
-
-
-class CountsInFunction(d2l.LinearRegressionScratch):
-    def training_step(self, batch: Any) -> Any:
-        return super().training_step(batch) / deeper()
-
-
-class GrowsGlobal(d2l.LinearRegressionScratch):
-    def training_step(self, batch: Any) -> Any:
-        loss = super().training_step(batch)
-        kept.append(loss)
-        return loss
-
-
-class DrawsFromGenerator(d2l.LinearRegressionScratch):
-    def forward(self, X: Any) -> Any:
-        return super().forward(X) * rng.normal()
-
-
-class DrawsFromPython(d2l.LinearRegressionScratch):
-    def forward(self, X: Any) -> Any:
-        return super().forward(X) * python_rng.random()
-
-
-class DrawsFromItsOwn(d2l.LinearRegressionScratch):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.rng = np.random.default_rng(0)
-
-    def forward(self, X: Any) -> Any:
-        return super().forward(X) * self.rng.normal()
-
-
-class Counter(keras.layers.Layer):  # type: ignore[misc]
-    calls = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def call(self, X: Any) -> Any:
-        self.calls += 1
-        return X / self.calls
-
-
-class HasCountingLayer(d2l.LinearRegressionScratch):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.layer = Counter()
-
-    def forward(self, X: Any) -> Any:
-        return super().forward(self.layer(X))
-
-
-FROZEN: dict[Any, str] = {
-    ReadsEpoch: r"it reads Trainer\.epoch",
-    ReadsSteps: r"it reads Trainer\.train_batch_idx",
-    CountsInGlobal: "it changes the variable count",
-    CountsInFunction: "it changes the variable count",
-    GrowsGlobal: "of a list or dict that",
-    DrawsFromGenerator: "it draws random numbers",
-    DrawsFromPython: "it draws random numbers",
-    DrawsFromItsOwn: "it draws random numbers",
-    HasCountingLayer: r"it changes Counter\.calls",
-}
-
-
-@pytest.mark.parametrize("cls", FROZEN)
-def test_what_a_graph_would_freeze_runs_eagerly_with_a_warning_that_names_it(cls: Any) -> None:
-    # Assigned variables outside of objects keep what tracing assigned: one step's count.
-    traced = 1 if cls in (CountsInGlobal, CountsInFunction) else 0
-
-    def one(already: int = 0, **mode: Any) -> Fit:
-        global count
-        count = already
-        kept.clear()
-        rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
-        python_rng.seed(0)
-        return fit(lambda: cls(2, 0.03), d2l.Trainer, **mode)
-
-    expected = one(traced, run_eagerly=True)
-    with pytest.warns(UserWarning, match=f"runs eagerly.*{FROZEN[cls]}"):
-        found = one()
-    # The very same steps: tracing left nothing else behind.
-    assert found[1].history["train_loss"] == expected[1].history["train_loss"]
-    assert len(kept) == (9 if cls is GrowsGlobal else 0)
-    assert not any(map(tf.is_symbolic_tensor, kept))
-    with pytest.raises(CompileError, match=FROZEN[cls]):
-        one(run_eagerly=False)
-
-
-def test_a_variable_of_an_enclosing_function_is_seen() -> None:
+def test_a_change_of_an_enclosing_functions_variable_reaches_the_steps() -> None:
     def losses(**mode: Any) -> Any:
         weight = 1.0
 

@@ -1,4 +1,4 @@
-"""What a loader tells about itself."""
+"""Loaders: their length, indexed batches and examples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loader() -> tf.data.Dataset:
     ],
     ids=["data set", "list", "filtered", "iterator", "empty"],
 )
-def test_batches_are_counted_where_that_can_be_known(source: Any, count: int | None) -> None:
+def test_batches_are_counted_if_their_number_is_known(source: Any, count: int | None) -> None:
     assert count_batches(source) == count
 
 
@@ -44,7 +44,7 @@ def test_an_endless_data_set_is_refused() -> None:
         count_batches(loader().repeat())
 
 
-def test_only_a_data_set_of_indexed_batches_has_them() -> None:
+def test_only_data_sets_of_indexed_batches_have_them() -> None:
     assert indexed(loader()) is not None
     assert indexed(loader().take(1)) is None
     assert indexed([1]) is None
@@ -60,7 +60,7 @@ def test_an_example_is_taken_without_using_up_an_iterator() -> None:
     assert example_of([]) is None
 
 
-def test_an_iterator_is_used_first_and_then_asked_for_anew() -> None:
+def test_an_iterator_is_used_first_and_then_made_again() -> None:
     asked: list[int] = []
 
     def again() -> Iterator[int]:
@@ -75,7 +75,7 @@ def test_an_iterator_is_used_first_and_then_asked_for_anew() -> None:
     assert reiterable(batches, again) is batches
 
 
-def test_a_batch_becomes_a_tuple_of_tensors_whatever_it_was() -> None:
+def test_a_batch_of_any_structure_becomes_a_tuple_of_tensors() -> None:
     X, (y, z) = as_batch([np.ones((3, 2), np.float32), [np.arange(3), tf.zeros(3)]])
     assert all(tf.is_tensor(part) for part in (X, y, z))
     assert batch_size_of((X, y)) == 3

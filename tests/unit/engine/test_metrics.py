@@ -1,4 +1,4 @@
-"""engine/metrics.py: means and places of steps' values, worked by hand."""
+"""Means and positions of the steps' values, against numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_steps_become_means_and_points_half_an_epoch_apart() -> None:
     row = state.so_far.row(1)
     assert row["train_loss"] == pytest.approx((10 * (1 + 2 + 3) + 5 * 4) / 35)
     assert row["train_big"] == pytest.approx(10 * row["train_loss"])
-    # The points of steps 0 and 1, and of steps 2 and 3, of which the latter has half the weight.
+    # One point for steps 0 and 1, one for steps 2 and 3; step 3 has half the weight.
     expected = [(0.125, 15), (0.625, (10 * 30 + 5 * 40) / 15)]
     np.testing.assert_allclose(points(recorder, "train_big"), expected)
 
 
-def test_validation_is_drawn_at_the_end_of_the_epoch() -> None:
+def test_validation_is_plotted_at_the_end_of_the_epoch() -> None:
     recorder, state = recording()
     results = StepResults(("val_loss",), np.array([[1], [3]], np.float32), 7)
     recorder.take([results], train=False)
@@ -60,14 +60,14 @@ def test_validation_is_drawn_at_the_end_of_the_epoch() -> None:
     assert points(recorder, "val_loss") == [(1.0, 2.0)]
 
 
-def test_a_step_that_plots_nothing_counts() -> None:
+def test_a_step_that_plots_nothing_is_counted() -> None:
     recorder, state = recording()
     recorder.take([StepResults((), np.zeros((2, 0), np.float32), 7)], train=False)
     assert state.val_batch_idx == 2
     assert state.so_far.row(1) == {"epoch": 1.0}
 
 
-def test_values_wait_until_the_length_of_a_pass_is_known() -> None:
+def test_values_are_postponed_until_the_length_of_a_pass_is_known() -> None:
     recorder, state = recording(num_train=None)
     recorder.take(steps(1, 2), train=True)
     assert len(state.so_far.postponed) == 2
@@ -79,7 +79,7 @@ def test_values_wait_until_the_length_of_a_pass_is_known() -> None:
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_steps_before_a_loss_that_is_not_finite_are_recorded(wrong: float) -> None:
+def test_steps_before_an_infinite_or_nan_loss_are_recorded(wrong: float) -> None:
     recorder, state = recording()
     recorder.take(steps(1), train=True)
     with pytest.raises(DivergedError, match=f"became {wrong} at step 3 of epoch 1;.*learning rate"):
@@ -88,7 +88,7 @@ def test_steps_before_a_loss_that_is_not_finite_are_recorded(wrong: float) -> No
     assert state.so_far.row(1)["train_loss"] == pytest.approx(1.5)
 
 
-def test_a_value_that_an_eager_step_plots_counts_with_the_size_of_its_batch() -> None:
+def test_values_of_eager_steps_are_weighted_by_batch_size() -> None:
     recorder, state = recording()
     for size, value in ((3, 1.0), (1, 5.0)):
         recorder.begin_step((tf.zeros(size),))

@@ -1,4 +1,4 @@
-"""tfd2l/engine/optimizer.py: clipping by hand arithmetic, and the scale of losses."""
+"""Clipping, against numbers worked by hand, and the scaling of losses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_clipping_scales_all_gradients_by_one_factor() -> None:
     np.testing.assert_allclose(last.numpy(), [0.0, 0.8], rtol=1e-6)
 
 
-def test_clipping_leaves_small_gradients_alone() -> None:
+def test_clipping_does_not_change_small_gradients() -> None:
     (same,) = clip_by_global_norm([tf.constant([3.0, 4.0])], 5.5)
     assert same is not None
     np.testing.assert_array_equal(same.numpy(), [3.0, 4.0])
@@ -37,7 +37,7 @@ def half_precision() -> Iterator[None]:
     keras.config.set_dtype_policy("float32")
 
 
-def test_in_float32_the_optimizer_and_the_loss_stay_as_they_are() -> None:
+def test_in_float32_neither_the_optimizer_nor_the_loss_changes() -> None:
     loss = tf.constant(3.0)
     for optimizer in (SGD(0.1), keras.optimizers.SGD(0.1)):
         assert with_loss_scale(optimizer, gradient_clip_val=1) is optimizer

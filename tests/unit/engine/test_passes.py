@@ -1,4 +1,4 @@
-"""Steps in compiled loops: how they divide into calls changes nothing."""
+"""Steps in compiled loops: the number of steps in a call does not change the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Draws(d2l.Module):
 
 
 class Loader(d2l.DataModule):
-    """Seven batches of four and one of one; nothing to validate on."""
+    """Seven batches of four and one of one; no validation data."""
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
         X = tf.ones((4 * (NUM_BATCHES - 1) + TAIL_SIZE, 2))
@@ -37,7 +37,7 @@ class Loader(d2l.DataModule):
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, steps_in_a_call: int) -> list[float]:
-    """The numbers of three epochs' steps, run so many at a time."""
+    """Return the numbers that the steps of three epochs draw, with so many steps in a call."""
     monkeypatch.setattr(loops.CallSizer, "steps_in_a_call", lambda self: steps_in_a_call)
     keras.utils.set_random_seed(0)
     model = Draws()
@@ -45,20 +45,20 @@ def drawn(monkeypatch: pytest.MonkeyPatch, steps_in_a_call: int) -> list[float]:
     return [point.y for point in model.board.data["train_drawn"]]
 
 
-def test_random_numbers_do_not_depend_on_how_many_steps_a_call_takes(
+def test_random_numbers_do_not_depend_on_the_number_of_steps_in_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A faster machine takes more steps in a call; one seed gives one result all the same.
+    # A faster machine runs more steps in a call; the results of a seed must not differ.
     singly = drawn(monkeypatch, 1)
     assert drawn(monkeypatch, 3) == singly
     assert drawn(monkeypatch, 100) == singly
-    # And no number of the steps on full batches comes twice.
+    # No two steps on full batches draw the same number.
     assert len(singly) == 3 * NUM_BATCHES
     full = [number for i, number in enumerate(singly) if (i + 1) % NUM_BATCHES]
     assert len({*full}) == len(full)
 
 
-def test_a_pass_that_is_one_small_batch_runs_in_every_epoch() -> None:
+def test_a_pass_of_one_small_batch_runs_in_every_epoch() -> None:
     class Small(Loader):
         def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
             return batched((tf.ones((3, 2)),) * 2, 4, shuffle=True) if train else None
@@ -69,7 +69,7 @@ def test_a_pass_that_is_one_small_batch_runs_in_every_epoch() -> None:
     assert history["train_loss"] == pytest.approx([0, -0.1, -0.2])
 
 
-def test_a_loader_that_is_used_up_is_told_from_an_epoch_without_steps() -> None:
+def test_an_exhausted_loader_is_refused_in_the_second_epoch() -> None:
     spent = iter([(tf.ones((4, 2)),)] * 3)
 
     class Once(d2l.DataModule):

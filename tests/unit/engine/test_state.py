@@ -1,10 +1,9 @@
-"""Going on from a checkpoint: to the very same end, or refused, or warned of what is lost."""
+"""Resuming from a checkpoint: with the same bits, with a warning of lost state, or refused."""
 
 from __future__ import annotations
 
 import copy
 import json
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +18,13 @@ import tfd2l as d2l
 from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
 from tfd2l.engine.errors import CheckpointError, DivergedError
-from tfd2l.engine.state import FitState, History, Mean
+from tfd2l.engine.state import FitState
 
 EPOCHS = 4
 
 
 class Net(d2l.Module):
-    """Two layers and dropout, by Adam with a schedule."""
+    """Two layers and dropout, trained by Adam with a schedule."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +40,7 @@ class Net(d2l.Module):
 
 
 class Late(Net):
-    """Calls its layers from its step alone, so that calling the model makes no variables."""
+    """Calls its layers in its steps only, so that calling the model creates no variables."""
 
     def forward(self, X: Any) -> Any:
         raise NotImplementedError
@@ -54,14 +53,14 @@ class Late(Net):
 
 
 class InMemory(d2l.SyntheticRegressionData):
-    """96 and 32 examples in batches of 32."""
+    """96 examples to train and 32 to validate on, in batches of 32."""
 
     def __init__(self, batch_size: int = 32) -> None:
         super().__init__([2, -3.4], 4.2, num_train=96, num_val=32, batch_size=batch_size)
 
 
 class Streamed(InMemory):
-    """Shuffled by tf.data itself."""
+    """The same examples, shuffled by tf.data itself."""
 
     def get_dataloader(self, train: bool) -> Any:
         rows = slice(0, 96) if train else slice(96, None)
@@ -70,7 +69,7 @@ class Streamed(InMemory):
 
 
 class Generated(InMemory):
-    """A generator, which is good for one pass."""
+    """The same examples from a generator, which yields one pass."""
 
     def get_dataloader(self, train: bool) -> Iterator[Any]:
         for start in range(0, 96, 32) if train else (96,):
@@ -78,7 +77,7 @@ class Generated(InMemory):
 
 
 class OwnLoop(d2l.Trainer):
-    """A reader's own loop over the loader."""
+    """A trainer with its own loop over the loader."""
 
     def fit_epoch(self) -> None:
         for batch in self.train_dataloader:
@@ -90,7 +89,7 @@ class OwnLoop(d2l.Trainer):
 
 
 class Saves(d2l.Callback):
-    """Writes a checkpoint after so many epochs."""
+    """Writes a checkpoint after `epochs` epochs."""
 
     def __init__(self, folder: Path, epochs: int = 2) -> None:
         self.folder, self.epochs = folder, epochs
@@ -107,7 +106,7 @@ def whole_and_resumed(
     trainer: type[d2l.Trainer] = d2l.Trainer,
     **mode: Any,
 ) -> list[d2l.Module]:
-    """The models of a fit that nothing cut, and of one that went on from its checkpoint."""
+    """Return the models of an uninterrupted fit and of one resumed from its checkpoint."""
     keras.utils.set_random_seed(0)
     whole, resumed = model(), model()
     trainer(EPOCHS, callbacks=[Saves(folder)], **mode).fit(whole, data())
@@ -122,7 +121,7 @@ def same_weights(models: list[d2l.Module]) -> bool:
 
 @pytest.mark.parametrize("mode", ["compiled", "eager", "xla"])
 @pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
-def test_any_kind_of_loader_goes_on_to_the_very_same_end(
+def test_a_fit_on_any_kind_of_loader_resumes_with_the_same_bits(
     data: Any, mode: str, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"compiled": {}, "eager": {"run_eagerly": True}}
@@ -132,18 +131,18 @@ def test_any_kind_of_loader_goes_on_to_the_very_same_end(
 
 
 @pytest.mark.parametrize("data", [InMemory, Streamed])
-def test_a_readers_own_loop_goes_on_with_the_next_order(data: Any, tmp_path: Path) -> None:
+def test_a_trainers_own_loop_resumes_with_the_next_order(data: Any, tmp_path: Path) -> None:
     assert same_weights(whole_and_resumed(Net, data, tmp_path, OwnLoop))
 
 
 @pytest.mark.parametrize("data", [InMemory, Generated])
-def test_layers_that_only_the_step_calls_are_made_before_they_are_read(
+def test_layers_that_only_the_step_calls_are_built_before_they_are_restored(
     data: Any, tmp_path: Path
 ) -> None:
     assert same_weights(whole_and_resumed(Late, data, tmp_path))
 
 
-def test_where_they_cannot_be_made_the_remedy_is_named(tmp_path: Path) -> None:
+def test_the_error_names_the_remedy_if_layers_cannot_be_built(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     d2l.Trainer(2, callbacks=[Saves(tmp_path)]).fit(Late(), InMemory())
     [path] = checkpoints(tmp_path)
@@ -190,7 +189,7 @@ LOST: dict[Any, str] = {
 
 @pytest.mark.filterwarnings("ignore:training_step can't be compiled")
 @pytest.mark.parametrize("model", LOST)
-def test_state_that_no_checkpoint_has_is_told_when_a_fit_goes_on(
+def test_a_resumed_fit_warns_of_state_that_checkpoints_do_not_save(
     model: Any, tmp_path: Path
 ) -> None:
     with pytest.warns(UserWarning, match=f"may end otherwise.*{LOST[model]}"):
@@ -198,7 +197,7 @@ def test_state_that_no_checkpoint_has_is_told_when_a_fit_goes_on(
 
 
 class DrawsLater(d2l.LinearRegressionScratch):
-    """Its graph is traced anew, and draws, once `noise` has changed."""
+    """Is traced again once `noise` has changed, and then draws."""
 
     def __init__(self) -> None:
         super().__init__(2, 0.03)
@@ -208,20 +207,20 @@ class DrawsLater(d2l.LinearRegressionScratch):
         return super().forward(X + tf.random.normal(tf.shape(X)) * self.noise if self.noise else X)
 
 
-def test_a_graph_traced_anew_is_looked_through_anew(tmp_path: Path) -> None:
+def test_a_graph_that_is_traced_again_is_searched_again(tmp_path: Path) -> None:
     class Louder(Saves):
         def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
             super().on_epoch_end(trainer, row)
             trainer.model.noise = 0.1
 
-    # The first checkpoint has the first graph looked through; the batches stay of the same kind.
+    # Writing the first checkpoint searches the first graph; the batches stay of the same kind.
     saves = [Louder(tmp_path, epochs=1), Saves(tmp_path, epochs=2)]
     d2l.Trainer(2, callbacks=saves).fit(DrawsLater(), InMemory())
     with pytest.warns(UserWarning, match=r"may end otherwise.*draws by tf\.random"):
         d2l.Trainer(3).fit(DrawsLater(), InMemory(), checkpoints(tmp_path)[0])
 
 
-def test_nothing_is_told_where_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_resumed_fit_warns_of_nothing_if_checkpoints_save_all_state(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         whole_and_resumed(Net, InMemory, tmp_path)
@@ -234,8 +233,8 @@ def saved(tmp_path: Path) -> Path:
     return checkpoints(tmp_path)[0]
 
 
-def go_on(path: Path, model: d2l.Module | None = None, batch_size: int = 32) -> str:
-    """What a fit that is to go on from there says, having changed nothing."""
+def refusal(path: Path, model: d2l.Module | None = None, batch_size: int = 32) -> str:
+    """Resume from a checkpoint, which must fail and change nothing; return the error."""
     model = d2l.LinearRegression(0.03) if model is None else model
     model(tf.zeros((1, 2)))
     before = model.get_weights()
@@ -245,11 +244,11 @@ def go_on(path: Path, model: d2l.Module | None = None, batch_size: int = 32) -> 
     return str(caught.value)
 
 
-def test_weights_alone_are_no_checkpoint(saved: Path) -> None:
+def test_a_file_of_weights_is_refused_as_checkpoint(saved: Path) -> None:
     model = d2l.LinearRegression(0.03)
     model(tf.zeros((1, 2)))
     model.save_weights(saved)
-    assert "is not a checkpoint of a fit; model.load_weights reads" in go_on(saved)
+    assert "is not a checkpoint of a fit; model.load_weights reads" in refusal(saved)
 
 
 def test_another_optimizer_of_the_same_shapes_is_refused(saved: Path) -> None:
@@ -257,11 +256,11 @@ def test_another_optimizer_of_the_same_shapes_is_refused(saved: Path) -> None:
         def configure_optimizers(self) -> Any:
             return keras.optimizers.Adagrad(0.1)
 
-    assert "is of a fit by SGD; the optimizer here is Adagrad" in go_on(saved, Other(0.03))
+    assert "is of a fit by SGD; the optimizer here is Adagrad" in refusal(saved, Other(0.03))
 
 
 def test_data_of_another_length_or_batch_size_is_refused(saved: Path) -> None:
-    assert "[3, 1] batches to train and validate on; the data given has [6, 2]" in go_on(
+    assert "[3, 1] batches to train and validate on; the data given has [6, 2]" in refusal(
         saved, batch_size=16
     )
 
@@ -278,46 +277,22 @@ STATES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("where", STATES)
-def test_a_state_of_another_form_is_refused_by_its_part(where: str, saved: Path) -> None:
+def test_a_state_of_another_form_is_refused_with_the_wrong_part(where: str, saved: Path) -> None:
     values, about = read_weights(saved)
     found = FitState.from_json(about["state"])
     assert json.loads(json.dumps(found.to_json())) == about["state"]
     write_weights(saved, values, {**about, "state": STATES[where](copy.deepcopy(about["state"]))})
-    assert f"{where}: " in go_on(saved)
+    assert f"{where}: " in refusal(saved)
 
 
-def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
+def test_infinite_or_nan_weights_are_not_saved(tmp_path: Path) -> None:
     class Broken(d2l.LinearRegressionScratch):
         def loss(self, y_hat: Any, y: Any) -> Any:
             # Its value is 0, and its gradient 0 / 0.
             return tf.reduce_mean(tf.sqrt(0.0 * y_hat))
 
-    # In one step an epoch: the next one's loss would tell.
+    # With one step an epoch, since the next step's loss would be NaN.
     trainer = d2l.Trainer(3, callbacks=[Saves(tmp_path, epochs=1)])
     with pytest.raises(DivergedError, match="after 1 epochs and 0 steps the weights of Broken are"):
         trainer.fit(Broken(2, 0.03), InMemory(batch_size=96))
     assert not checkpoints(tmp_path)
-
-
-def test_a_mean_is_weighted_and_nan_without_values() -> None:
-    assert math.isnan(Mean().value)
-    assert Mean().plus(1.0, 3).plus(5.0, 1).value == pytest.approx(2.0)
-
-
-def test_columns_that_appear_late_or_pause_have_gaps() -> None:
-    history = History()
-    history.append_row({"epoch": 1, "loss": 0.5})
-    history.append_row({"epoch": 2, "acc": 0.9})
-    assert history["epoch"] == [1, 2]
-    assert history["loss"][0] == 0.5
-    assert math.isnan(history["loss"][1])
-    assert math.isnan(history["acc"][0])
-    assert history["acc"][1] == 0.9
-
-
-def test_a_notebook_shows_a_table_with_a_row_for_each_epoch() -> None:
-    history = History(epoch=[1.0, 2.0], acc=[0.25, 1 / 3])
-    assert history._repr_html_() == (
-        "<table><thead><tr><th>epoch</th><th>acc</th></tr></thead><tbody>"
-        "<tr><td>1</td><td>0.25</td></tr><tr><td>2</td><td>0.3333</td></tr></tbody></table>"
-    )

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from pipelines.basics.debian import DebianPackageError, unpack_package
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 # Small (11 kB) and in every Debian.
 SMALL = "hostname"
 

@@ -21,8 +21,8 @@ from pipelines.basics.debian import DebianPackageError
 from pipelines.basics.files import is_temporary
 from pipelines.fashion_mnist import LABELS, Arrays, cache_dir, load
 from pipelines.idx_files import FILES, DataError, IdxFile
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 TRAIN_IMAGES = FILES[0].name
 
 

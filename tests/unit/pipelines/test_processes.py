@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.basics.processes import ProgramError, run
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 # Starts a helper that outlives it, and writes the helper's process id to a file.
 STARTS_A_HELPER = "sleep 300 & echo $! >helper; {rest}"
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.rest_server import RestServer
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

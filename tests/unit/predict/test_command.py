@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import ROOT
 from tests.support.rest_server import LABELS, RestServer, Softmax, as_json
 from tfd2l.predict.command import main
-
-ROOT = Path(__file__).parents[3]
 
 
 def noise(seed: int) -> np.ndarray[Any, Any]:

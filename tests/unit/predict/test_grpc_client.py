@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -23,12 +22,12 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from tests.support import ROOT
 from tests.support.rest_server import LABELS, Softmax, unused_port
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.predict.answers import ServingError
 from tfd2l.predict.grpc_client import GrpcClient
 
-ROOT = Path(__file__).parents[3]
 IMAGES = np.random.default_rng(1).integers(0, 256, (600, 28, 28)).astype(np.uint8)
 Open = Callable[..., GrpcClient]
 Code = grpc.StatusCode

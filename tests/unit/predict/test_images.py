@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
+from tests.support import ROOT
 from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
-ROOT = Path(__file__).parents[3]
 # A light garment of two greys that fills the height, with a dark ground; no symmetry.
 SHIRT = np.zeros((28, 28), np.uint8)
 SHIRT[:, 8:20] = 200

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support import ROOT
 from tests.support.small_models import IMAGES, LABELS, Concise, Scratch, preprocess
 from tfd2l.export.c_api import Session
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier
 from tfd2l.predict.answers import ServingError
 from tfd2l.predict.local import LocalModel
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import ROOT
 from tests.support.rest_server import LABELS, Canned, RestServer, Softmax, as_json, unused_port
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.predict.answers import ServingError, VersionStatus
 from tfd2l.predict.rest_client import Client
 
-ROOT = Path(__file__).parents[3]
 IMAGES = np.random.default_rng(1).integers(0, 256, (600, 28, 28)).astype(np.uint8)
 Open = Callable[..., Client]
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support import ROOT
 from tests.support.served import (
     DEADLINE_S,
-    ROOT,
     Server,
     export_linear,
     export_models,

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect, sync_playwright
 
+from tests.support import ROOT
 from tests.support.small_models import LABELS, Scratch, preprocess
 from tfd2l.export.signatures import export_classifier
 
@@ -25,7 +26,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium"),
 ]
-ROOT = Path(__file__).parents[3]
 # Enough for a slow machine; other tests measure the server.
 ANSWER_MS = 20_000
 

@@ -1,15 +1,11 @@
-"""The command as a user runs it: in processes of its own, on real data, with real files."""
+"""`python -m tfd2l.train` as a user runs it: as a process, on real data, with real files."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import fashion_mnist
+from tests.support import run_python
 from tfd2l.common.arrays import read_weights
 
 FOUR = [
@@ -26,19 +23,8 @@ FOUR = [
 ]  # fmt: skip
 
 
-def command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "tfd2l.train", *flags]
-
-
 def run(cwd: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*flags),
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_python("-m", "tfd2l.train", *flags, cwd=cwd, environment=environment)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cwd = tmp_path_factory.mktemp("a user's directory")
     ran = run(cwd, "--epochs", "2", "--run-dir", "first")
     assert ran.returncode == 0, ran.stderr
-    # TensorFlow's start-up messages and anything else that is not the command's own.
+    # Neither TensorFlow's start-up messages nor anything else that is not the command's own.
     assert ran.stderr == ""
     (cwd / "stdout").write_text(ran.stdout)
     return cwd
@@ -58,7 +44,7 @@ def without_times(path: Path) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_it_says_what_it_does_line_by_line(finished: Path) -> None:
+def test_the_output_has_a_line_for_each_stage(finished: Path) -> None:
     lines = (finished / "stdout").read_text().splitlines()
     assert lines[0].startswith("data: Fashion-MNIST from ")
     assert lines[1].split() == [
@@ -75,7 +61,7 @@ def test_it_says_what_it_does_line_by_line(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_run_directory_has_all_that_is_promised(finished: Path) -> None:
+def test_the_run_directory_has_all_documented_files(finished: Path) -> None:
     directory = finished / "first"
     config = json.loads((directory / "config.json").read_text())
     assert config["settings"]["epochs"] == 2
@@ -119,15 +105,10 @@ def test_the_export_answers_raw_images_with_labels(
         "answer = serve(image=tf.constant(np.load(sys.argv[2])))\n"
         "np.save(sys.argv[3], answer['label'].numpy().astype('U'))\n"
     )
-    import numpy as np
-
     np.save(finished / "images.npy", fashion.val_images[:1000])
-    subprocess.run(
-        [sys.executable, "-c", program, "savedmodels/mlp/1", "images.npy", "labels.npy"],
-        cwd=finished,
-        check=True,
-        capture_output=True,
-    )
+    files = ["savedmodels/mlp/1", "images.npy", "labels.npy"]
+    ran = run_python("-c", program, *files, cwd=finished)
+    assert ran.returncode == 0, ran.stderr
     true = np.array(fashion_mnist.LABELS)[fashion.val_labels[:1000]]
     reported = pd.read_csv(finished / "first/metrics.csv")["val_acc"].iloc[-1]
     # The first 1,000 of the 10,000 images the accuracy is over: its deviation is 0.012.
@@ -138,7 +119,7 @@ def test_the_export_answers_raw_images_with_labels(
 @pytest.mark.parametrize(
     "model", ["linear-scratch", pytest.param("linear", marks=pytest.mark.long)]
 )
-def test_the_linear_models_print_how_far_they_are_from_the_truth(
+def test_the_linear_models_print_their_distance_from_the_true_parameters(
     tmp_path: Path, model: str
 ) -> None:
     ran = run(tmp_path, "--model", model)
@@ -164,7 +145,7 @@ def test_the_linear_models_print_how_far_they_are_from_the_truth(
     ],
     ids=["scratch, xla, smaller", "mixed precision, larger, clipped"],
 )
-def test_other_settings_train_and_export_as_well(tmp_path: Path, flags: list[str]) -> None:
+def test_other_settings_train_and_export_too(tmp_path: Path, flags: list[str]) -> None:
     ran = run(tmp_path, "--epochs", "1", *flags)
     assert ran.returncode == 0, ran.stderr
     accuracy = re.search(r"validation accuracy (\S+)", ran.stdout)
@@ -183,7 +164,7 @@ def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_directory_that_is_taken_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_empty_is_refused_and_not_changed(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/notes").write_text("mine")
     ran = run(tmp_path, "--model", "linear", "--run-dir", "taken")
@@ -195,7 +176,7 @@ def test_a_directory_that_is_taken_is_refused_and_left_alone(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_refused(tmp_path: Path) -> None:
     ran = run(tmp_path, "--model", "linear", "--device", "gpu")
     assert ran.returncode == 2
     assert "TensorFlow sees none" in ran.stderr
@@ -219,116 +200,10 @@ def test_damaged_data_is_refused_by_name_and_nothing_is_trained(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
-)
-def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(
-    number: signal.Signals, tmp_path: Path
-) -> None:
-    with subprocess.Popen(
-        command("--epochs", "5", "--run-dir", "run"),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        deadline_s = time.monotonic() + 120
-        while not (tmp_path / "run/metrics.csv").exists() and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        process.send_signal(number)
-        try:
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert process.returncode == 128 + number
-    assert errors == f"interrupted by {number.name}; resume with --resume run\n"
-    assert not [*(tmp_path / "savedmodels/mlp").iterdir()]
-    ran = run(tmp_path, "--resume", "run")
-    assert ran.returncode == 0, ran.stderr
-    assert pd.read_csv(tmp_path / "run/metrics.csv")["epoch"].tolist() == [1, 2, 3, 4, 5]
-    assert (tmp_path / "savedmodels/mlp/1/saved_model.pb").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_while_publishing_ends_all_processes_and_says_only_so(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        command("--model", "linear-scratch", "--run-dir", "run"),
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        # The signal goes to a group, as from a terminal.
-        process_group=0,
-    ) as process:
-        base, deadline_s = tmp_path / "savedmodels/linear-scratch", time.monotonic() + 120
-        # The other one tries the directory, before the first epoch.
-        while (
-            not ((tmp_path / "run/curves.png").exists() and [*base.glob(".staging-*")])
-            and time.monotonic() < deadline_s
-        ):
-            time.sleep(0.001)
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, errors) == (
-        130,
-        "interrupted by SIGINT; resume with --resume run\n",
-    )
-    assert not [*base.iterdir()]
-
-
-@pytest.mark.slow
-def test_a_run_whose_readers_have_gone_away_comes_to_its_end(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        command("--model", "linear-scratch"),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        # As `| head -1` does.
-        process.stdout.close()
-        errors = process.stderr.read()
-    assert (process.returncode, errors) == (0, "")
-    assert (tmp_path / "savedmodels/linear-scratch/1/saved_model.pb").exists()
-
-
-@pytest.mark.parametrize("module", ["pydantic", "tensorflow"])
-def test_ctrl_c_while_the_command_starts_is_told_in_a_line(module: str, tmp_path: Path) -> None:
-    program = (
-        "import runpy, signal, sys\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def watch(event, arguments):\n"
-        f"    if event == 'import' and arguments[0] == {module!r}:\n"
-        "        signal.raise_signal(signal.SIGINT)\n"
-        "sys.addaudithook(watch)\n"
-        "sys.argv = ['train', '--model', 'linear']\n"
-        "runpy.run_module('tfd2l.train', run_name='__main__')\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (ran.returncode, ran.stderr) == (130, "interrupted before training began\n")
-    assert not [*tmp_path.iterdir()]
-
-
 def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
-    """The variables of an MLP after two epochs of 1072 steps: enough for XLA to take over."""
+    """Return an MLP's variables after two epochs of 1072 steps: enough for XLA to take over."""
     settings = ["--epochs", "2", "--batch-size", "56", "--seed", "3", "--run-dir", threads]
-    # As TensorFlow itself has it on CPUs without AVX-512.
+    # TensorFlow's own default on CPUs without AVX-512.
     variables = {"TF_NUM_INTRAOP_THREADS": threads, "TF_ENABLE_ONEDNN_OPTS": "0"}
     ran = run(cwd, *settings, *flags, **variables)
     assert ran.returncode == 0, ran.stderr
@@ -349,6 +224,6 @@ def test_a_deterministic_run_has_the_same_bits_on_any_number_of_threads(tmp_path
 
 @pytest.mark.long
 def test_without_the_flag_the_threads_make_a_difference(tmp_path: Path) -> None:
-    # So the test above can fail: XLA splits its products among the threads.
+    # This proves that the test above can fail: XLA splits its products among the threads.
     one, three = (parameters_with(n, tmp_path) for n in ("1", "3"))
     assert not all(map(np.array_equal, one, three))

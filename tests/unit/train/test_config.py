@@ -1,10 +1,8 @@
-"""Flags and settings files: what they give, and what is refused in one line."""
+"""Flags and settings files: the configuration that they make, and errors in one line."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.support import run_python
 from tfd2l.train.config import ConfigError, TrainConfig, parse
 
 
@@ -21,7 +20,7 @@ def test_the_defaults_are_the_books() -> None:
     assert (config.num_hiddens, config.resize) == (256, (28, 28))
 
 
-def test_linear_models_have_the_books_other_defaults_and_flags_outweigh_them() -> None:
+def test_linear_models_have_other_defaults_and_flags_override_them() -> None:
     config = parse(["--model", "linear-scratch", "--epochs", "7"])
     assert (config.epochs, config.batch_size, config.lr) == (7, 32, 0.03)
 
@@ -34,7 +33,7 @@ def test_sizes_are_read_as_people_write_them(text: str, size: tuple[int, int]) -
     assert parse(["--resize", text]).resize == size
 
 
-def test_a_settings_file_counts_and_a_flag_outweighs_it(tmp_path: Path) -> None:
+def test_a_flag_overrides_the_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text('model = "softmax"\nbatch-size = 64\nepochs = 3\nresize = [32, 48]\n')
     config = parse(["--config", str(path), "--epochs", "4"])
@@ -42,7 +41,7 @@ def test_a_settings_file_counts_and_a_flag_outweighs_it(tmp_path: Path) -> None:
     assert config.resize == (32, 48)
 
 
-def test_what_a_run_is_gone_on_with_is_what_was_given() -> None:
+def test_the_changes_of_a_resumed_run_are_the_given_flags() -> None:
     assert parse(["--resume", "run"]).changes == {}
     config = parse(["--resume", "run", "--epochs", "20", "--export-dir", "elsewhere"])
     assert config.changes == {"epochs": 20, "export_dir": Path("elsewhere")}
@@ -86,13 +85,13 @@ def test_the_configuration_is_frozen_and_survives_json() -> None:
         (["--config", "/no/such/file"], "'/no/such/file' can't be read: .*No such file"),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(flags: list[str], message: str) -> None:
+def test_wrong_flags_are_refused_in_one_line(flags: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         parse(flags)
     assert "\n" not in str(error.value)
 
 
-def test_what_is_wrong_stays_a_line_however_much_there_is() -> None:
+def test_errors_are_short_and_printable_for_any_input() -> None:
     with pytest.raises(ConfigError) as error:
         parse(["--epochs", "x" * 100_000, "--lr", "y\n" * 100_000])
     assert len(str(error.value)) < 700
@@ -124,7 +123,9 @@ def test_what_is_wrong_stays_a_line_however_much_there_is() -> None:
     ],
     ids=lambda text: text[:30],
 )
-def test_faults_in_a_settings_file_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_wrong_settings_files_are_refused_in_a_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "settings.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=message) as error:
@@ -133,7 +134,7 @@ def test_faults_in_a_settings_file_are_named(tmp_path: Path, text: str, message:
 
 
 @given(st.dictionaries(st.sampled_from([*TrainConfig.model_fields, "x"]), st.text() | st.floats()))
-def test_any_settings_are_taken_or_refused_by_name(settings: dict[str, object]) -> None:
+def test_any_settings_are_accepted_or_refused_by_name(settings: dict[str, object]) -> None:
     try:
         TrainConfig(**settings)  # type: ignore[arg-type]  # wrong types are the point
     except ValidationError as error:
@@ -150,6 +151,6 @@ def test_help_is_answered_without_importing_tensorflow() -> None:
         "    assert stop.code == 0\n"
         "assert not {'tensorflow', 'keras', 'matplotlib', 'pandas'} & {*sys.modules}\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    run = run_python("-c", program)
     assert run.returncode == 0, run.stderr
     assert "--num-hiddens" in run.stdout

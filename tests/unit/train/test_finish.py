@@ -1,4 +1,4 @@
-"""What is fit to be published, and what is not."""
+"""The check of a finished run: diverged models are not published."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def built() -> d2l.LinearRegressionScratch:
     return d2l.LinearRegressionScratch(2, lr=0.03)
 
 
-def test_finite_numbers_are_published_also_after_a_validation_that_was_not() -> None:
+def test_finite_numbers_are_published_even_if_an_earlier_validation_was_nan() -> None:
     check_fit(built(), History({**HISTORY, "val_loss": [math.nan, 1.0]}))
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_a_number_that_is_not_finite_is_named_with_its_epoch(value: float) -> None:
+def test_an_infinite_or_nan_metric_is_named_with_its_epoch(value: float) -> None:
     pattern = f"val_loss is {value} in epoch 2. Nothing is published; begin a new run with a small"
     with pytest.raises(UnfitModelError, match=pattern):
         check_fit(built(), History({**HISTORY, "val_loss": [1.0, value]}))
 
 
-def test_a_weight_that_is_not_finite_is_named() -> None:
+def test_an_infinite_weight_is_named() -> None:
     model = built()
     model.w[1, 0].assign(math.inf)
     with pytest.raises(UnfitModelError, match="after epoch 2 variable . of the model, 'w.*NaN. No"):
@@ -41,13 +41,13 @@ def test_a_weight_that_is_not_finite_is_named() -> None:
 @pytest.mark.parametrize(
     ("batch_size", "message"),
     [
-        # Three steps of which each squares the loss, more or less; the last leaves float32.
+        # Three steps, each of which roughly squares the loss; the last one overflows float32.
         (334, "val_loss is inf in epoch 1. Nothing"),
-        # Two: the numbers are finite, and garbage.
+        # Two steps: the numbers are finite, but useless.
         (500, "the training loss grew from "),
     ],
 )
-def test_a_run_that_diverged_publishes_nothing_and_says_what_to_try(
+def test_a_diverged_run_publishes_nothing_and_names_the_remedy(
     batch_size: int,
     message: str,
     tmp_path: Path,
@@ -63,11 +63,11 @@ def test_a_run_that_diverged_publishes_nothing_and_says_what_to_try(
     assert not [*Path("savedmodels/linear").iterdir()]
 
 
-def test_a_run_that_diverged_in_a_later_epoch_goes_on_at_a_smaller_rate(
+def test_a_run_that_diverged_in_a_later_epoch_can_be_resumed_with_a_smaller_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # Each of an epoch's two steps multiplies the distance by about 1 - 100, until float32 ends.
+    # Each of an epoch's two steps multiplies the distance by some 1 - 100, until float32 overflows.
     flags = ["--model", "linear-scratch", "--lr", "100", "--epochs", "30", "--batch-size", "500"]
     assert train.main([*flags, "--run-dir", "run"]) == 2
     error, hint = capsys.readouterr().err.splitlines()

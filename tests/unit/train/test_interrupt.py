@@ -1,4 +1,4 @@
-"""Signals end a fit between two steps, with a checkpoint."""
+"""Signals stop a fit between two steps, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ import numpy as np
 import pytest
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
 from tfd2l.export.signatures import export_regressor
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
 
 
 class RaiseSignal(d2l.Callback):
-    """Sends this process a signal at a step, as a person would."""
+    """Sends this process a signal at a step."""
 
     def __init__(self, number: int, step: int) -> None:
         self.number, self.step = number, step
 
-    def on_train_batches_end(self, trainer: d2l.Trainer, call: Any) -> None:
+    def on_train_batches_end(self, trainer: d2l.Trainer, results: Any) -> None:
         if trainer.train_batch_idx == self.step:
             signal.raise_signal(self.number)
 
 
 @pytest.fixture(autouse=True)
 def _sighup_not_ignored() -> Iterator[None]:
-    """Under `nohup` SIGHUP is ignored, here as by the command."""
+    """Undo what `nohup` does: both tests and command would ignore SIGHUP under it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
+def test_the_fit_stops_at_the_next_step_and_resumes_from_there(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=320, num_val=32)
+    data = regression_data(320, 32)
 
     def model() -> d2l.LinearRegressionScratch:
         made = d2l.LinearRegressionScratch(2, lr=0.03)
@@ -67,7 +68,7 @@ def test_the_fit_ends_at_the_next_step_and_goes_on_from_there(
     assert history["train_loss"] == expected["train_loss"]
 
 
-def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
+def test_a_second_signal_and_one_after_the_fit_stop_the_run_at_once() -> None:
     stop = StopOnSignal(lambda trainer: None)
     with stop:
         signal.raise_signal(signal.SIGINT)
@@ -77,7 +78,7 @@ def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
     late.end_at_once()
     with late, pytest.raises(InterruptedRunError):
         signal.raise_signal(signal.SIGTERM)
-    # One that came after the last epoch, when no step was left to end at.
+    # A signal after the last epoch, when no step is left.
     between = StopOnSignal(lambda trainer: None)
     with between:
         signal.raise_signal(signal.SIGHUP)
@@ -85,20 +86,20 @@ def test_a_second_signal_and_one_after_the_fit_end_it_at_once() -> None:
             between.end_at_once()
 
 
-def test_an_interruption_is_no_error_of_the_model_that_runs(tmp_path: Path) -> None:
+def test_an_interruption_is_not_reported_as_an_error_of_the_model(tmp_path: Path) -> None:
     class Interrupted(d2l.LinearRegressionScratch):
         def forward(self, X: Any) -> Any:
             raise InterruptedRunError(signal.SIGINT)
 
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
-    # Tracing a step is prepared for any error of it, and exporting for any of the forward pass.
+    data = regression_data()
+    # Tracing catches all errors of a step, and exporting all of the forward pass; but not this.
     with pytest.raises(InterruptedRunError):
         d2l.Trainer(1).fit(Interrupted(2, lr=0.03), data)
     with pytest.raises(InterruptedRunError):
         export_regressor(Interrupted(2, lr=0.03), tmp_path, num_inputs=2)
 
 
-def test_a_signal_that_is_ignored_stays_so() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with StopOnSignal(lambda trainer: None):

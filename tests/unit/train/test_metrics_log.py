@@ -1,4 +1,4 @@
-"""train/metrics_log.py: a history as events, whole, in order, each once."""
+"""TensorBoard's events: all rows of the history, in order, each once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXPECTED = [
 ]  # fmt: skip
 
 
-def test_each_row_is_written_once_however_often_the_history_is_given(tmp_path: Path) -> None:
+def test_each_row_is_written_once_though_the_history_is_written_again(tmp_path: Path) -> None:
     events = MetricsLog(tmp_path)
     for rows in (1, 2, 2, 3):
         events.write(first(rows))
@@ -41,11 +41,11 @@ def test_each_row_is_written_once_however_often_the_history_is_given(tmp_path: P
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
-def test_what_another_process_left_is_replaced_by_the_whole_history(
+def test_the_events_of_another_process_are_replaced_by_the_whole_history(
     rows: int, tmp_path: Path
 ) -> None:
-    # Too few events, where it was killed before it had written them; too many, where the run goes
-    # on from an earlier checkpoint.
+    # Too few events, if the process was killed before it wrote them; too many, if the run resumes
+    # from an earlier checkpoint.
     MetricsLog(tmp_path).write(first(rows))
     (tmp_path / "tensorboard" / "notes").touch()
     events = MetricsLog(tmp_path)

@@ -1,4 +1,4 @@
-"""What a run shows on a terminal, and what where there is none."""
+"""A run's output on a terminal, and without one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import pytest
 from rich.console import Console
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.train.progress import ConsoleProgress
 
 
 def shown(*, terminal: bool) -> str:
     output = io.StringIO()
     progress = ConsoleProgress(Console(file=output, force_terminal=terminal, width=90))
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=70, num_val=8)
+    data = regression_data(70)
     d2l.Trainer(2, callbacks=[progress]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
     progress.close()
     return output.getvalue()
 
 
-def test_without_a_terminal_there_is_a_line_an_epoch_and_nothing_else() -> None:
+def test_without_a_terminal_the_output_is_a_header_and_a_line_an_epoch() -> None:
     header, first, second = shown(terminal=False).splitlines()
     assert header.split() == ["epoch", "train", "loss", "val", "loss", "seconds"]
     assert [line.split()[0] for line in (first, second)] == ["1", "2"]

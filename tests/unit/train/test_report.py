@@ -1,4 +1,4 @@
-"""What a finished run shows, against counts by hand."""
+"""The report of a finished run, against counts by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.train.report import confusion_matrix, write_classifier_report, write_curves
 
 
@@ -16,7 +17,7 @@ def test_the_confusion_matrix_counts_true_against_predicted() -> None:
     np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [0, 0, 2]])
 
 
-def test_pictures_are_drawn_also_when_nothing_is_wrong(tmp_path: Path) -> None:
+def test_pictures_are_drawn_even_if_all_predictions_are_right(tmp_path: Path) -> None:
     images, labels = np.zeros((3, 4, 4), np.uint8), np.array([0, 1, 1], np.uint8)
     right = np.eye(2, dtype=np.float32)[labels]
     for name, logits in (("right", right), ("wrong", right[::-1].copy())):
@@ -28,10 +29,10 @@ def test_pictures_are_drawn_also_when_nothing_is_wrong(tmp_path: Path) -> None:
                 opened.verify()
 
 
-def test_the_curves_are_those_of_the_models_board(tmp_path: Path) -> None:
+def test_the_curves_are_those_of_the_board(tmp_path: Path) -> None:
     trainer = d2l.Trainer(2)
     model = d2l.LinearRegressionScratch(2, lr=0.03)
-    trainer.fit(model, d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8))
+    trainer.fit(model, regression_data())
     write_curves(tmp_path, trainer.model.board)
     with Image.open(tmp_path / "curves.png") as opened:
         opened.verify()

@@ -1,4 +1,4 @@
-"""Going on with a run: finished or not, with other settings, with parts of it gone."""
+"""Resuming a run: finished or not, with other settings, or with files missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = ["--model", "linear", "--epochs", "2", "--run-dir", "run"]
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which the command ran to its end; not to be written into."""
+    """A directory with a finished run; tests must not write into it."""
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -29,10 +29,10 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that run with its export."""
+    """A copy of that run and its export, in the current directory."""
     shutil.copytree(original, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    # Its paths are absolute.
+    # The paths in the records are absolute.
     record = read_record(tmp_path / "run")
     record["settings"]["export_dir"] = str(tmp_path / "exports")
     write_record(tmp_path / "run", record)
@@ -49,14 +49,14 @@ def versions() -> list[str]:
     return sorted(path.name for path in Path("exports/linear").iterdir())
 
 
-def test_the_note_of_a_finished_run_holds_from_everywhere(original: Path) -> None:
+def test_the_record_of_the_export_has_absolute_paths(original: Path) -> None:
     note = read_record(original / "run", "export.json")
     assert note["export"] == str(original / "exports/linear/1")
     # Two epochs of gradient descent on a convex function: the second is better.
     assert note["best_checkpoint"] == "checkpoints/epoch-00002.step-0000000"
 
 
-def test_a_finished_run_trains_on_with_more_epochs_at_another_rate(run: Path) -> None:
+def test_a_finished_run_can_be_resumed_with_more_epochs_and_another_rate(run: Path) -> None:
     first = read_record(run)
     first["settings"]["keep_versions"] = 1
     write_record(run, first)
@@ -67,7 +67,7 @@ def test_a_finished_run_trains_on_with_more_epochs_at_another_rate(run: Path) ->
     assert record["id"] == first["id"]
     assert versions() == ["2"]
     assert read_record(run, "export.json")["export"] == str(version(2))
-    # The rate is a variable of the optimizer, in the checkpoint too: as it was and as it is.
+    # The rate is a variable of the optimizer, and so in both checkpoints: the old and the new one.
     latest, before = (read_weights(path)[0] for path in checkpoints(run / "checkpoints")[:2])
     scalars = [(float(a), float(b)) for a, b in zip(before, latest, strict=True) if a.ndim == 0]
     assert (float(np.float32(0.03)), float(np.float32(0.001))) in scalars
@@ -95,7 +95,7 @@ def test_a_directory_that_is_no_run_is_refused(
         (["--lr", "0.1"], "is finished, with 2 epochs; to train on with other settings, add --ep"),
     ],
 )
-def test_changes_that_come_to_nothing_are_refused(
+def test_changes_without_effect_are_refused(
     run: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (run / "config.json").read_bytes()
@@ -105,7 +105,7 @@ def test_changes_that_come_to_nothing_are_refused(
     assert versions() == ["1"]
 
 
-def test_of_a_finished_run_metrics_and_export_come_back(
+def test_metrics_and_export_of_a_finished_run_are_restored(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics = (run / "metrics.csv").read_bytes()
@@ -118,28 +118,28 @@ def test_of_a_finished_run_metrics_and_export_come_back(
     assert train.main(["--resume", "run"]) == 0
     assert f"{version(1)} is gone; it is published again" in capsys.readouterr().out
     assert versions() == ["1"]
-    # One that is damaged leaves its number to whoever looks into it.
+    # A damaged version keeps its number, so that somebody can examine it.
     (version(1) / "saved_model.pb").write_bytes(b"junk")
     assert train.main(["--resume", "run"]) == 0
     assert f"{version(1)} is damaged" in capsys.readouterr().out
     assert versions() == ["1", "2"]
 
 
-def test_a_version_that_a_killed_process_did_not_note_is_not_published_twice(run: Path) -> None:
+def test_a_version_that_a_killed_process_did_not_record_is_not_published_twice(run: Path) -> None:
     (run / "export.json").unlink()
     assert train.main(["--resume", "run"]) == 0
     assert versions() == ["1"]
     assert read_record(run, "export.json")["export"] == str(version(1))
 
 
-def test_a_finished_run_is_published_elsewhere_when_asked(run: Path) -> None:
+def test_a_finished_run_can_be_published_in_another_directory(run: Path) -> None:
     assert train.main(["--resume", "run", "--export-dir", "elsewhere"]) == 0
     assert read_record(run, "export.json")["export"] == str(Path("elsewhere/linear/1").absolute())
     assert read_record(run)["settings"]["export_dir"] == str(Path("elsewhere").absolute())
     assert versions() == ["1"]
 
 
-def test_an_export_directory_that_cannot_be_is_refused_before_the_first_epoch(
+def test_an_impossible_export_directory_is_refused_before_the_first_epoch(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("file").touch()
@@ -150,20 +150,20 @@ def test_an_export_directory_that_cannot_be_is_refused_before_the_first_epoch(
         assert train.main(flags) == 2
         assert "a version must be written below" in capsys.readouterr().err
     assert not Path("new/config.json").exists()
-    # As it was: finished.
+    # The run is still finished.
     assert train.main(["--resume", "run"]) == 0
     assert read_record(run)["settings"]["epochs"] == 2
     assert len(checkpoints(run / "checkpoints")) == 2
-    # What was mistyped can be put right.
+    # The right directory can be given afterwards.
     assert train.main(["--resume", "run", "--epochs", "3", "--export-dir", "exports"]) == 0
     assert versions() == ["1", "2"]
 
 
-def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_in_silence(
+def test_a_run_without_its_checkpoints_is_refused(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(run / "checkpoints")
-    # Finished, it needs none.
+    # A finished run with its export needs none.
     assert train.main(["--resume", "run"]) == 0
     (run / "export.json").unlink()
     assert train.main(["--resume", "run"]) == 2
@@ -171,7 +171,7 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_in_silence(
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
-def test_a_file_in_a_directorys_place_is_found_at_once(
+def test_a_file_in_a_directorys_place_is_refused_before_training(
     run: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(run / name)

@@ -1,4 +1,4 @@
-"""A run's directory: nothing overwritten, every file whole."""
+"""A run's directory: nothing in it is overwritten, and every file is complete."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
+from tests.support import ROOT
+from tests.support.data import regression_data
 from tfd2l.common.arrays import write_weights
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, load_checkpoint
 from tfd2l.engine.state import History
@@ -22,12 +24,16 @@ from tfd2l.train.resume import check_data
 from tfd2l.train.run_directory import KEEP_CHECKPOINTS, RunDirectory, new_run_path
 
 
+def fit(run: RunDirectory, epochs: int) -> tuple[d2l.LinearRegressionScratch, History]:
+    """Train for as many epochs, with the run as callback."""
+    model = d2l.LinearRegressionScratch(2, lr=0.03)
+    return model, d2l.Trainer(epochs, callbacks=[run]).fit(model, regression_data())
+
+
 def test_metrics_events_and_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     run.keep_settings({"lr": 0.03}, {"name": "made up"})
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
-    model = d2l.LinearRegressionScratch(2, lr=0.03)
-    history = d2l.Trainer(5, callbacks=[run]).fit(model, data)
+    _, history = fit(run, 5)
     table = pd.read_csv(run.path / "metrics.csv")
     pd.testing.assert_frame_equal(table, pd.DataFrame(history), check_dtype=False)
     config = json.loads((run.path / "config.json").read_text())
@@ -61,11 +67,10 @@ def test_runs_of_one_second_get_directories_of_their_own(tmp_path: Path) -> None
     assert all(path.is_dir() and path.name.startswith("mlp-") for path in paths)
 
 
-def test_the_last_checkpoint_holds_the_weights_of_the_end(tmp_path: Path) -> None:
+def test_the_last_checkpoint_has_the_final_weights(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
-    model, other = (d2l.LinearRegressionScratch(2, lr=0.03) for _ in range(2))
-    d2l.Trainer(2, callbacks=[run]).fit(model, data)
+    model, _ = fit(run, 2)
+    other = d2l.LinearRegressionScratch(2, lr=0.03)
     latest = checkpoints(run.path / "checkpoints")[0]
     assert load_checkpoint(latest, other)["epoch"] == 2
     np.testing.assert_array_equal(model.w, other.w)
@@ -82,21 +87,20 @@ def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "taken\n"
         with pytest.raises(RunError, match="another process uses the run's directory"):
             RunDirectory(tmp_path / "run")
         process.kill()
-    # The lock ends with its process, however that ended.
+    # The lock ends with its process, also after a kill.
     RunDirectory(tmp_path / "run")
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     run = RunDirectory(tmp_path / "run")
-    d2l.Trainer(2, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    fit(run, 2)
     latest, before = checkpoints(run.path / "checkpoints")
     content = bytearray(latest.read_bytes())
     content[300] ^= 1
@@ -106,12 +110,12 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     assert len(said) == 1
     assert "passed over" in said[0]
     assert latest.name in said[0]
-    # It is out of the way of those that follow, and still there for whoever wants to look at it.
+    # It is renamed, so that later runs ignore it and its content can still be examined.
     assert checkpoints(before.parent) == [before]
     assert latest.with_name(f"passed-over.{latest.name}").read_bytes() == content
 
 
-def test_a_checkpoint_with_numbers_that_are_not_finite_is_passed_over(tmp_path: Path) -> None:
+def test_a_checkpoint_with_infinite_or_nan_numbers_is_passed_over(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     folder = run.path / "checkpoints"
     folder.mkdir()
@@ -127,18 +131,17 @@ def test_a_checkpoint_with_numbers_that_are_not_finite_is_passed_over(tmp_path: 
     assert len(said) == 3
 
 
-def test_a_checkpoint_just_written_stays_whatever_lies_after_it(tmp_path: Path) -> None:
+def test_a_new_checkpoint_is_kept_even_if_others_have_higher_numbers(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     (run.path / "checkpoints").mkdir()
-    # Four that nobody could rename.
+    # Four damaged ones that could not be renamed.
     for epoch in range(5, 9):
         (run.path / "checkpoints" / checkpoint_name(epoch)).touch()
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
-    d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    fit(run, 1)
     assert (run.path / "checkpoints" / checkpoint_name(1)).exists()
 
 
-def test_what_a_process_left_that_was_killed_with_its_settings_counts_as_empty(
+def test_a_directory_whose_run_was_killed_before_it_wrote_its_settings_counts_as_empty(
     tmp_path: Path,
 ) -> None:
     half = tmp_path / "half"
@@ -151,13 +154,13 @@ def test_what_a_process_left_that_was_killed_with_its_settings_counts_as_empty(
         RunDirectory(half, resume=True)
     RunDirectory(half)
     assert [path.name for path in half.iterdir()] == [".lock"]
-    # Of other programs nothing is removed.
+    # Files of other programs are not removed.
     (half / ".other.123").touch()
     with pytest.raises(RunError, match="not empty .it has '.other.123'"):
         RunDirectory(half)
 
 
-def test_a_checkpoint_that_is_no_file_is_passed_over_by_name(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_a_directory_is_passed_over_by_name(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     assert run.last_good_checkpoint(print) is None
     bad = run.path / "checkpoints/epoch-00002.step-0000000"
@@ -169,7 +172,7 @@ def test_a_checkpoint_that_is_no_file_is_passed_over_by_name(tmp_path: Path) -> 
     assert bad.name in said[0]
 
 
-def test_without_a_whole_checkpoint_a_run_is_not_begun_anew_in_silence(tmp_path: Path) -> None:
+def test_a_run_with_only_damaged_checkpoints_is_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     (run.path / "checkpoints").mkdir()
     for epoch in (1, 2):
@@ -182,7 +185,7 @@ def test_without_a_whole_checkpoint_a_run_is_not_begun_anew_in_silence(tmp_path:
     assert len(said) == 2
 
 
-def test_the_note_of_the_export_is_right_or_refused(tmp_path: Path) -> None:
+def test_the_record_of_the_export_is_read_back_or_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     found = [run.export]
     run.finish(Path("savedmodels/mlp/1"))
@@ -196,18 +199,17 @@ def test_the_note_of_the_export_is_right_or_refused(tmp_path: Path) -> None:
         _ = run.export
 
 
-def test_events_that_cannot_be_written_are_told_in_a_line(tmp_path: Path) -> None:
+def test_events_that_cannot_be_written_are_reported_in_a_line(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     (run.path / "tensorboard").write_text("not a directory")
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
     with pytest.raises(
         RunError,
         match=r"events for TensorBoard .*tensorboard' .*remove the file .* with --resume /",
     ):
-        d2l.Trainer(1, callbacks=[run]).fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+        fit(run, 1)
 
 
-def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
+def test_a_run_resumes_with_the_data_of_its_start_only(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     run.keep_settings(
         {}, {"name": "FashionMNIST", "sha256": {"a": "1", "b": "1"}, "source": "here"}
@@ -221,8 +223,7 @@ def test_a_run_goes_on_with_the_data_it_began_with_only(tmp_path: Path) -> None:
 def test_the_best_epochs_checkpoint_is_kept(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     trainer = d2l.Trainer(1)
-    data = d2l.SyntheticRegressionData([2, -3.4], 4.2, num_train=8, num_val=8)
-    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), data)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), regression_data())
     accuracies = [0.5, 0.9, math.nan, 0.6, 0.7, 0.8, 0.9]
     for epoch in range(1, 8):
         trainer.history = History(val_acc=accuracies[:epoch])
