@@ -33,5 +33,5 @@ class Notebook:
         self.shown[-1] = picture
 
     def end_cell(self) -> None:
-        """What happens when a cell has run."""
+        """Runs the callbacks of a cell that has run."""
         self.events.trigger("post_run_cell", None)

@@ -35,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def refuses(server: Server) -> bool:
-    """Whether nobody can connect."""
+    """Return True if nobody can connect."""
     try:
         connect(server).close()
     except ConnectionRefusedError:
