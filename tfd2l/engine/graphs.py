@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from tfd2l.common.graphs import nodes_of
-
-__all__ = ["WORTHWHILE_STEPS", "suits_xla", "untracked_state"]
+__all__ = ["WORTHWHILE_STEPS", "nodes_of", "suits_xla", "untracked_state"]
 
 # With fewer steps, compiling by XLA (about a second) costs more than it saves.
 WORTHWHILE_STEPS = 1000
@@ -42,9 +40,17 @@ _HIDDEN_DRAWS = {
 }  # fmt: skip
 
 
+def nodes_of(graph: tf.Graph) -> Iterator[Any]:
+    """Yield the nodes of a graph and of the functions that it calls."""
+    definition = graph.as_graph_def()
+    yield from definition.node
+    for function in definition.library.function:
+        yield from function.node_def
+
+
 def suits_xla(graph: tf.Graph) -> bool:
     """Return True if all operations of a graph are in `SAME_IN_XLA`."""
-    return all(node.op in SAME_IN_XLA for node in nodes_of(graph.as_graph_def()))
+    return all(node.op in SAME_IN_XLA for node in nodes_of(graph))
 
 
 def untracked_state(function: Any, saved: Iterable[tf.Variable]) -> str | None:
@@ -57,7 +63,7 @@ def untracked_state(function: Any, saved: Iterable[tf.Variable]) -> str | None:
         saved: the variables that checkpoints save.
     """
     graph = function.graph
-    if any(node.op in _HIDDEN_DRAWS for node in nodes_of(graph.as_graph_def())):
+    if any(node.op in _HIDDEN_DRAWS for node in nodes_of(graph)):
         return (
             "a step draws by tf.random, whose state TensorFlow does not give away; draw with a "
             "keras.random.SeedGenerator that is an attribute of the model."
