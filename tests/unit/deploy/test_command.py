@@ -278,7 +278,7 @@ def test_help_answers_without_tensorflow_or_numpy() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], []])
 def test_a_reader_that_ends_early_ends_nothing_else(models: Path, arguments: list[str]) -> None:
-    command = f"{sys.executable} -m tfd2l.deploy {' '.join(arguments)} | head -1"
+    command = f"{shlex.quote(sys.executable)} -m tfd2l.deploy {' '.join(arguments)} | head -1"
     ran = subprocess.run(
         command, shell=True, cwd=models.parent, env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=60,
