@@ -163,16 +163,25 @@ class Session:
         shape = tuple(library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor)))
         data = library.TF_TensorData(tensor)
         size = library.TF_TensorByteSize(tensor)
+        raw = ctypes.string_at(data, size) if size else b""
         if code == _STRING:
-            slots = range(data or 0, (data or 0) + size, _STRING_BYTES)
-            return np.array([self._string(slot) for slot in slots], np.object_).reshape(shape)
+            return self._to_strings(raw, data).reshape(shape)
         if code not in _DTYPES:
             raise SessionError(
                 f"an output has TensorFlow's data type number {code}, which is not read here; "
                 f"those that are: {sorted([*_DTYPES, _STRING])}."
             )
-        raw = ctypes.string_at(data, size) if size else b""
         return np.frombuffer(raw, _DTYPES[code]).reshape(shape)
+
+    def _to_strings(self, raw: bytes, address: int) -> Array:
+        """Copy the strings of the TF_TStrings in `raw`, which are at this address."""
+        # Equal records are equal strings, as a short string is stored in its record. Labels repeat,
+        # and a string costs two calls, so each distinct one is read once.
+        starts = range(0, len(raw), _STRING_BYTES)
+        records = [raw[start : start + _STRING_BYTES] for start in starts]
+        slots = dict(zip(records, starts, strict=True))
+        texts = {record: self._string(address + start) for record, start in slots.items()}
+        return np.array([texts[record] for record in records], np.object_)
 
     def _string(self, slot: int) -> bytes:
         """Copy the string of the TF_TString at this address."""
