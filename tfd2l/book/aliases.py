@@ -1,4 +1,6 @@
-"""The book's short names for TensorFlow's functions; its code reads the same in every framework.
+"""The book's short names for TensorFlow's functions. D2L 2.1 to 2.5.
+
+Code that uses them reads the same in every framework.
 
 Source: the aliases of the book's TensorFlow module, 1.0.3.
 """

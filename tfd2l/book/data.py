@@ -1,4 +1,4 @@
-"""Data modules: they give a trainer its batches for training and validation."""
+"""Data modules give a trainer its batches. D2L 3.2.3, 3.3 and 4.2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the device that computations run on: the CPU or a GPU."""
+"""Chooses the device that computations run on: the CPU or a GPU. D2L 6.7."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads files, verifies them and keeps them for the next time."""
+"""Downloads files, verifies them and keeps them for the next time. D2L 5.7.1."""
 
 from __future__ import annotations
 

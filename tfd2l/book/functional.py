@@ -1,4 +1,7 @@
-"""The book's functions on tensors: activations, losses, accuracy, dropout; all without state."""
+"""The book's functions on tensors: activations, losses, accuracy, dropout. D2L 3.1 to 5.6.
+
+They keep no state.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saves constructor arguments as attributes, and adds methods to a class after its definition."""
+"""Saves constructor arguments as attributes, and adds methods to classes. D2L 3.2.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house prices of the Kaggle competition as a data module, and its folds."""
+"""The house prices of the Kaggle competition as a data module, and its folds. D2L 5.7."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent from scratch."""
+"""Stochastic gradient descent from scratch. D2L 3.4.3."""
 
 from __future__ import annotations
 

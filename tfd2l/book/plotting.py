@@ -1,4 +1,4 @@
-"""Draws curves and images, and shows them in a notebook.
+"""Draws curves and images, and shows them in a notebook. D2L 2.4.2, 4.2.3.
 
 The first drawing imports matplotlib. Figures are made without pyplot, so the global current figure
 stays as it is. In a notebook they are shown as SVG; elsewhere the caller may save them.

@@ -1,4 +1,4 @@
-"""The book's functions for pyplot. They alone change its global state, and only when called."""
+"""The book's functions for pyplot; they alone change its global state. D2L 2.4.2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons, with and without dropout."""
+"""Multilayer perceptrons, with and without dropout. D2L 5.2, 5.6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Softmax regression."""
+"""Softmax regression. D2L 4.4, 4.5."""
 
 from __future__ import annotations
 
