@@ -52,7 +52,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images() -> tuple[np.ndarray, np.ndarray]:
     """70 made-up images, and labels that can be learnt: the position of the light rows."""
     labels = np.arange(70) % 10
