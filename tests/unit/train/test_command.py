@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pipelines import fashion_mnist
 from tests.support import run_python
+from tests.support.warm import run_warm
 from tfd2l.common.arrays import read_weights
 
 FOUR = [
@@ -23,15 +24,15 @@ FOUR = [
 ]  # fmt: skip
 
 
-def run(cwd: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run_python("-m", "tfd2l.train", *flags, cwd=cwd, environment=environment)
+def run(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return run_warm("-m", "tfd2l.train", *flags, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which the command ran once, with the MLP, for two epochs."""
     cwd = tmp_path_factory.mktemp("a user's directory")
-    ran = run(cwd, "--epochs", "2", "--run-dir", "first")
+    ran = run_python("-m", "tfd2l.train", "--epochs", "2", "--run-dir", "first", cwd=cwd)
     assert ran.returncode == 0, ran.stderr
     # Neither TensorFlow's start-up messages nor anything else that is not the command's own.
     assert ran.stderr == ""
@@ -107,7 +108,7 @@ def test_the_export_answers_raw_images_with_labels(
     )
     np.save(finished / "images.npy", fashion.val_images[:1000])
     files = ["savedmodels/mlp/1", "images.npy", "labels.npy"]
-    ran = run_python("-c", program, *files, cwd=finished)
+    ran = run_warm("-c", program, *files, cwd=finished)
     assert ran.returncode == 0, ran.stderr
     true = np.array(fashion_mnist.LABELS)[fashion.val_labels[:1000]]
     reported = pd.read_csv(finished / "first/metrics.csv")["val_acc"].iloc[-1]
@@ -205,7 +206,7 @@ def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
     settings = ["--epochs", "2", "--batch-size", "56", "--seed", "3", "--run-dir", threads]
     # TensorFlow's own default on CPUs without AVX-512.
     variables = {"TF_NUM_INTRAOP_THREADS": threads, "TF_ENABLE_ONEDNN_OPTS": "0"}
-    ran = run(cwd, *settings, *flags, **variables)
+    ran = run_python("-m", "tfd2l.train", *settings, *flags, cwd=cwd, environment=variables)
     assert ran.returncode == 0, ran.stderr
     return read_weights(max((cwd / threads / "checkpoints").glob("epoch-*")))[0]
 
