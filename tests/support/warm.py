@@ -71,9 +71,17 @@ class WarmProcess:
         return status
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless the program has ended."""
+        """Send a signal to the program, unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """Kill the program and the processes that it started."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # It has just started and leads no group yet, or all have ended.
+            self.send_signal(signal.SIGKILL)
 
 
 def run_warm(

@@ -86,12 +86,13 @@ def test_the_run_directory_has_all_documented_files(finished: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(finished: Path) -> None:
-    for name, seed in (("again", "0"), ("other", "1")):
-        ran = run(finished, "--epochs", "2", "--run-dir", name, "--seed", seed)
+    for name, epochs, seed in (("again", "2", "0"), ("other", "1", "1")):
+        ran = run(finished, "--epochs", epochs, "--run-dir", name, "--seed", seed)
         assert ran.returncode == 0, ran.stderr
     first = without_times(finished / "first/metrics.csv")
     pd.testing.assert_frame_equal(without_times(finished / "again/metrics.csv"), first)
-    assert (without_times(finished / "other/metrics.csv")["val_loss"] != first["val_loss"]).all()
+    [other] = without_times(finished / "other/metrics.csv")["val_loss"]
+    assert other != first["val_loss"][0]
     versions = sorted(path.name for path in (finished / "savedmodels/mlp").iterdir())
     assert versions == ["1", "2", "3"]
 
