@@ -5,6 +5,8 @@ They keep no state.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -125,7 +127,8 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         The shape and dtype of `y_hat`, values in [0, inf).
 
     Raises:
-        ValueError: the shapes differ. (n, 1) and (n,) would broadcast to (n, n) without an error.
+        ValueError: the dtypes differ, or the shapes: (n, 1) and (n,) would broadcast to (n, n)
+            without an error.
 
     Example:
         >>> d2l.squared_loss(tf.constant([[3.0], [1.0]]), tf.constant([[1.0], [1.0]])).numpy()
@@ -134,6 +137,13 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 3.1 and 3.4.
     """
+    # An array, unlike a tensor, is converted to the dtype of the predictions.
+    if tf.is_tensor(y) and y.dtype != y_hat.dtype:
+        remedy = "Encode text" if y.dtype == tf.string else f"Do: tf.cast(y, tf.{y_hat.dtype.name})"
+        raise ValueError(
+            f"predictions and targets need one dtype; got {y_hat.dtype.name} and {y.dtype.name}. "
+            f"{remedy}."
+        )
     if not y_hat.shape.is_compatible_with(y.shape):
         raise ValueError(
             f"predictions and targets need one shape; got {y_hat.shape} and {y.shape}. "
@@ -310,14 +320,47 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
 
 
 @do_not_convert
-def _class_ids(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+def scores_and_ids(Y_hat: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Flatten scores (..., q) to (n, q), and class ids of as many examples to (n,).
+
+    Raises:
+        ValueError: `Y` is one-hot, or of another number of examples.
+    """
+    Y_hat, Y = tf.convert_to_tensor(Y_hat), tf.convert_to_tensor(Y)
+    scores, ids = tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.reshape(Y, (-1,))
+    if not ids.shape.is_compatible_with(scores.shape[:1]):
+        raise ValueError(_wrong_shapes(Y_hat, Y))
+    return scores, ids
+
+
+@do_not_convert
+def _class_ids(y_hat: Any, y: Any) -> tf.Tensor:
     """Return `y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
+    y_hat, y = tf.convert_to_tensor(y_hat), tf.convert_to_tensor(y)
     if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
+        raise ValueError(_wrong_shapes(y_hat, y))
+    if y.dtype == tf.string:
         raise ValueError(
-            f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."
+            "class ids must be integers, from 0; got text. Number the labels: "
+            "ids, names = pandas.factorize(labels), or keras.layers.StringLookup(num_oov_indices=0)"
+            " in the data set's map."
         )
     if not y.dtype.is_integer:
         raise ValueError(
             f"class ids must be integers, from 0; got {y.dtype.name}. Do: tf.cast(y, tf.int32)."
         )
     return y if y.dtype in (tf.int32, tf.int64) else tf.cast(y, tf.int32)
+
+
+def _wrong_shapes(y_hat: tf.Tensor, y: tf.Tensor) -> str:
+    """The rule for the shapes of scores and class ids, and the remedy for common labels."""
+    remedy = ""
+    if y.shape.rank == 2 and y.shape[1] == 1:
+        remedy = " Labels of shape (n, 1) become class ids by tf.squeeze(y, axis=1)."
+    elif y.shape.rank is not None and y.shape.rank > 1 and y.shape.rank == y_hat.shape.rank:
+        axis = y.shape.rank - 1
+        remedy = f" One-hot labels become class ids by tf.argmax(y, axis={axis})."
+    return (
+        f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."
+        + remedy
+    )

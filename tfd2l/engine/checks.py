@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
+from pipelines.basics.text import shown
+from pipelines.tensors import described
 
-__all__ = ["check_gradients", "check_loss", "check_methods"]
+__all__ = ["check_gradients", "check_methods", "check_num_inputs", "loss_of", "optimizer_of"]
 
 
 def check_methods(role: str, given: Any, *methods: str) -> None:
@@ -24,11 +28,47 @@ def check_methods(role: str, given: Any, *methods: str) -> None:
         )
 
 
+def optimizer_of(model: Any) -> Any:
+    """The optimizer that a model's `configure_optimizers` returns.
+
+    Raises:
+        TypeError: it is no object with `apply_gradients`.
+    """
+    optimizer = model.configure_optimizers()
+    if isinstance(optimizer, type) or not hasattr(optimizer, "apply_gradients"):
+        raise TypeError(
+            f"{type(model).__name__}.configure_optimizers must return one optimizer, an object "
+            f"with apply_gradients; got {described(optimizer)}. Return e.g. keras.optimizers.Adam(self.lr); a "
+            "schedule goes in as its learning rate, and a step with two optimizers into a "
+            "Trainer.fit_epoch of your own."
+        )
+    return optimizer
+
+
 @do_not_convert
-def check_loss(loss: Any, name: str) -> None:
-    """Raise ValueError unless the loss of the model `name` is one number, of shape () or (1,)."""
+def loss_of(returned: Any, name: str) -> Any:
+    """The loss that the `training_step` of the model `name` returned, alone or in a dict.
+
+    As in Lightning, a dict has it as "loss"; other entries are not used.
+
+    Raises:
+        ValueError: there is no loss, or it is not one number, of shape () or (1,).
+    """
+    loss = returned
+    if isinstance(returned, Mapping):
+        if "loss" not in returned:
+            raise ValueError(
+                f"{name}.training_step returned a dict without 'loss', with the keys "
+                f"{shown([*returned])}; let it return the loss, or a dict with it."
+            )
+        loss = returned["loss"]
     if loss is None:
         raise ValueError(f"{name}.training_step returned None; let it return the loss.")
+    if isinstance(loss, list | tuple | str | Mapping):
+        raise ValueError(
+            f"{name}.training_step returned a {type(loss).__name__}; let it return the loss alone, "
+            "and self.plot('name', value, train=True) what else is to be recorded."
+        )
     shape = tf.convert_to_tensor(loss).shape
     if shape.num_elements() not in (None, 1):
         raise ValueError(
@@ -36,6 +76,7 @@ def check_loss(loss: Any, name: str) -> None:
             "of the sum; return one number, e.g. tf.reduce_mean of the examples' losses, and "
             "tf.add_n of several penalties."
         )
+    return loss
 
 
 @do_not_convert
@@ -47,3 +88,37 @@ def check_gradients(gradients: Sequence[Any], name: str) -> None:
             f"{name}; make parameters tf.Variables or Keras layers that are "
             "attributes of the model, and compute the loss from them with TensorFlow."
         )
+
+
+@do_not_convert
+def check_num_inputs(model: Any, batch: Sequence[Any]) -> None:
+    """Raise TypeError unless `model` takes as many inputs as a batch has before its targets."""
+    if len(batch) == 2:
+        return
+    net = getattr(model, "net", None)
+    functions = [model.call, model.forward]
+    functions += [net.call] if isinstance(net, keras.layers.Layer) else []
+    # A function that takes any number of inputs passes them on to the next one.
+    limits = [most for most in map(_most_inputs, functions) if most is not None]
+    inputs, name = len(batch) - 1, type(model).__name__
+    if inputs == 0:
+        raise TypeError(
+            "a batch of one entry has targets and no inputs; let the loader give (inputs, targets),"
+            f" or define {name}.training_step and validation_step."
+        )
+    if limits and inputs > limits[0]:
+        raise TypeError(
+            f"a batch of {len(batch)} entries has {inputs} inputs and, last, the targets; {name} "
+            f"takes {limits[0]} input. If the last are Keras' sample weights, define "
+            f"{name}.training_step: X, y, w = batch, and its loss tf.reduce_mean(w * losses). "
+            "Several inputs of a Keras model are one entry: ((X1, X2), y)."
+        )
+
+
+def _most_inputs(function: Callable[..., Any]) -> int | None:
+    """The number of arguments that a function takes by position; None if it is any number."""
+    found = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in found):
+        return None
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in by_position and p.name not in ("training", "mask") for p in found)
