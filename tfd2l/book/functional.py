@@ -5,13 +5,12 @@ They keep no state.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number
+from tfd2l.engine.checks import class_ids
 
 __all__ = [
     "accuracy", "corr2d", "cross_entropy", "cross_entropy_from_logits", "dropout_layer", "entropy",
@@ -83,7 +82,7 @@ def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 4.4; its example gives 1.4979.
     """
-    y = _class_ids(y_hat, y)
+    y = class_ids(y_hat, y)
     return -tf.reduce_mean(tf.math.log(tf.gather(y_hat, y, batch_dims=1)))
 
 
@@ -111,7 +110,7 @@ def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 4.5.
     """
-    y = _class_ids(logits, y)
+    y = class_ids(logits, y)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
 
 
@@ -196,7 +195,7 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
 
     Source: D2L 4.3.2.
     """
-    Y = _class_ids(Y_hat, Y)
+    Y = class_ids(Y_hat, Y)
     hits = tf.cast(tf.equal(tf.argmax(Y_hat, axis=1, output_type=Y.dtype), Y), tf.float32)
     return tf.reduce_mean(hits) if averaged else hits
 
@@ -317,50 +316,3 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
             f"the inputs must be float32; got {X.dtype.name}. Scale them, or tf.cast them."
         )
     return tf.reshape(X, (-1, num_inputs))
-
-
-@do_not_convert
-def scores_and_ids(Y_hat: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Flatten scores (..., q) to (n, q), and class ids of as many examples to (n,).
-
-    Raises:
-        ValueError: `Y` is one-hot, or of another number of examples.
-    """
-    Y_hat, Y = tf.convert_to_tensor(Y_hat), tf.convert_to_tensor(Y)
-    scores, ids = tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.reshape(Y, (-1,))
-    if not ids.shape.is_compatible_with(scores.shape[:1]):
-        raise ValueError(_wrong_shapes(Y_hat, Y))
-    return scores, ids
-
-
-@do_not_convert
-def _class_ids(y_hat: Any, y: Any) -> tf.Tensor:
-    """Return `y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
-    y_hat, y = tf.convert_to_tensor(y_hat), tf.convert_to_tensor(y)
-    if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
-        raise ValueError(_wrong_shapes(y_hat, y))
-    if y.dtype == tf.string:
-        raise ValueError(
-            "class ids must be integers, from 0; got text. Number the labels: "
-            "ids, names = pandas.factorize(labels), or keras.layers.StringLookup(num_oov_indices=0)"
-            " in the data set's map."
-        )
-    if not y.dtype.is_integer:
-        raise ValueError(
-            f"class ids must be integers, from 0; got {y.dtype.name}. Do: tf.cast(y, tf.int32)."
-        )
-    return y if y.dtype in (tf.int32, tf.int64) else tf.cast(y, tf.int32)
-
-
-def _wrong_shapes(y_hat: tf.Tensor, y: tf.Tensor) -> str:
-    """The rule for the shapes of scores and class ids, and the remedy for common labels."""
-    remedy = ""
-    if y.shape.rank == 2 and y.shape[1] == 1:
-        remedy = " Labels of shape (n, 1) become class ids by tf.squeeze(y, axis=1)."
-    elif y.shape.rank is not None and y.shape.rank > 1 and y.shape.rank == y_hat.shape.rank:
-        axis = y.shape.rank - 1
-        remedy = f" One-hot labels become class ids by tf.argmax(y, axis={axis})."
-    return (
-        f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."
-        + remedy
-    )

@@ -15,7 +15,7 @@ from tfd2l.book.board import ProgressBoard
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.nn_module import nn_Module
 from tfd2l.book.optim import learning_rate
-from tfd2l.engine.checks import check_num_inputs
+from tfd2l.engine.checks import check_num_inputs, scores_and_ids
 
 __all__ = ["Classifier", "Module"]
 
@@ -164,7 +164,7 @@ class Classifier(Module):
 
         Source: D2L 4.5.
         """
-        logits, ids = functional.scores_and_ids(Y_hat, Y)
+        logits, ids = scores_and_ids(Y_hat, Y)
         # Half precision is too coarse for sums over many examples.
         losses = functional.cross_entropy_from_logits(tf.cast(logits, tf.float32), ids)
         return tf.reduce_mean(losses) if averaged else losses
@@ -190,7 +190,7 @@ class Classifier(Module):
 
         Source: D2L 4.3.2.
         """
-        return functional.accuracy(*functional.scores_and_ids(Y_hat, Y), averaged)
+        return functional.accuracy(*scores_and_ids(Y_hat, Y), averaged)
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the output shape of each layer of `self.net` for an input of shape `X_shape`.

@@ -13,7 +13,8 @@ from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.text import shown
 from pipelines.tensors import described
 
-__all__ = ["check_gradients", "check_methods", "check_num_inputs", "loss_of", "optimizer_of"]
+__all__ = ["check_gradients", "check_methods", "check_num_inputs", "class_ids", "loss_of",
+           "optimizer_of", "scores_and_ids"]  # fmt: skip
 
 
 def check_methods(role: str, given: Any, *methods: str) -> None:
@@ -38,9 +39,9 @@ def optimizer_of(model: Any) -> Any:
     if isinstance(optimizer, type) or not hasattr(optimizer, "apply_gradients"):
         raise TypeError(
             f"{type(model).__name__}.configure_optimizers must return one optimizer, an object "
-            f"with apply_gradients; got {described(optimizer)}. Return e.g. keras.optimizers.Adam(self.lr); a "
-            "schedule goes in as its learning rate, and a step with two optimizers into a "
-            "Trainer.fit_epoch of your own."
+            f"with apply_gradients; got {described(optimizer)}. Return e.g. "
+            "keras.optimizers.Adam(self.lr); a schedule goes in as its learning rate, and a step "
+            "with two optimizers into a Trainer.fit_epoch of your own."
         )
     return optimizer
 
@@ -113,6 +114,53 @@ def check_num_inputs(model: Any, batch: Sequence[Any]) -> None:
             f"{name}.training_step: X, y, w = batch, and its loss tf.reduce_mean(w * losses). "
             "Several inputs of a Keras model are one entry: ((X1, X2), y)."
         )
+
+
+@do_not_convert
+def scores_and_ids(Y_hat: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Flatten scores (..., q) to (n, q), and class ids of as many examples to (n,).
+
+    Raises:
+        ValueError: `Y` is one-hot, or of another number of examples.
+    """
+    Y_hat, Y = tf.convert_to_tensor(Y_hat), tf.convert_to_tensor(Y)
+    scores, ids = tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.reshape(Y, (-1,))
+    if not ids.shape.is_compatible_with(scores.shape[:1]):
+        raise ValueError(_wrong_shapes(Y_hat, Y))
+    return scores, ids
+
+
+@do_not_convert
+def class_ids(y_hat: Any, y: Any) -> tf.Tensor:
+    """Return `y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
+    y_hat, y = tf.convert_to_tensor(y_hat), tf.convert_to_tensor(y)
+    if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
+        raise ValueError(_wrong_shapes(y_hat, y))
+    if y.dtype == tf.string:
+        raise ValueError(
+            "class ids must be integers, from 0; got text. Number the labels: "
+            "ids, names = pandas.factorize(labels), or keras.layers.StringLookup(num_oov_indices=0)"
+            " in the data set's map."
+        )
+    if not y.dtype.is_integer:
+        raise ValueError(
+            f"class ids must be integers, from 0; got {y.dtype.name}. Do: tf.cast(y, tf.int32)."
+        )
+    return y if y.dtype in (tf.int32, tf.int64) else tf.cast(y, tf.int32)
+
+
+def _wrong_shapes(y_hat: tf.Tensor, y: tf.Tensor) -> str:
+    """The rule for the shapes of scores and class ids, and the remedy for common labels."""
+    remedy = ""
+    if y.shape.rank == 2 and y.shape[1] == 1:
+        remedy = " Labels of shape (n, 1) become class ids by tf.squeeze(y, axis=1)."
+    elif y.shape.rank is not None and y.shape.rank > 1 and y.shape.rank == y_hat.shape.rank:
+        axis = y.shape.rank - 1
+        remedy = f" One-hot labels become class ids by tf.argmax(y, axis={axis})."
+    return (
+        f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."
+        + remedy
+    )
 
 
 def _most_inputs(function: Callable[..., Any]) -> int | None:
