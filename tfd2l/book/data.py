@@ -58,7 +58,11 @@ class DataModule(HyperParameters):
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Any:
-        """Return the batches for training or validation: a `tf.data.Dataset` or other iterable."""
+        """Return the batches for training or validation: tuples of inputs and, last, targets.
+
+        A `tf.data.Dataset`, a `keras.utils.PyDataset`, or another iterable; this method may also
+        be a generator, which a fit calls anew in each epoch.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no get_dataloader(train); define it.")
 
     def train_dataloader(self) -> Any:
@@ -70,7 +74,7 @@ class DataModule(HyperParameters):
         return self.get_dataloader(train=False)
 
     def next_sequence(self) -> int:
-        """The number of the next shuffled loader, from 0: `sequence` of `pipelines.batched`."""
+        """The number of the next shuffled loader, from 0: a `sequence` of `pipelines.batching`."""
         if self._fixed_sequence is not None:
             return self._fixed_sequence
         number, self._num_sequences = self._num_sequences, self._num_sequences + 1
