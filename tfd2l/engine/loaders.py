@@ -150,7 +150,7 @@ def batches_of(loader: Any) -> Iterator[Batch]:
         except tf.errors.OpError as error:
             raise LoaderError(
                 f"batch {number} of the data can't be read: {reason(error).rstrip('.')}."
-            ) from error
+            ) from None  # TensorFlow's error would print a second traceback, as text in its own
         yield as_batch(batch)
 
 

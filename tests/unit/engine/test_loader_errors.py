@@ -83,7 +83,8 @@ def test_an_error_behind_a_data_set_is_one_line_with_its_place(
     line = rf"batch {number} of the data can't be read: KeyError: 'row 3 has no price' "
     assert str(caught.value).startswith(line + "(test_loader_errors.py, line ")
     assert str(caught.value).endswith(f", in {place}).")
-    assert isinstance(caught.value.__cause__, tf.errors.OpError)
+    assert isinstance(caught.value.__context__, tf.errors.OpError)
+    assert caught.value.__suppress_context__
 
 
 def test_a_streamed_tables_error_reaches_the_caller_of_a_fit(tmp_path: Path) -> None:
