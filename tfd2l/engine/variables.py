@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
-__all__ = ["HasVariables", "saved_variables", "tf_variable"]
+__all__ = ["HasVariables", "named_variables", "saved_variables", "tf_variable"]
 
 
 class HasVariables(Protocol):
@@ -30,3 +31,57 @@ def tf_variable(variable: Any) -> tf.Variable:
 def saved_variables(model: HasVariables, optimizer: Any) -> list[tf.Variable]:
     """The variables in a checkpoint, in its order: the model's, then the optimizer's if any."""
     return [tf_variable(v) for v in [*model.variables, *getattr(optimizer, "variables", ())]]
+
+
+def named_variables(model: Any) -> dict[str, Any]:
+    """Each variable once, by the attributes and places that lead to it, as PyTorch names them.
+
+    Unlike the paths of Keras, the names are the same for each object of a class.
+
+    Args:
+        model: a module or layer; its attributes may be variables, Keras layers, other modules, and
+            lists, tuples and dicts of them.
+
+    Example:
+        >>> net = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> net.build((1, 3))
+        >>> [*named_variables(net)]
+        ['1.kernel', '1.bias']
+    """
+    named: dict[str, Any] = {}
+    for path, variable in _walk("", model, set()):
+        # Two layers that a layer of the user's own has as attributes may have the same names.
+        name, number = path, 1
+        while name in named:
+            name, number = f"{path}_{number}", number + 1
+        named[name] = variable
+    return named
+
+
+def _walk(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the variables in a value, each once, with their paths."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, tf.Variable | keras.Variable):
+        yield path, value
+    else:
+        for name, part in _parts(value):
+            yield from _walk(f"{path}.{name}".lstrip("."), part, seen)
+
+
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield what a value holds, with its name or place: the names that users know come first."""
+    if isinstance(value, keras.layers.Layer):
+        yield from enumerate(getattr(value, "layers", ()))
+        yield from ((variable.name, variable) for variable in value.variables)
+    if isinstance(value, tf.Module | keras.layers.Layer):
+        # TensorFlow's records and `hparams` lead to the same variables once more.
+        attributes = vars(value).items()
+        yield from sorted(attributes, key=lambda part: part[0][:6] in ("_self_", "hparam"))
+    elif isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+    elif isinstance(value, keras.random.SeedGenerator | tf.random.Generator):
+        yield "state", value.state

@@ -1,0 +1,96 @@
+"""tfd2l/book/torch_names.py: train and eval, and parameters by name, as in PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfd2l as d2l
+from tfd2l.engine.variables import named_variables
+
+
+class Pair(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Two layers as attributes, whose variables have the same names, and a variable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = keras.layers.Dense(1), keras.layers.Dense(1)
+        self.by = tf.Variable(1.0)
+
+    def call(self, X: Any) -> Any:
+        return self.left(X) + self.right(X) * self.by
+
+
+class Mixed(d2l.Module):
+    """Variables of every kind, one of them twice."""
+
+    def __init__(self, net: Any = None) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.W = tf.Variable([1.0, 2.0])
+        self.tied = self.W
+        self.blocks = [keras.layers.BatchNormalization(), {"pair": Pair()}]
+        self.inner = d2l.LinearRegressionScratch(2, lr=0.1)
+
+    def forward(self, X: Any) -> Any:
+        return self.blocks[1]["pair"](self.blocks[0](self.net(X)))
+
+
+def mixed() -> Mixed:
+    model = Mixed(keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(3)]))
+    model(tf.ones((1, 2)))
+    return model
+
+
+def test_train_and_eval_reach_the_layers_and_return_the_model() -> None:
+    class Dropped(d2l.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = keras.layers.Dropout(0.5)
+
+    model, X = Dropped(), tf.ones((8, 50))
+    assert (model.train()(X).numpy() == 0).any()
+    assert model.training
+    assert (model.eval()(X).numpy() == 1).all()
+    assert not model.train(False).training
+
+
+def test_names_are_the_paths_of_attributes_and_the_same_for_each_object() -> None:
+    one, other = mixed(), mixed()
+    names = [name for name, _ in one.named_parameters()]
+    assert sorted(names) == sorted(
+        [
+            "net.1.kernel", "net.1.bias", "W", "blocks.0.gamma", "blocks.0.beta",
+            "blocks.1.pair.kernel", "blocks.1.pair.bias", "blocks.1.pair.kernel_1",
+            "blocks.1.pair.bias_1", "blocks.1.pair.by", "inner.w", "inner.b",
+        ]
+    )  # fmt: skip
+    assert [name for name, _ in other.named_parameters()] == names
+    assert [v for _, v in one.named_parameters()] == one.trainable_variables
+    # Every variable has a name, those of random generators too.
+    assert len(named_variables(one)) == len(one.variables)
+
+
+def test_a_state_moves_all_weights_to_another_model() -> None:
+    one, other = mixed(), mixed()
+    state = one.state_dict()
+    assert {"blocks.0.moving_mean", "net.1.kernel"} <= {*state}
+    other.load_state_dict(state)
+    for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    # Copies: a later change of the model leaves them as they are.
+    one.W.assign([5.0, 5.0])
+    assert state["W"].tolist() == [1.0, 2.0]
+
+
+def test_a_state_of_another_model_changes_nothing() -> None:
+    model = mixed()
+    state = {**model.state_dict(), "W": np.zeros(3), "extra": np.zeros(1)}
+    del state["inner.b"]
+    with pytest.raises(ValueError, match=r"it differs in W, extra, inner\.b\."):
+        model.load_state_dict(state)
+    assert model.W.numpy().tolist() == [1.0, 2.0]
