@@ -50,7 +50,7 @@ def named_variables(model: Any) -> dict[str, Any]:
     """
     named: dict[str, Any] = {}
     for path, variable in _walk("", model, set()):
-        # Two layers that a layer of the user's own has as attributes may have the same names.
+        # Layers that are no public attributes of the layer around them give their names alone.
         name, number = path, 1
         while name in named:
             name, number = f"{path}_{number}", number + 1
@@ -72,13 +72,14 @@ def _walk(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield what a value holds, with its name or place: the names that users know come first."""
-    if isinstance(value, keras.layers.Layer):
-        yield from enumerate(getattr(value, "layers", ()))
-        yield from ((variable.name, variable) for variable in value.variables)
     if isinstance(value, tf.Module | keras.layers.Layer):
-        # TensorFlow's records and `hparams` lead to the same variables once more.
-        attributes = vars(value).items()
-        yield from sorted(attributes, key=lambda part: part[0][:6] in ("_self_", "hparam"))
+        attributes = dict(vars(value))
+        # An argument of the constructor is an attribute, too.
+        yield from ((n, v) for n, v in attributes.items() if n[0] != "_" and n != "hparams")
+        if isinstance(value, keras.layers.Layer):
+            yield from enumerate(getattr(value, "layers", ()))
+            yield from ((variable.name, variable) for variable in value.variables)
+        yield from attributes.items()
     elif isinstance(value, Mapping):
         yield from value.items()
     elif isinstance(value, list | tuple):

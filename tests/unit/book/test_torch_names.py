@@ -14,15 +14,15 @@ from tfd2l.engine.variables import named_variables
 
 
 class Pair(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Two layers as attributes, whose variables have the same names, and a variable."""
+    """Two layers as attributes, one of them private, and a variable."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.left, self.right = keras.layers.Dense(1), keras.layers.Dense(1)
+        self.left, self._right = keras.layers.Dense(1), keras.layers.Dense(1)
         self.by = tf.Variable(1.0)
 
     def call(self, X: Any) -> Any:
-        return self.left(X) + self.right(X) * self.by
+        return self.left(X) + self._right(X) * self.by
 
 
 class Mixed(d2l.Module):
@@ -65,8 +65,8 @@ def test_names_are_the_paths_of_attributes_and_the_same_for_each_object() -> Non
     assert sorted(names) == sorted(
         [
             "net.1.kernel", "net.1.bias", "W", "blocks.0.gamma", "blocks.0.beta",
-            "blocks.1.pair.kernel", "blocks.1.pair.bias", "blocks.1.pair.kernel_1",
-            "blocks.1.pair.bias_1", "blocks.1.pair.by", "inner.w", "inner.b",
+            "blocks.1.pair.left.kernel", "blocks.1.pair.left.bias", "blocks.1.pair.kernel",
+            "blocks.1.pair.bias", "blocks.1.pair.by", "inner.w", "inner.b",
         ]
     )  # fmt: skip
     assert [name for name, _ in other.named_parameters()] == names
