@@ -96,7 +96,7 @@ def test_inputs_of_the_wrong_shape_are_named_without_their_numbers(
         return tf.repeat(preprocess(images), 3, axis=-1)
 
     words = r"Sequential must take the inputs of the export, shape \(2, 28, 28, 3\) float32; .*"
-    wanted = r"\(None, 784\)" if rank == 2 else "value 1"
+    wanted = r"\(None, 784\)" if rank == 2 else "value 784"
     refused(words + wanted, tmp_path, model=model, preprocess=coloured)
 
 
