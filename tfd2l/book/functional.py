@@ -125,7 +125,8 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         The shape and dtype of `y_hat`, values in [0, inf).
 
     Raises:
-        ValueError: the shapes differ. (n, 1) and (n,) would broadcast to (n, n) without an error.
+        ValueError: the shapes or dtypes differ. (n, 1) and (n,) would broadcast to (n, n) without
+            an error.
 
     Example:
         >>> d2l.squared_loss(tf.constant([[3.0], [1.0]]), tf.constant([[1.0], [1.0]])).numpy()
@@ -134,6 +135,13 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 3.1 and 3.4.
     """
+    y_hat = tf.convert_to_tensor(y_hat)
+    y = tf.convert_to_tensor(y, dtype_hint=y_hat.dtype)
+    if y_hat.dtype != y.dtype:
+        raise ValueError(
+            f"predictions and targets need one dtype; got {y_hat.dtype.name} and {y.dtype.name}. "
+            "Do: tf.cast(y, y_hat.dtype)."
+        )
     if not y_hat.shape.is_compatible_with(y.shape):
         raise ValueError(
             f"predictions and targets need one shape; got {y_hat.shape} and {y.shape}. "
@@ -312,6 +320,7 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
 @do_not_convert
 def _class_ids(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Return `y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
+    y_hat, y = tf.convert_to_tensor(y_hat), tf.convert_to_tensor(y)
     if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
         raise ValueError(
             f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."

@@ -15,6 +15,7 @@ from tfd2l.book.torch_names import TorchNames
 from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.common.hints import MODEL, missing_attribute
 from tfd2l.engine.prediction import predictions
+from tfd2l.engine.variables import assign_all
 
 __all__ = ["nn_Module"]
 
@@ -179,7 +180,8 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
             weights: arrays of the variables' shapes, in the order of `get_weights`.
 
         Raises:
-            ValueError: their number or a shape differs; then nothing is changed.
+            ValueError: their number or a shape differs, or one has no numbers; then nothing is
+                changed.
         """
         variables = self.weights
         wanted = [tuple(variable.shape) for variable in variables]
@@ -189,8 +191,7 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
                 "" if self.built else " Call the model on a batch first: it has no weights yet."
             )
             raise ValueError(f"the weights need shapes {wanted}; got {given}.{unbuilt}")
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
+        assign_all(variables, weights)
 
     def save_weights(self, path: Path | str) -> None:
         """Write the values of `weights` to one file, whole or not at all."""

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from tfd2l.engine.variables import named_variables
+from pipelines.basics.text import shown
+from tfd2l.engine.variables import assign_all, named_variables
 
 __all__ = ["TorchNames"]
 
@@ -55,19 +56,25 @@ class TorchNames:
             state: an array of the variable's shape for each name.
 
         Raises:
-            ValueError: names are missing or unknown, or a shape differs; then nothing is changed.
+            TypeError: `state` is no mapping from names.
+            ValueError: names are missing or unknown, a shape differs, or a value has no numbers;
+                then nothing is changed.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"a state has an array for each name, as state_dict() returns; got {shown(state)}. "
+                "load_weights(path) reads a file."
+            )
         variables = dict(self._named("weights"))
         wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
         given = {name: np.shape(value) for name, value in state.items()}
-        if differing := sorted(given.items() ^ wanted.items()):
+        if differing := given.items() ^ wanted.items():
             names = ", ".join(sorted({str(name) for name, _ in differing}))
             raise ValueError(
                 f"the state needs the names and shapes {wanted}; it differs in {names}. A model "
                 "that has been called on no batch yet may lack weights: call it first."
             )
-        for name, variable in variables.items():
-            variable.assign(state[name])
+        assign_all([*variables.values()], [state[name] for name in variables])
 
     def _named(self, which: str) -> Iterator[tuple[str, Any]]:
         """The variables in the property `which`, in its order, with their names."""

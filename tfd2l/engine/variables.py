@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-__all__ = ["HasVariables", "named_variables", "saved_variables", "tf_variable"]
+__all__ = ["HasVariables", "assign_all", "named_variables", "saved_variables", "tf_variable"]
 
 
 class HasVariables(Protocol):
@@ -31,6 +32,21 @@ def tf_variable(variable: Any) -> tf.Variable:
 def saved_variables(model: HasVariables, optimizer: Any) -> list[tf.Variable]:
     """The variables in a checkpoint, in its order: the model's, then the optimizer's if any."""
     return [tf_variable(v) for v in [*model.variables, *getattr(optimizer, "variables", ())]]
+
+
+def assign_all(variables: Sequence[Any], values: Iterable[Any]) -> None:
+    """Assign values of the right shapes to variables: all of them, or none.
+
+    Raises:
+        ValueError: a value has no numbers; then nothing is changed.
+    """
+    pairs = list(zip(variables, values, strict=True))
+    try:
+        arrays = [np.asarray(value, tf_variable(v).dtype.as_numpy_dtype) for v, value in pairs]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"weights must be arrays of numbers; {error}.") from error
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
 
 
 def named_variables(model: Any) -> dict[str, Any]:

@@ -94,3 +94,18 @@ def test_a_state_of_another_model_changes_nothing() -> None:
     with pytest.raises(ValueError, match=r"it differs in W, extra, inner\.b\."):
         model.load_state_dict(state)
     assert model.W.numpy().tolist() == [1.0, 2.0]
+
+
+def test_values_that_are_no_numbers_change_nothing() -> None:
+    model = mixed()
+    before = model.get_weights()
+    state = {**model.state_dict(), "W": np.array(["a", "b"]), "net.1.bias": np.ones(3)}
+    weights = [np.array(["a", "b"]) if w.shape == (2,) else w + 1 for w in before]
+    with pytest.raises(ValueError, match="weights must be arrays of numbers; could not convert"):
+        model.load_state_dict(state)
+    with pytest.raises(ValueError, match="weights must be arrays of numbers"):
+        model.set_weights(weights)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(TypeError, match=r"as state_dict\(\) returns; got None\. load_weights"):
+        model.load_state_dict(None)  # type: ignore[arg-type]
