@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
+from tests.support.data import regression_data
 from tfd2l.engine.variables import named_variables
 
 
@@ -109,3 +110,28 @@ def test_values_that_are_no_numbers_change_nothing() -> None:
         np.testing.assert_array_equal(one, other)
     with pytest.raises(TypeError, match=r"as state_dict\(\) returns; got None\. load_weights"):
         model.load_state_dict(None)  # type: ignore[arg-type]
+
+
+def test_a_loop_as_the_books_pytorch_code_has_it_fits_as_the_trainer_does() -> None:
+    class Loop(d2l.Trainer):
+        def fit_epoch(self) -> None:
+            self.model.train()
+            for batch in self.train_dataloader:
+                with tf.GradientTape() as tape:
+                    loss = self.model.training_step(self.prepare_batch(batch))
+                variables = self.model.parameters()
+                gradients = tape.gradient(loss, variables)
+                self.optim.apply_gradients(zip(gradients, variables, strict=True))
+                self.train_batch_idx += 1
+            self.model.eval()
+            for batch in self.val_dataloader:
+                self.model.validation_step(self.prepare_batch(batch))
+                self.val_batch_idx += 1
+
+    losses = []
+    for trainer in (Loop(2), d2l.Trainer(2)):
+        tf.random.set_seed(0)
+        model = d2l.LinearRegressionScratch(2, lr=0.03)
+        losses.append(trainer.fit(model, regression_data(8, 8, batch_size=8))["val_loss"])
+    # One batch an epoch, so that its order does not matter. Float32 sums, compiled and not.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
