@@ -61,8 +61,8 @@ def named_variables(model: Any) -> dict[str, Any]:
     Example:
         >>> net = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
         >>> net.build((1, 3))
-        >>> [*named_variables(net)]
-        ['1.kernel', '1.bias']
+        >>> sorted(named_variables(net))
+        ['1.bias', '1.kernel']
     """
     named: dict[str, Any] = {}
     for path, variable in _walk("", model, set()):
