@@ -24,6 +24,7 @@ from .book.aliases import (
     ones,
     ones_like,
     rand,
+    randn,
     reduce_mean,
     reduce_sum,
     repeat,
@@ -57,6 +58,7 @@ from .book.functional import (
 )
 from .book.hyperparameters import HyperParameters, add_to_class
 from .book.kaggle_house import KaggleHouse
+from .book.models.convolutional import LeNet, Residual, ResNeXtBlock
 from .book.models.linear import (
     LinearRegression,
     LinearRegressionScratch,
@@ -94,12 +96,15 @@ __all__ = [
     "GrpcClient",
     "HyperParameters",
     "KaggleHouse",
+    "LeNet",
     "LinearRegression",
     "LinearRegressionScratch",
     "LocalModel",
     "MLPScratch",
     "Module",
     "ProgressBoard",
+    "ResNeXtBlock",
+    "Residual",
     "SoftmaxRegression",
     "SoftmaxRegressionScratch",
     "SyntheticRegressionData",
@@ -149,6 +154,7 @@ __all__ = [
     "publish",
     "quiet_start",
     "rand",
+    "randn",
     "read_image_file",
     "reduce_mean",
     "reduce_sum",

@@ -13,7 +13,7 @@ from tests.support import ROOT
 from tfd2l.book import aliases
 
 # The book's short names, which stand for things of TensorFlow and pyplot, and its address of data.
-OWN = {"numpy", "reshape", "size"}
+OWN = {"numpy", "randn", "reshape", "size"}
 TENSORFLOWS_OWN = {name for name in vars(aliases) if name in tfd2l.__all__} - OWN
 TENSORFLOWS_OWN |= {"DATA_URL", "distributions", "plt"}
 

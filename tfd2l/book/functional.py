@@ -136,8 +136,9 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 3.1 and 3.4.
     """
-    # An array, unlike a tensor, is converted to the dtype of the predictions.
-    if tf.is_tensor(y) and y.dtype != y_hat.dtype:
+    y_hat = tf.convert_to_tensor(y_hat)
+    y = tf.convert_to_tensor(y, dtype_hint=y_hat.dtype)
+    if y_hat.dtype != y.dtype:
         remedy = "Encode text" if y.dtype == tf.string else f"Do: tf.cast(y, tf.{y_hat.dtype.name})"
         raise ValueError(
             f"predictions and targets need one dtype; got {y_hat.dtype.name} and {y.dtype.name}. "

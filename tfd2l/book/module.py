@@ -135,7 +135,10 @@ class Module(nn_Module, HyperParameters):
                 f"{type(self).__name__} has no lr; save one with save_hyperparameters(), or "
                 "define configure_optimizers()."
             )
-        return keras.optimizers.SGD(learning_rate(self.lr))
+        lr = learning_rate(self.lr)
+        # Keras reads a function's value in each step, and refuses a variable.
+        is_variable = isinstance(lr, tf.Variable | keras.Variable)
+        return keras.optimizers.SGD((lambda: lr) if is_variable else lr)
 
 
 class Classifier(Module):

@@ -45,6 +45,8 @@ def first_line(error: Exception) -> str:
 
 
 def _reason(text: str) -> str:
+    # Keras writes out whole arrays, whose lines would come before the reason.
+    text = re.sub(r"\[\[[\d\s.,eE+\-\[\]]*\]\]", "[...]", text)
     text = re.sub(r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}|\[Op:[^\]]*\]( name: .*)?|\[\[.*?\]\]", "", text)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     lines = [line for line in lines if line and not re.match(_NO_REASON, line)]
