@@ -16,7 +16,9 @@ import numpy as np
 from pipelines import house_prices, tables
 from pipelines.csv_files import NO_VALUE, TableError, read_table
 from tests.support.readers import Reader
-from tfd2l.train.config import ConfigError, TrainConfig, parse
+from tfd2l.common.commands import UsageError
+from tfd2l.train.config import ConfigError, TrainConfig
+from tfd2l.train.flags import parse
 
 _KEYS = (
     b"self", b"values", b"settings", b"_cli_parse_args", b"_env_file", b"_secrets_dir", b"__init__",
@@ -94,7 +96,7 @@ class Settings(Reader):
         data = super().damaged(sample, samples, chance)
         if chance.random() < 0.9:
             return data
-        # Names that mean something to pydantic-settings, which reads the file.
+        # Names that mean something to pydantic, which checks the settings.
         return b"%s = %s\n" % (chance.choice(_KEYS), chance.choice(_VALUES)) + sample
 
     def read(self, data: bytes) -> None:
@@ -130,7 +132,7 @@ class Settings(Reader):
 class Flags(Settings):
     """A command line: arguments separated by NUL, which no argument can contain."""
 
-    errors = (ConfigError, SystemExit)  # type: ignore[assignment]
+    errors = (UsageError, SystemExit)  # type: ignore[assignment]
 
     def samples(self) -> list[bytes]:
         lines = [

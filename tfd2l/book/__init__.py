@@ -24,4 +24,7 @@ Without a section: `summary`, the table of a model's parts.
 
 import lazy_loader
 
+from tfd2l.common.keras_backend import check_keras_backend
+
+check_keras_backend()
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["distributions"])
