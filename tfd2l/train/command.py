@@ -52,11 +52,13 @@ def start(flags: Sequence[str]) -> int:
     # These imports take half a second, in which Ctrl-C shall find main() running.
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipelines import fashion_mnist
     from tfd2l.train.config import from_settings
     from tfd2l.train.flags import parse
 
     config = parse(flags)
+    # After the flags: it imports NumPy.
+    from pipelines import fashion_mnist
+
     changes = None
     if config.resume is not None:
         changes = config.changes

@@ -200,7 +200,7 @@ def test_help_is_answered_without_importing_tensorflow() -> None:
         "    runpy.run_module('tfd2l.train', run_name='__main__')\n"
         "except SystemExit as stop:\n"
         "    assert stop.code == 0\n"
-        "assert not {'tensorflow', 'keras', 'matplotlib', 'pandas'} & {*sys.modules}\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib', 'numpy', 'pandas'} & {*sys.modules}\n"
     )
     run = run_python("-c", program)
     assert run.returncode == 0, run.stderr
