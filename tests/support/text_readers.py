@@ -102,7 +102,7 @@ class Settings(Reader):
     def read(self, data: bytes) -> None:
         config = parse(["--config", str(self.written(data))])
         self.check(config)
-        given = tomllib.loads(data.decode())
+        given = tomllib.loads(data.decode("utf-8-sig"))
         assert {key.replace("-", "_") for key in given} <= {*TrainConfig.model_fields}
         for name in ("epochs", "seed", "num_hiddens", "lr", "model", "device"):
             # A number may be written as text.

@@ -157,7 +157,7 @@ def test_other_settings_train_and_export_too(tmp_path: Path, flags: list[str]) -
 def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:
     ran = run(tmp_path, "--epochs", "0")
     assert ran.returncode == 2
-    assert ran.stderr.startswith("error: --epochs: ")
+    assert ran.stderr.startswith("error: --epochs must be ")
     assert len(ran.stderr.splitlines()) == 1
     assert ran.stdout == ""
     assert not [*tmp_path.iterdir()]
