@@ -74,13 +74,14 @@ from .book.plotting import plot, show_images
 from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
 from .book.timer import Timer
 from .book.trainer import Trainer
-from .common.startup import quiet_start
 from .engine.callback import Callback
 from .export.publish import publish
 from .predict.grpc_client import GrpcClient
 from .predict.images import read_image_file
 from .predict.local import LocalModel
 from .predict.rest_client import Client
+
+__version__: str
 
 __all__ = [
     "DATA_URL",
@@ -152,7 +153,6 @@ __all__ = [
     "plot",
     "plt",
     "publish",
-    "quiet_start",
     "rand",
     "randn",
     "read_image_file",

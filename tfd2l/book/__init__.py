@@ -26,4 +26,7 @@ Without a section: `summary`, the description of a model; `torch_names`, PyTorch
 
 import lazy_loader
 
+from tfd2l.common.keras_backend import check_keras_backend
+
+check_keras_backend()
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["distributions"])

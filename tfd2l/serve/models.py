@@ -16,6 +16,7 @@ from pathlib import Path
 
 from werkzeug.exceptions import abort
 
+from tfd2l.common.startup import quiet_libraries
 from tfd2l.deploy.models import DeployError, ServedModel
 from tfd2l.deploy.models_config import CONFIG_FILE, read_models_config
 from tfd2l.export.c_api import load_library
@@ -69,7 +70,8 @@ class ServedModels:
             SessionError: TensorFlow's library isn't installed.
         """
         self._base = base
-        self._library = load_library()
+        with quiet_libraries():
+            self._library = load_library()
         self._models: dict[str, _Model] = {}
         self._policies: Mapping[str, ServedModel] = {}
         # What the last poll could not read.

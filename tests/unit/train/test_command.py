@@ -58,7 +58,7 @@ def test_the_output_has_a_line_for_each_stage(finished: Path) -> None:
     assert 0.75 < float(accuracy[1]) < 0.88
     assert lines[2].isprintable()
     assert "best    first/checkpoints/epoch-0000" in lines[-4]
-    assert "saved_model_cli show --all --dir savedmodels/mlp/1" in lines[-1]
+    assert lines[-1].endswith("saved_model_cli show --all --dir savedmodels/mlp/1")
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_other_settings_train_and_export_too(tmp_path: Path, flags: list[str]) -
 def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:
     ran = run(tmp_path, "--epochs", "0")
     assert ran.returncode == 2
-    assert ran.stderr.startswith("error: --epochs: ")
+    assert ran.stderr.startswith("error: --epochs must be ")
     assert len(ran.stderr.splitlines()) == 1
     assert ran.stdout == ""
     assert not [*tmp_path.iterdir()]
