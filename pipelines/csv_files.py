@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def _header(path: Path, header: list[str] | None) -> list[str]:
 
 def refuse_duplicates(table: str, names: list[str]) -> None:
     """Raise TableError if two columns have the same name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise TableError(
             f"{table} names column {shown(twice[0])} more than once; rename one of them."
@@ -116,6 +117,6 @@ def _frame(path: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> 
     for line, row in rows:
         if len(row) != len(header):
             raise TableError(f"{path}, row {line}: {len(row)} values for {len(header)} columns.")
-    frame = pd.DataFrame([row for _, row in rows], columns=header, dtype="str")
-    frame.index = pd.Index([line for line, _ in rows], name="row")
-    return frame.mask(frame.isin(NO_VALUE))
+    values = [[None if value in NO_VALUE else value for value in row] for _, row in rows]
+    index = pd.Index([line for line, _ in rows], name="row")
+    return pd.DataFrame(values, index=index, columns=header, dtype="str")

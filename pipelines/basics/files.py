@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 __all__ = ["is_temporary", "remove_temporary_files", "sync", "write_atomically"]
 
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")
+# Of `.<name>.<random>.tfd2l`; a user's hidden file has no such name.
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tfd2l")
 
 
 def write_atomically(
@@ -34,7 +35,7 @@ def write_atomically(
         OSError: the file can't be written; the error names it, and its old content stays.
     """
     # Not the process id: containers that share a directory may have the same one.
-    temporary = path.with_name(f".{path.name}.{secrets.randbelow(10**18)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tfd2l")
     try:
         with temporary.open("xb") as file:
             if callable(content):

@@ -21,6 +21,7 @@ __all__ = ["EXIT_INTERRUPTED", "EXIT_USAGE", "CommandParser", "UsageError", "com
            "run_command", "seconds", "shell_line", "whole_number_from"]  # fmt: skip
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+MAX_FLAGS = 1000
 
 
 class UsageError(Tfd2lError):
@@ -56,11 +57,18 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """Parse the arguments; UsageError for an unknown one, with the one that may be meant."""
-        found, unknown = self.parse_known_args(args, namespace)
+        given = sys.argv[1:] if args is None else args
+        # argparse's time grows with the square of the number of flags.
+        if sum(argument.startswith("-") for argument in given) > MAX_FLAGS:
+            self.error(f"expected at most {MAX_FLAGS} flags")
+        # argparse takes the value -- for a separator, and an empty list for the value.
+        if empty := [argument for argument in given if re.fullmatch("-.*=--", argument)]:
+            self.error(f"{empty[0][:-3]}: expected a value; got '--'")
+        found, unknown = self.parse_known_args(given, namespace)
         if unknown:
             # What follows an unknown flag may be its value.
-            given = next((one for one in unknown if one.startswith("-")), unknown[0])
-            name, _, _ = given.partition("=")
+            wrong = next((one for one in unknown if one.startswith("-")), unknown[0])
+            name, _, _ = wrong.partition("=")
             if not name.startswith("-"):
                 self.error(f"unexpected argument: {name}")
             self.error(f"no such flag: {name}{did_you_mean(name, self._option_string_actions)}")
@@ -112,7 +120,8 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
 
 def complain(error: Exception | str) -> int:
     """Print the error in the form of all commands; return the exit status for it."""
-    print(f"error: {error}", file=sys.stderr)
+    # A name in it may have line breaks, or be endless.
+    print(f"error: {one_line(str(error), 2000)}", file=sys.stderr)
     return EXIT_USAGE
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from pipelines.basics.text import shown
 from tfd2l.common.commands import CommandParser, UsageError, run_command, whole_number_from
 from tfd2l.deploy.files import GeneratedFile, read_generated
 from tfd2l.deploy.models import DeployError, ServedModel, choose_versions, find_models
@@ -169,7 +170,8 @@ def _name_reader(pattern: str, kind: str, maximum: int = 255) -> Callable[[str],
     def read(text: str) -> str:
         if not re.fullmatch(pattern, text) or len(text) > maximum:
             raise argparse.ArgumentTypeError(
-                f"must be {kind} of at most {maximum} characters like the default; got {text!r}"
+                f"must be {kind} of at most {maximum} characters like the default; got "
+                f"{shown(text)}"
             )
         return text
 
@@ -184,7 +186,7 @@ def _versions_reader(maximum: int) -> Callable[[str], ModelVersions]:
     def read(text: str) -> ModelVersions:
         model, _, numbers = text.rpartition("=")
         if not model or not re.fullmatch(pattern, numbers):
-            raise argparse.ArgumentTypeError(f"must be like {examples}; got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be like {examples}; got {shown(text)}")
         return model, tuple(map(int, numbers.split(",")))
 
     return read

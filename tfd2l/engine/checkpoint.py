@@ -6,6 +6,7 @@ own, the file of arrays of `common/arrays.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.engine.errors import CheckpointError, DivergedError
 from tfd2l.engine.variables import HasVariables, saved_variables, tf_variable
 
-__all__ = ["checkpoint_name", "checkpoints", "epochs_in", "explain_damage", "load_checkpoint",
-           "prune", "save_checkpoint"]  # fmt: skip
+__all__ = ["checkpoint_name", "checkpoints", "epochs_in", "explain_damage", "is_checkpoint",
+           "load_checkpoint", "prune", "save_checkpoint"]  # fmt: skip
 
 
 def save_checkpoint(
@@ -110,13 +111,26 @@ def load_checkpoint(
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """List the checkpoints in a directory, the latest first."""
-    return sorted(directory.glob("epoch-*.step-*"), reverse=True)
+    """List the checkpoints in a directory, the latest first; files of other names are not ours."""
+    numbered = {_numbers_in(path.name): path for path in directory.glob("epoch-*.step-*")}
+    return [numbered[key] for key in sorted(filter(None, numbered), reverse=True)]
 
 
 def checkpoint_name(epoch: int, step: int = 0) -> str:
-    """The name of the checkpoint `step` steps after epoch `epoch`; names sort by time."""
+    """The name of the checkpoint `step` steps after epoch `epoch`."""
     return f"epoch-{epoch:05d}.step-{step:07d}"
+
+
+def is_checkpoint(name: str) -> bool:
+    """True for the name of a checkpoint; False for others, such as that of a copy."""
+    return _numbers_in(name) is not None
+
+
+def _numbers_in(name: str) -> tuple[int, int] | None:
+    """Epoch and step of the checkpoint of this name; None for other names."""
+    found = re.fullmatch("epoch-([0-9]{5,18}).step-([0-9]{7,18})", name)
+    numbers = None if found is None else (int(found[1]), int(found[2]))
+    return numbers if numbers and checkpoint_name(*numbers) == name else None
 
 
 def epochs_in(checkpoint: Path) -> int:

@@ -21,6 +21,8 @@ __all__ = ["Batch", "BatchesByIndex", "Reiterable", "as_batch", "batch_size_of",
            "count_batches", "example_of", "indexed", "loader_of", "skip_passes"]  # fmt: skip
 
 Batch = tuple[Any, ...]
+# Beginning these takes less than a second.
+_PASSES_AT_ONCE = 10_000
 
 
 class Reiterable:
@@ -212,12 +214,25 @@ def skip_passes(loader: Any, number: int) -> None:
     """Move a loader on to its pass after `number` passes."""
     if isinstance(loader, Reiterable):
         loader.number = number
-    for _ in range(number):
-        if isinstance(loader, tf.data.Dataset):
-            # Each iteration that begins moves the data set on to its next order.
-            iter(loader)
-        elif isinstance(loader, BatchesByIndex):
+    elif isinstance(loader, tf.data.Dataset):
+        # A signal is handled between two calls of TensorFlow.
+        for start in range(0, number, _PASSES_AT_ONCE):
+            _begin_passes(loader, min(number - start, _PASSES_AT_ONCE))
+    elif isinstance(loader, BatchesByIndex):
+        for _ in range(number):
             loader.skip_pass()
+
+
+def _begin_passes(dataset: tf.data.Dataset, number: int) -> None:
+    """Begin iterations of a data set, each of which moves it on to its next order.
+
+    They begin within one other data set, which chooses nothing from each. Hundreds of times faster
+    than as many calls of `iter`, which optimize the data set's graph anew.
+    """
+    nothing = tf.data.Dataset.range(0)
+    begun = tf.data.Dataset.choose_from_datasets([dataset], nothing, stop_on_empty_dataset=False)
+    for _ in tf.data.Dataset.range(number).flat_map(do_not_convert(lambda _: begun)):
+        pass
 
 
 def _orders(data: Any, number: int) -> contextlib.AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from pipelines.basics.files import write_atomically
 from pipelines.basics.text import one_line
 from tfd2l.export.errors import DamagedError
 
-__all__ = ["CHECKSUMS_FILE", "DamagedError", "check_files", "write_checksums"]
+__all__ = ["CHECKSUMS_FILE", "DamagedError", "check_files", "unlisted_files", "write_checksums"]
 
 # Below the version's directory; the server ignores other files there.
 CHECKSUMS_FILE = Path("assets.extra") / "SHA256SUMS"
@@ -52,6 +52,20 @@ def check_files(directory: Path) -> None:
     for line in lines[:-2]:
         sha256, _, name = line.partition("  ")
         _check_file(directory / name, sha256)
+
+
+def unlisted_files(directory: Path) -> list[str]:
+    """List the files that the list of checksums lacks: the publisher did not write them.
+
+    Raises:
+        OSError: the directory or its list can't be read.
+    """
+    listed = {os.fspath(CHECKSUMS_FILE)}
+    if (directory / CHECKSUMS_FILE).exists():
+        lines = os.fsdecode((directory / CHECKSUMS_FILE).read_bytes()).split("\n")
+        listed |= {line.partition("  ")[2] for line in lines}
+    files = (path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted({path.relative_to(directory).as_posix() for path in files} - listed)
 
 
 def _check_file(path: Path, sha256: str) -> None:

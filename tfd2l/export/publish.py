@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipelines.basics.numbers import whole_number
 from pipelines.basics.text import shown
 from tfd2l.common.packages import package_versions
 from tfd2l.export.c_api_process import c_api_process
-from tfd2l.export.checksums import write_checksums
+from tfd2l.export.checksums import unlisted_files, write_checksums
 from tfd2l.export.errors import ExportError
 from tfd2l.export.saved_model import Signature, read_signatures
 from tfd2l.export.verify import Check, verify
@@ -112,12 +113,14 @@ def _check_arguments(write: Any, card: Any) -> None:
 
 
 def check_writable(base: Path | str) -> None:
-    """Raise ExportError unless versions can be written below `base`; create it if necessary."""
-    base = Path(base)
+    """Raise ExportError unless `base` can be created, and versions written below it."""
+    base = Path(base).absolute()
     with _explaining(base):
-        _create(base)
-        with _staging(base) as hidden:
-            (hidden / "file").write_bytes(b"1")
+        present = next(path for path in (base, *base.parents) if path.exists())
+        with _staging(present) as hidden:
+            created = hidden / base.relative_to(present)
+            created.mkdir(parents=True, exist_ok=True)
+            (created / "file").write_bytes(b"1")
 
 
 def published_versions(base: Path | str) -> list[int]:
@@ -249,7 +252,15 @@ def _remove_old(base: Path, keep: int) -> None:
     """Remove all but the last `keep` versions; files and foreign directories stay."""
     versions = [base / str(number) for number in published_versions(base)]
     for version in [path for path in versions if (path / "saved_model.pb").is_file()][:-keep]:
-        # A rename hides it from the server at once; removing its files takes a while. Another
-        # publisher may be removing it too.
-        with _staging(base) as hidden, contextlib.suppress(OSError):
-            version.rename(hidden / "version")
+        # Another publisher may be removing it too.
+        with contextlib.suppress(OSError):
+            if foreign := unlisted_files(version):
+                warnings.warn(
+                    f"{version} stays, though only {keep} versions are kept: its publisher did not "
+                    f"write {shown(foreign)}. Remove it if you don't need them.",
+                    stacklevel=3,
+                )
+                continue
+            # A rename hides it from the server at once; removing its files takes a while.
+            with _staging(base) as hidden:
+                version.rename(hidden / "version")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.basics.text import shown
 from tfd2l.common.commands import (
     EXIT_INTERRUPTED,
     CommandParser,
@@ -74,7 +75,7 @@ def _parser() -> CommandParser:
     )  # fmt: skip
     address, limits = map(parser.add_argument_group, ("address", "limits"))
     for group, flag, default, read, metavar, text in (
-        (address, "--host", "127.0.0.1", str, "HOST", "name or address to listen at"),
+        (address, "--host", "127.0.0.1", _host, "HOST", "name or address to listen at"),
         (address, "--port", 8501, whole_number_from(0, 65535), "N", "0 takes a free one"),
         (limits, "--threads", THREADS, whole_number_from(1, 256), "N", "requests that run at once"),
         (limits, "--max-body-mb", MAX_BODY_BYTES >> 20, whole_number_from(1, 1024), "MIB",
@@ -85,6 +86,17 @@ def _parser() -> CommandParser:
     ):  # fmt: skip
         group.add_argument(flag, type=read, default=default, metavar=metavar, help=text)
     return parser
+
+
+def _host(text: str) -> str:
+    """Read a host; an unset variable of a shell, "", would let all of the network in."""
+    try:
+        known = text.encode("idna") and not text.startswith(".")
+    except UnicodeError:
+        known = False
+    if not known:
+        raise argparse.ArgumentTypeError(f"must be a name or an address; got {shown(text)}")
+    return text
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
 if TYPE_CHECKING:
@@ -28,6 +30,20 @@ IDLE_S = 30
 # Open at the same time; further clients wait until one is closed. Each may take two files, its
 # socket and a long body, and Linux allows a process 1,024 by default.
 CONNECTIONS = 500
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the head of a request; ParsingError, so 400, for a length that is no int."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # Python converts no number of thousands of digits.
+            raise ParsingError("Content-Length is invalid") from error
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    parser_class = _Parser
 
 
 def serve_until_signal(
@@ -73,6 +89,7 @@ def serve_until_signal(
         asyncore_use_poll=True,
         ident=name,
     )
+    server.channel_class = _Channel
     received: list[int] = []
 
     def end(number: int, frame: object) -> None:

@@ -89,6 +89,10 @@ def prepare_tensorflow(device: str, precision: str, seed: int, deterministic: bo
 
     for module in ("build", "finish", "progress", "resume"):
         importlib.import_module(f"tfd2l.train.{module}")
+    from tfd2l.book.devices import choose_device
+
+    # A device that is not there is an error before anything is written.
+    choose_device(NUM_GPUS[device])
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -106,6 +110,7 @@ def run(config: TrainConfig, loading: Loading | None, changes: Changes | None) -
     Returns:
         The exit status.
     """
+    from tfd2l.export.publish import check_writable
     from tfd2l.train.build import make_data
     from tfd2l.train.run_directory import RunDirectory, new_run_path
 
@@ -113,6 +118,9 @@ def run(config: TrainConfig, loading: Loading | None, changes: Changes | None) -
     try:
         arrays = None if loading is None else loading.result()
         data = make_data(arrays, config.batch_size, config.resize, config.seed, say=print)
+        if changes is None:
+            # Also before the run's directory is made.
+            check_writable(config.export_dir / config.model)
         path = path or new_run_path(Path("runs"), config.model)
         directory = RunDirectory(path, changes is not None, config.checkpoint_every)
         with contextlib.closing(directory):
@@ -195,7 +203,12 @@ def suggest(error: Exception, run_path: Path, lr: float) -> None:
     from tfd2l.engine.errors import DivergedError
     from tfd2l.export.saved_model import ExportError
 
-    if not (run_path / RECORD_FILE).exists():
+    try:
+        known = (run_path / RECORD_FILE).exists()
+    except OSError:
+        # The directory can't be searched.
+        known = False
+    if not known:
         return
     if isinstance(error, OSError | ExportError):
         print(

@@ -5,6 +5,7 @@ Imports nothing slow, so that `--help` and errors in flags are answered at once.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,14 @@ LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 # The settings that may change when a run is resumed.
 CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
 MAX_PIXELS = 4096
+# More don't fit into the line.
+MAX_FAULTS = 8
+# The system's limits, 4,096 and 255, with room for the files below.
+MAX_PATH, MAX_NAME = 3072, 255
+# Weights of a layer: 4 GiB of float32.
+MAX_WEIGHTS = 2**30
+# The largest number of steps that TensorFlow counts.
+MAX_COUNT = 2**31 - 1
 
 
 class ConfigError(UsageError, ValueError):
@@ -69,11 +78,15 @@ def _path(value: Any) -> Any:
     # An unset variable of a shell gives "", which Path would take for the current directory.
     if value == "":
         raise ValueError("a path; the current directory is '.'")
-    if "\0" in str(value):
-        raise ValueError("a path without NUL characters")
+    # TensorFlow refuses some of these only when it writes there.
+    if re.search("[\0-\x1f\x7f-\x9f\u2028\u2029]", str(value)):
+        raise ValueError("a path without line breaks and other control characters")
     # Python keeps bytes that it can't decode as half a surrogate pair, which TensorFlow refuses.
     if re.search("[\ud800-\udfff]", str(value)):
         raise ValueError("a path in UTF-8, read in a locale that has it, such as LC_ALL=C.UTF-8")
+    parts = str(value).encode().split(b"/")
+    if len(str(value).encode()) > MAX_PATH or max(map(len, parts)) > MAX_NAME:
+        raise ValueError(f"a path of at most {MAX_PATH} bytes, {MAX_NAME} in each part")
     return value
 
 
@@ -147,9 +160,10 @@ class TrainConfig(BaseModel):
         0.1,
         "training",
         "learning rate; linear models: 0.03",
-        "a number above 0, up to 1,000,000",
+        "a number from 1.2e-38 to 1,000,000",
         "RATE",
-        gt=0,
+        # Smaller ones lose digits in float32, and become 0 in the end.
+        ge=2.0**-126,
         le=1e6,
     )
     gradient_clip_val: Real = _setting(
@@ -177,11 +191,11 @@ class TrainConfig(BaseModel):
         None, "output", "the run's directory, new or empty (default: a new one in runs)"
     )
     checkpoint_every: Whole | None = _whole(
-        None, "output", "also write checkpoints after so many steps within an epoch"
+        None, "output", "also write checkpoints after so many steps within an epoch", 1, MAX_COUNT
     )
     export_dir: FilePath = _file(Path("savedmodels"), "output", "the directory of exports")
     keep_versions: Whole | None = _whole(
-        None, "output", "the number of the model's versions to keep (default: all)"
+        None, "output", "the number of the model's versions to keep (default: all)", 1, MAX_COUNT
     )
     resume: FilePath | None = _file(
         None,
@@ -231,6 +245,11 @@ class TrainConfig(BaseModel):
         given = {n for n in self.model_fields_set if getattr(self, n) != fields[n].default}
         if "num_hiddens" in given and not self.model.startswith("mlp"):
             raise ValueError(f"num_hiddens is for 'mlp' and 'mlp-scratch', not {self.model!r}")
+        if self.model.startswith("mlp") and math.prod(self.resize) * self.num_hiddens > MAX_WEIGHTS:
+            raise ValueError(
+                f"num_hiddens times the pixels of resize must be at most {MAX_WEIGHTS:,} weights; "
+                f"got {self.num_hiddens:,} times {math.prod(self.resize):,}"
+            )
         for name in ("resize", "data_dir"):
             if name in given and self.is_linear:
                 raise ValueError(f"{name} is for image models; {self.model!r} fits made-up data")
@@ -269,7 +288,9 @@ def from_settings(
     try:
         return TrainConfig.model_validate(dict(settings))
     except ValidationError as error:
-        faults = [_sentence(fault, settings, sources or {}) for fault in error.errors()]
+        faults = [
+            _sentence(fault, settings, sources or {}) for fault in error.errors()[:MAX_FAULTS]
+        ]
         raise ConfigError(one_line(" ".join(dict.fromkeys(faults)))) from error
 
 

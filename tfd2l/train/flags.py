@@ -15,8 +15,9 @@ from tfd2l.train.config import ConfigError, TrainConfig, about, from_settings
 
 __all__ = ["parse"]
 
-# The largest settings file: a hundred times the size of all settings with a comment each.
-MAX_BYTES = 1_000_000
+# The largest settings file: several times the size of all settings with a comment each. tomllib's
+# time grows with the square of a dotted key's length.
+MAX_BYTES = 16_384
 EXAMPLES = [
     "--model softmax --epochs 3",
     "--model mlp --num-hiddens 512 --lr 0.05 --run-dir runs/wide",

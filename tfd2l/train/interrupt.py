@@ -35,14 +35,16 @@ class InterruptedRunError(BaseException):
 class StopOnSignal(Callback):
     """A context in which a signal ends the fit after the running call; a second one, at once.
 
-    A fit that ended within a step would leave the model a step ahead of the counters.
+    A fit that ended within a step would leave the model a step ahead of the counters. Before the
+    first epoch no step is running: a fit that prepares, or skips what a checkpoint has done, ends
+    at once.
     """
 
     def __init__(self, keep: Callable[[Trainer], None]) -> None:
         """Call `keep` to write the checkpoint; signals are handled inside the context only."""
         self._keep = keep
         self._received: int | None = None
-        self._at_once = False
+        self._at_once = True
 
     def __enter__(self) -> StopOnSignal:
         self._before: dict[int, Any] = {
@@ -62,6 +64,10 @@ class StopOnSignal(Callback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """From here on let a step end first."""
+        self._at_once = False
+
     def on_train_batches_end(self, trainer: Trainer, results: Sequence[StepResults]) -> None:
         """Write a checkpoint and end the fit, if a signal has come."""
         if self._received is not None:
@@ -69,8 +75,9 @@ class StopOnSignal(Callback):
             raise InterruptedRunError(self._received)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """End the fit, if a signal has come; the epoch's checkpoint is written already."""
+        """Write a checkpoint and end the fit, if a signal has come."""
         if self._received is not None:
+            self._keep(trainer)
             raise InterruptedRunError(self._received)
 
     def end_at_once(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import tensorflow as tf
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from pipelines.basics.files import write_atomically
 from tfd2l.engine.state import History
@@ -16,6 +18,9 @@ from tfd2l.train.records import RunError
 __all__ = ["METRICS_FILE", "TENSORBOARD", "MetricsLog"]
 
 METRICS_FILE, TENSORBOARD = "metrics.csv", "tensorboard"
+# TensorFlow names a file of events by time, host, process and number, and appends this.
+_SUFFIX = ".tfd2l.v2"
+_OUR_EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\..+\.[0-9]+\.[0-9]+\.tfd2l\.v2")
 
 
 class MetricsLog:
@@ -59,13 +64,19 @@ class MetricsLog:
         """
         if self._writer is None:
             for old in folder.glob("events.out.tfevents.*"):
-                old.unlink()
-            self._writer = tf.summary.create_file_writer(str(folder))
+                # Events of other programs, and copies of ours, have other names.
+                if _OUR_EVENTS.fullmatch(old.name):
+                    old.unlink()
+            self._writer = tf.summary.create_file_writer(str(folder), filename_suffix=_SUFFIX)
         epochs = history.get("epoch", [])
         for row in range(self._rows_written, len(epochs)):
+            # Protos that are joined are one proto. An event costs more time than its values.
+            summary = b"".join(
+                scalar_pb(name, column[row]).SerializeToString()
+                for name, column in history.items()
+                if name != "epoch"
+            )
             with self._writer.as_default(step=int(epochs[row])):
-                for name, column in history.items():
-                    if name != "epoch":
-                        tf.summary.scalar(name, column[row])
+                tf.summary.experimental.write_raw_pb(summary)
         self._rows_written = len(epochs)
         self._writer.flush()

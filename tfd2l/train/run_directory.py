@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.basics.files import is_temporary, remove_temporary_files
+from pipelines.basics.text import shown
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.packages import package_versions
 from tfd2l.engine.callback import Callback, StepResults
@@ -20,6 +21,7 @@ from tfd2l.engine.checkpoint import (
     checkpoint_name,
     checkpoints,
     explain_damage,
+    is_checkpoint,
     prune,
     save_checkpoint,
 )
@@ -129,6 +131,7 @@ class RunDirectory(Callback):
             RunError: all checkpoints are unusable, or all are gone.
         """
         found = checkpoints(self.path / CHECKPOINTS)
+        self._say_foreign(say)
         passed_over: list[Path] = []
         for path in found:
             fault = explain_damage(path)
@@ -168,7 +171,10 @@ class RunDirectory(Callback):
             self.keep(trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Write the epoch's checkpoint, metrics and events."""
+        """Write the epoch's checkpoint, metrics and events, if it is an epoch to keep."""
+        epoch = trainer.state.epoch
+        if not _is_kept(epoch) and epoch < trainer.max_epochs:
+            return
         # The checkpoint first: a resumed run can write the others again from it.
         self.keep(trainer)
         self.log.write(trainer.history)
@@ -224,6 +230,13 @@ class RunDirectory(Callback):
                 "--resume."
             )
 
+    def _say_foreign(self, say: Callable[[str], object]) -> None:
+        folder = self.path / CHECKPOINTS
+        names = [path.name for path in folder.glob("[!.]*")]
+        if foreign := [n for n in names if not is_checkpoint(n.removeprefix(PASSED_OVER))]:
+            named = shown(sorted(foreign))
+            say(f"not of this run, so neither used nor removed: {named} in {folder}")
+
     def _lock(self) -> None:
         """Lock the directory until this object is closed or its process ends."""
         lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -238,12 +251,25 @@ class RunDirectory(Callback):
 
 
 def _best_epoch(history: History) -> int | None:
-    """The epoch of the highest validation accuracy, or else of the lowest loss, if any."""
+    """The kept epoch of the highest validation accuracy, or else of the lowest loss, if any."""
     for name, sign in (("val_acc", -1), ("val_loss", 1), ("train_loss", 1)):
         if history.get(name):
-            values = [math.inf if math.isnan(value) else sign * value for value in history[name]]
-            return values.index(min(values)) + 1
+            values = {
+                epoch: math.inf if math.isnan(value) else sign * value
+                for epoch, value in enumerate(history[name], 1)
+                if _is_kept(epoch)
+            }
+            return min(values, key=values.__getitem__)
     return None
+
+
+def _is_kept(epoch: int) -> bool:
+    """True for the first thousand epochs, every second of the next thousand, and so on.
+
+    Checkpoint and metrics have a row for each epoch. Written after each, they would cost time that
+    grows with the square of the number of epochs.
+    """
+    return epoch % (1 + epoch // 1000) == 0
 
 
 def new_run_path(parent: Path, name: str) -> Path:

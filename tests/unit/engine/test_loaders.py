@@ -176,6 +176,28 @@ def test_passes_that_were_made_before_are_skipped() -> None:
     assert xs(rest) == passes[2]
 
 
+@pytest.mark.parametrize("kind", ["ours", "shuffled", "derived", "cached", "interleaved"])
+def test_skipped_passes_of_a_data_set_are_begun_as_by_a_loop(kind: str) -> None:
+    def made() -> tf.data.Dataset:
+        numbers = tf.data.Dataset.range(20).shuffle(20, seed=2)
+        ours = batched([np.arange(20.0), np.arange(20)], 4, shuffle=True, seed=3)
+        return {
+            "ours": ours,
+            "shuffled": numbers.batch(3),
+            "derived": ours.map(lambda x, y: (x + 1, y)).shuffle(3, seed=1),
+            "cached": numbers.cache().batch(3).shuffle(5, seed=1).prefetch(2),
+            "interleaved": numbers.interleave(lambda x: numbers.take(x % 3), cycle_length=2),
+        }[kind]
+
+    looped, skipped = made(), made()
+    for _ in range(3):
+        iter(looped)
+    skip_passes(skipped, 3)
+    for one, same in zip(looped, skipped, strict=True):
+        np.testing.assert_array_equal(one[0] if kind in ("ours", "derived") else one,
+                                      same[0] if kind in ("ours", "derived") else same)  # fmt: skip
+
+
 def test_workers_that_do_not_run_are_named() -> None:
     with pytest.warns(UserWarning, match=r"reads the batches of Rows one after the other"):
         loader_of(Loaders(Rows(workers=2)), train=True)

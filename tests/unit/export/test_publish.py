@@ -195,6 +195,23 @@ def test_hidden_directories_of_killed_publishers_are_removed_after_a_day(
     assert names(tmp_path) == [".others", ".staging-new", "1"]
 
 
+def test_versions_with_files_of_others_stay_and_are_named(
+    tmp_path: Path, publish_copy: Callable[..., Path]
+) -> None:
+    for _ in range(3):
+        publish_copy(tmp_path)
+    # Another program published the first one, and somebody keeps notes in the second.
+    shutil.rmtree(tmp_path / "1" / "assets.extra")
+    (tmp_path / "2" / "notes.txt").touch()
+    with pytest.warns(UserWarning, match="stays, though only 1 .*write") as warned:
+        publish_copy(tmp_path, keep=1)
+    assert names(tmp_path) == ["1", "2", "4"]
+    assert [str(warning.message).split()[0] for warning in warned] == [
+        str(tmp_path / "1"), str(tmp_path / "2"),
+    ]  # fmt: skip
+    assert "'notes.txt'" in str(warned[1].message)
+
+
 def test_only_the_last_versions_are_kept(tmp_path: Path, publish_copy: Callable[..., Path]) -> None:
     for _ in range(3):
         publish_copy(tmp_path)

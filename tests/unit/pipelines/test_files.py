@@ -40,7 +40,7 @@ def test_a_file_is_on_disk_before_its_name_and_the_name_before_the_end(
     monkeypatch.setattr(Path, "replace", replaced)
     write_atomically(tmp_path / "file", "text")
     first, *later = events
-    assert re.fullmatch(r"synced \.file\.[0-9]+", first)
+    assert re.fullmatch(r"synced \.file\.[0-9a-f]{16}\.tfd2l", first)
     assert later == ["renamed to file", f"synced {tmp_path.name}"]
 
 
@@ -93,19 +93,21 @@ def test_many_threads_can_write_one_file_at_once(tmp_path: Path) -> None:
 
 
 def test_temporary_files_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    kept = {".lock", "config.json", ".hidden", "a.7", ".config.json.bak"}
-    for name in {".config.json.123", ".epoch-00001.step-0000000.weights.7", *kept}:
+    mark = "0123456789abcdef.tfd2l"
+    kept = {".lock", "config.json", ".hidden", "a.7", ".config.json.bak", ".notes.2024",
+            f"a.{mark}", f".a.{mark}.mybest", ".a.0123.tfd2l"}  # fmt: skip
+    for name in {f".config.json.{mark}", f".epoch-00001.step-0000000.{mark}", *kept}:
         (tmp_path / name).touch()
-    (tmp_path / ".directory.5").mkdir()
+    (tmp_path / f".directory.{mark}").mkdir()
     remove_temporary_files(tmp_path, of="metrics.csv")
-    assert (tmp_path / ".config.json.123").exists()
+    assert (tmp_path / f".config.json.{mark}").exists()
     remove_temporary_files(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {".directory.5", *kept}
+    assert {path.name for path in tmp_path.iterdir()} == {f".directory.{mark}", *kept}
     remove_temporary_files(tmp_path / "absent")
 
 
 def test_young_temporary_files_stay_where_others_may_be_writing(tmp_path: Path) -> None:
-    old, young = tmp_path / ".file.0123", tmp_path / ".file.4567"
+    old, young = (tmp_path / f".file.{digit * 16}.tfd2l" for digit in "0f")
     for path in (old, young):
         path.touch()
     os.utime(old, (0, time.time() - 7200))

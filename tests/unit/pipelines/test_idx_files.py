@@ -230,7 +230,7 @@ def test_what_is_written_is_read_back_and_nothing_else_is_there(
 
 
 def test_old_files_of_killed_processes_are_removed_and_young_ones_stay(tmp_path: Path) -> None:
-    old, young = tmp_path / ".file.0123", tmp_path / ".file.4567"
+    old, young = (tmp_path / f".file.{digit * 16}.tfd2l" for digit in "0f")
     for unfinished in (old, young):
         unfinished.write_bytes(b"a part")
     two_hours_ago = time.time() - 7200

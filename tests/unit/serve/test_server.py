@@ -64,6 +64,15 @@ def test_bodies_up_to_four_times_the_limit_reach_the_application_and_longer_ones
         assert read(connection).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("value", [b"9" * 5000, b"-1", b"1_0", b"0x10", b""])
+def test_a_length_that_is_no_number_is_400(server: Server, value: bytes) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: " + value + b"\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 400"
+    assert get(server) == 200
+    assert "exception" not in server.log
+
+
 def send_halves(server: Server, number: int, stack: ExitStack) -> list[socket.socket]:
     """Connections with requests that are never finished; they close with the stack."""
     connections = [stack.enter_context(connect(server)) for _ in range(number)]

@@ -37,7 +37,7 @@ def test_each_mistake_is_a_sentence_with_the_place_of_the_setting() -> None:
         from_settings(settings, {"epochs": "--epochs", "lr": "my.toml: lr"})
     assert str(error.value) == (
         "--epochs must be a whole number from 1 to 100,000; got 0. "
-        "my.toml: lr must be a number above 0, up to 1,000,000; got 'fast'. "
+        "my.toml: lr must be a number from 1.2e-38 to 1,000,000; got 'fast'. "
         "epocs: no such setting; did you mean epochs?"
     )
 

@@ -60,7 +60,7 @@ def test_a_diverged_run_publishes_nothing_and_names_the_remedy(
     said = capsys.readouterr().err
     assert said.startswith(f"error: {message}")
     assert said.count("\n") == 1
-    assert not [*Path("savedmodels/linear").iterdir()]
+    assert not Path("savedmodels").exists()
 
 
 def test_a_run_that_diverged_in_a_later_epoch_can_be_resumed_with_a_smaller_rate(

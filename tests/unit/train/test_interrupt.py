@@ -69,8 +69,10 @@ def test_the_fit_stops_at_the_next_step_and_resumes_from_there(
 
 
 def test_a_second_signal_and_one_after_the_fit_stop_the_run_at_once() -> None:
+    trainer = d2l.Trainer(1)
     stop = StopOnSignal(lambda trainer: None)
     with stop:
+        stop.on_epoch_begin(trainer)
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(InterruptedRunError):
             signal.raise_signal(signal.SIGINT)
@@ -81,9 +83,36 @@ def test_a_second_signal_and_one_after_the_fit_stop_the_run_at_once() -> None:
     # A signal after the last epoch, when no step is left.
     between = StopOnSignal(lambda trainer: None)
     with between:
+        between.on_epoch_begin(trainer)
         signal.raise_signal(signal.SIGHUP)
         with pytest.raises(InterruptedRunError, match="SIGHUP"):
             between.end_at_once()
+
+
+def test_a_signal_before_the_first_epoch_ends_a_resumed_fit_that_skips_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, trainer = d2l.LinearRegressionScratch(2, lr=0.03), d2l.Trainer(2)
+    trainer.fit(model, regression_data())
+    path = save_checkpoint(tmp_path, model, trainer.optim, trainer.state_dict())
+
+    class Hooks(list[Any]):
+        """A loader whose hook, called for each skipped pass, gets the signal."""
+
+        num_batches = property(len)
+
+        def on_epoch_begin(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+        def on_epoch_end(self) -> None:
+            raise AssertionError("the fit went on")
+
+    data = regression_data()
+    batches = Hooks(data.train_dataloader())
+    monkeypatch.setattr(data, "train_dataloader", lambda: batches)
+    stop = StopOnSignal(lambda trainer: None)
+    with stop, pytest.raises(InterruptedRunError, match="SIGTERM"):
+        d2l.Trainer(3, callbacks=[stop]).fit(model, data, path)
 
 
 def test_an_interruption_is_not_reported_as_an_error_of_the_model(tmp_path: Path) -> None:

@@ -47,9 +47,14 @@ def test_the_events_of_another_process_are_replaced_by_the_whole_history(
     # Too few events, if the process was killed before it wrote them; too many, if the run resumes
     # from an earlier checkpoint.
     MetricsLog(tmp_path).write(first(rows))
-    (tmp_path / "tensorboard" / "notes").touch()
+    # Events of other programs, and a copy of ours.
+    [ours] = (tmp_path / "tensorboard").iterdir()
+    foreign = ["notes", "events.out.tfevents.1.host.1.0.v2", f"{ours.name}.mybest"]
+    for name in foreign:
+        (tmp_path / "tensorboard" / name).touch()
     events = MetricsLog(tmp_path)
     events.write(first(2))
     events.write(HISTORY)
-    (tmp_path / "tensorboard" / "notes").unlink()
+    for name in foreign:
+        (tmp_path / "tensorboard" / name).unlink()
     assert logged(tmp_path) == EXPECTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,49 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     assert latest.with_name(f"passed-over.{latest.name}").read_bytes() == content
 
 
+def test_copies_beside_the_checkpoints_stay_and_are_named_once(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    fit(run, 2)
+    folder = run.path / "checkpoints"
+    latest = checkpoints(folder)[0]
+    # Names that sort before and after those of the run's own.
+    copies = [f"{latest.name}.mybest", "epoch-99999.step-0000000.backup", "epoch-3.step-1",
+              "epoch-000002.step-0000000", "epoch-00001.step-0000000 (copy)"]  # fmt: skip
+    for name in copies:
+        shutil.copy(latest, folder / name)
+    said: list[str] = []
+    assert run.last_good_checkpoint(said.append) == latest
+    assert len(said) == 1
+    assert said[0].startswith("not of this run, so neither used nor removed: [")
+    fit(run, 7)
+    assert all((folder / name).exists() for name in copies)
+    assert len(checkpoints(folder)) == KEEP_CHECKPOINTS
+
+
+def test_checkpoints_sort_by_number(tmp_path: Path) -> None:
+    names = [checkpoint_name(epoch, step) for epoch, step in (
+        (100_000, 0), (99_999, 10**7), (99_999, 9_999_999))]  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in checkpoints(tmp_path)] == names
+
+
+def test_after_a_thousand_epochs_not_every_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(tmp_path / "run")
+    trainer = d2l.Trainer(3001)
+    written: list[int] = []
+    monkeypatch.setattr(run, "keep", lambda trainer: written.append(trainer.state.epoch))
+    monkeypatch.setattr(run.log, "write", lambda history: None)
+    for trainer.state.epoch in range(1, 3002):
+        run.on_epoch_end(trainer, {})
+    assert written[:1000] == [*range(1, 1001)]
+    assert written[1000:1501] == [*range(1002, 2000, 2), 2001, 2004]
+    # The last one of the run is written in any case.
+    assert written[-4:] == [2994, 2997, 3000, 3001]
+
+
 def test_a_checkpoint_with_infinite_or_nan_numbers_is_passed_over(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     folder = run.path / "checkpoints"
@@ -146,7 +190,7 @@ def test_a_directory_whose_run_was_killed_before_it_wrote_its_settings_counts_as
 ) -> None:
     half = tmp_path / "half"
     half.mkdir()
-    for name in (".lock", ".config.json.123"):
+    for name in (".lock", ".config.json.0123456789abcdef.tfd2l"):
         (half / name).touch()
     with pytest.raises(
         RunError, match="killed before it had written its settings must be started again"
