@@ -43,6 +43,7 @@ class Trial:
         longest_s: the maximum time in seconds from a start to a kill.
         killed: the number of kills in each phase; "any" are those at random moments.
         finished: the number of runs that finished; each was compared with the reference.
+        copies: checkpoints of the present run that a user copied, beside them.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Trial:
     longest_s: float
     killed: Counter[str] = field(default_factory=Counter)
     finished: int = 0
+    copies: set[Path] = field(default_factory=set)
 
     def start(self, name: str) -> WarmProcess:
         """Start the run, or resume it."""
@@ -107,16 +109,21 @@ class Trial:
         process.kill_group()
         process.wait()
         self.killed[phase] += 1
+        for path in checkpoints(self.folder / name / "checkpoints")[:1]:
+            # A user keeps it, which no later run may remove or resume from.
+            self.copies.add(Path(shutil.copy(path, path.with_name(f"{path.name}.mybest"))))
 
     def start_anew(self, name: str) -> None:
         """Compare a finished run and rename it, so that the next one starts from nothing."""
         self.compare(name, "reference")
         self.finished += 1
+        self.copies.clear()
         run = self.folder / name
         run.rename(run.with_name(f"{run.name}-{time.monotonic_ns()}"))
 
     def compare(self, name: str, reference: str) -> None:
         """Compare metrics, events, variables and curves with those of a run without kills."""
+        assert all(path.exists() for path in self.copies)
         table, expected = (
             pd.read_csv(self.folder / run / "metrics.csv").drop(columns="seconds")
             for run in (name, reference)

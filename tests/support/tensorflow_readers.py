@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ class Checkpoint(Reader):
         self.run = RunDirectory(folder / "run")
         self.model, self.other = (LinearRegressionScratch(50, lr=0.03) for _ in range(2))
         self.before = save_checkpoint(folder / "run/checkpoints", self.model, None, self.state(1))
+        # Neither used nor removed.
+        self.copy = self.before.with_name("epoch-00009.step-0000000.mybest")
+        shutil.copy(self.before, self.copy)
 
     @staticmethod
     def state(epoch: int) -> dict[str, Any]:
@@ -81,12 +85,14 @@ class Checkpoint(Reader):
         except CheckpointError:
             # Checked after loading, since the run renames a checkpoint that it passes over.
             assert self.run.last_good_checkpoint(said.append) == self.before
-            assert len(said) == 1
+            assert len(said) == 2
+            assert self.copy.exists()
             for one, same in zip(before, self.other.get_weights(), strict=True):
                 np.testing.assert_array_equal(same, one)
             raise
         assert self.run.last_good_checkpoint(said.append) == self.path
-        assert said == []
+        assert len(said) == 1
+        assert self.copy.name in said[0]
         for one, same in zip(self.model.get_weights(), self.other.get_weights(), strict=True):
             np.testing.assert_array_equal(same, one)
 

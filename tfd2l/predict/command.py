@@ -72,7 +72,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             "--picture must be in an existing directory and end with one of "
             f"{', '.join(PICTURE_FORMATS)}; got {str(path)!r}."
         )
+    if path and path.exists() and any(_is_file(path, image) for image in flags.images):
+        raise UsageError(f"--picture must not overwrite an image; got {str(path)!r} for both.")
     return flags
+
+
+def _is_file(path: Path, image: str) -> bool:
+    return Path(image).exists() and path.samefile(image)
 
 
 def _parser() -> CommandParser:

@@ -143,6 +143,17 @@ def test_the_picture_shows_what_the_model_saw(
 
 
 @pytest.mark.long
+def test_a_picture_does_not_overwrite_an_image(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link.png").symlink_to(tmp_path / files[0])
+    before = (tmp_path / files[0]).read_bytes()
+    for picture in (tmp_path / files[0], tmp_path / "link.png"):
+        assert main([str(tmp_path / files[0]), "--picture", str(picture)]) == 2
+        assert "--picture must not overwrite an image; got" in capsys.readouterr().err
+    assert (tmp_path / files[0]).read_bytes() == before
+
+
 def test_a_picture_of_very_many_shows_the_first(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
