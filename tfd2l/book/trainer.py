@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
@@ -42,7 +41,14 @@ from tfd2l.engine.loaders import (
     skip_passes,
 )
 from tfd2l.engine.metrics import NO_BATCHES, Recorder
-from tfd2l.engine.optimizer import clip_by_global_norm, scaled_loss, with_loss_scale
+from tfd2l.engine.optimizer import (
+    apply_gradients,
+    build_for,
+    clip_by_global_norm,
+    finalize,
+    scaled_loss,
+    with_loss_scale,
+)
 from tfd2l.engine.passes import Loader
 from tfd2l.engine.python_state import PythonState
 from tfd2l.engine.state import FitAttribute, FitState, History
@@ -171,6 +177,7 @@ class Trainer(HyperParameters):
                 self._resume(Path(checkpoint))
             for epoch in range(self.state.epoch, self.max_epochs):
                 self._run_epoch(epoch)
+            finalize(self.optim)
             # A user's own fit_epoch may leave it on.
             model.training = False
         return self.state.history
@@ -275,15 +282,20 @@ class Trainer(HyperParameters):
         self._recorder.begin_step(batch)
         model = self.model
         with tf.GradientTape() as tape:
-            loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+            with model.layer_losses() as owned:
+                loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
             check_loss(loss, type(model).__name__)
+            loss = owned.added_to(loss)
+            # Layers may have made their variables just now, or may be trained from now on.
+            variables = model.trainable_variables
+            build_for(self.optim, variables)
             scaled = scaled_loss(self.optim, loss)
-        variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
         check_gradients(gradients, type(model).__name__)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
-        self.optim.apply_gradients(zip(gradients, variables, strict=True))
+        apply_gradients(self.optim, gradients, variables)
+        self._forget_traced_losses()
         return [("train_loss", loss), *self._recorder.named]
 
     def _validate(self, batch: Batch) -> Named:
@@ -291,7 +303,14 @@ class Trainer(HyperParameters):
         self._recorder.begin_step(batch)
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
+        self._forget_traced_losses()
         return list(self._recorder.named)
+
+    @do_not_convert
+    def _forget_traced_losses(self) -> None:
+        """Let no symbolic tensors of a graph stay in the model's layers."""
+        if tf.inside_function():
+            self.model.forget_losses()
 
     def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
         """A step that runs as the trainer's settings say; it is traced when it first runs."""
@@ -314,8 +333,8 @@ class Trainer(HyperParameters):
             with contextlib.suppress(Exception):
                 model(*self.prepare_batch(example)[:-1], training=False)
         check_placement(map(tf_variable, model.variables), self.device)
-        if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
-            self.optim.build(model.trainable_variables)
+        if model.built:
+            build_for(self.optim, model.trainable_variables)
 
     def _resume(self, path: Path) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""

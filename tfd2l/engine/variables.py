@@ -1,13 +1,22 @@
-"""The TensorFlow variables behind a model and its optimizer."""
+"""The TensorFlow variables behind a model and its optimizer, and the search for them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
-__all__ = ["HasVariables", "saved_variables", "tf_variable"]
+from tfd2l.engine.layer_losses import Phase
+
+__all__ = ["HasVariables", "layers_in", "metrics_in", "saved_variables", "tf_variable",
+           "variables_in"]  # fmt: skip
+
+_GENERATORS = (keras.random.SeedGenerator, tf.random.Generator)
+_WITH_STATE = (keras.metrics.Metric, keras.optimizers.Optimizer)
+_WITH_PARTS = (tf.Module, keras.losses.Loss, keras.optimizers.schedules.LearningRateSchedule)
 
 
 class HasVariables(Protocol):
@@ -29,4 +38,71 @@ def tf_variable(variable: Any) -> tf.Variable:
 
 def saved_variables(model: HasVariables, optimizer: Any) -> list[tf.Variable]:
     """The variables in a checkpoint, in its order: the model's, then the optimizer's if any."""
-    return [tf_variable(v) for v in [*model.variables, *getattr(optimizer, "variables", ())]]
+    # The optimizer may be an attribute of the model.
+    every = {id(v): v for v in [*model.variables, *getattr(optimizer, "variables", ())]}
+    return [tf_variable(variable) for variable in every.values()]
+
+
+def variables_in(value: Any, seen: set[int], weights_only: bool = False) -> Iterator[Any]:
+    """Each variable once, found in attributes, modules, layers, lists, tuples and dicts.
+
+    Args:
+        value: a module's attributes, or one of them.
+        seen: the ids of what was found before.
+        weights_only: leave out the state of random generators, metrics and optimizers.
+    """
+    if id(value) in seen or isinstance(value, Phase):
+        return
+    if isinstance(value, tf.Variable | keras.Variable):
+        seen.add(id(value))
+        yield value
+    elif isinstance(value, keras.layers.Layer):
+        seen.add(id(value))
+        yield from variables_in(
+            value.weights if weights_only else value.variables, seen, weights_only
+        )
+        # A reader's own layer may hold tf.Variables, which Keras does not list. The metrics that
+        # it lists are in one of its lists; the others are those of a Keras model's `compile`.
+        compiled = (*_WITH_STATE, keras.losses.Loss)
+        own = [part for part in vars(value).values() if not isinstance(part, compiled)]
+        yield from variables_in(own, seen, weights_only)
+    elif isinstance(value, _GENERATORS) and not weights_only:
+        yield from variables_in(value.state, seen)
+    elif isinstance(value, _WITH_STATE) and not weights_only:
+        yield from variables_in(value.variables, seen)
+    else:
+        for part in _parts(value, seen):
+            yield from variables_in(part, seen, weights_only)
+
+
+def layers_in(value: Any, seen: set[int]) -> Iterator[keras.layers.Layer]:
+    """The outermost Keras layers in attributes, modules, lists, tuples and dicts."""
+    if isinstance(value, keras.layers.Layer):
+        yield value
+    else:
+        for part in _parts(value, seen):
+            yield from layers_in(part, seen)
+
+
+def metrics_in(value: Any, seen: set[int]) -> Iterator[keras.metrics.Metric]:
+    """The Keras metrics in attributes, modules, layers, lists, tuples and dicts."""
+    if isinstance(value, keras.metrics.Metric):
+        yield value
+    elif isinstance(value, keras.layers.Layer):
+        yield from value.metrics
+    else:
+        for part in _parts(value, seen):
+            yield from metrics_in(part, seen)
+
+
+def _parts(value: Any, seen: set[int]) -> Iterable[Any]:
+    """What a module or a collection holds; nothing for all else."""
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, _WITH_PARTS) or (is_dataclass(value) and not isinstance(value, type)):
+        if id(value) not in seen:
+            seen.add(id(value))
+            return vars(value).values()
+    return ()
