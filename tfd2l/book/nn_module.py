@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfd2l.book.summary import summary_of
 from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.engine.layer_losses import LayerLosses, Phase
-from tfd2l.engine.variables import layers_in, variables_in
+from tfd2l.engine.variables import layers_in, metrics_in, variables_in
 
 __all__ = ["nn_Module"]
 
@@ -113,7 +113,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
 
     @property
     def variables(self) -> list[Any]:
-        """All state: `tf.Variable`s and Keras variables, those of random generators included."""
+        """All state: parameters, and the variables of random generators, metrics and optimizers."""
         return list(variables_in(vars(self), seen=set()))
 
     @property
@@ -155,6 +155,11 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
     def forget_losses(self) -> None:
         """Drop what `losses` has of the last call."""
         self._phase.forget_losses()
+
+    def reset_metrics(self) -> None:
+        """Let all Keras metrics begin anew; a fit does so before each pass over data."""
+        for metric in metrics_in(vars(self), seen=set()):
+            metric.reset_state()
 
     def layer_losses(self) -> LayerLosses:
         """A `with` block that sees which of `losses` are in the loss that is computed in it."""

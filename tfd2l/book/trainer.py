@@ -43,10 +43,13 @@ from tfd2l.engine.loaders import (
 from tfd2l.engine.metrics import NO_BATCHES, Recorder
 from tfd2l.engine.optimizer import (
     apply_gradients,
+    build_as,
     build_for,
+    check_trained,
     clip_by_global_norm,
     finalize,
     scaled_loss,
+    trained_variables,
     with_loss_scale,
 )
 from tfd2l.engine.passes import Loader
@@ -210,6 +213,7 @@ class Trainer(HyperParameters):
             for callback in self.callbacks:
                 callback.on_train_batches_end(self, results)
         if self.val_dataloader is not None:
+            self.model.reset_metrics()
             validation = self._val_loader.passes(self._val_step, self.max_epochs)
             for results in validation.run(self.epoch):
                 self._recorder.take(results, train=False)
@@ -257,6 +261,8 @@ class Trainer(HyperParameters):
         """The state of the fit as JSON values, which a checkpoint saves beside the variables."""
         self.state.board = self.model.board.curves
         self.state.untracked = self._train_step.untracked
+        self._build_optimizer()
+        self.state.trained = trained_variables(self.model, self.optim)
         values = self.state.to_json()
         if self.steps_of_epoch:
             values["so_far"]["seconds"] = self._recorder.seconds()
@@ -272,6 +278,9 @@ class Trainer(HyperParameters):
         self._recorder.begin_epoch(epoch)
         for callback in self.callbacks:
             callback.on_epoch_begin(self)
+        if self.steps_of_epoch == 0:
+            self.model.reset_metrics()
+        self._build_optimizer()  # a callback may have unfrozen a layer
         self.fit_epoch()
         row = self._recorder.end_epoch()
         for callback in self.callbacks:
@@ -285,6 +294,8 @@ class Trainer(HyperParameters):
             with model.layer_losses() as owned:
                 loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
             check_loss(loss, type(model).__name__)
+            if not owned.complete:
+                self._train_step.trace_again()
             loss = owned.added_to(loss)
             # Layers may have made their variables just now, or may be trained from now on.
             variables = model.trainable_variables
@@ -325,7 +336,7 @@ class Trainer(HyperParameters):
         )
 
     def _build_variables(self, example: Batch | None) -> None:
-        """Make the variables of layers that wait for a first input, and the optimizer's own."""
+        """Make the variables of layers that wait for a first input."""
         model = self.model
         if example is not None and not (model.built and model.variables):
             # The call is only for the variables. A model whose steps don't call it on the batch's
@@ -333,8 +344,11 @@ class Trainer(HyperParameters):
             with contextlib.suppress(Exception):
                 model(*self.prepare_batch(example)[:-1], training=False)
         check_placement(map(tf_variable, model.variables), self.device)
-        if model.built:
-            build_for(self.optim, model.trainable_variables)
+
+    def _build_optimizer(self) -> None:
+        """Give a Keras optimizer its state for the variables that are trained by now."""
+        if self.model.built:
+            build_for(self.optim, self.model.trainable_variables)
 
     def _resume(self, path: Path) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""
@@ -349,15 +363,21 @@ class Trainer(HyperParameters):
                 f"{self.state.untracked}",
                 stacklevel=3,
             )
+        check_trained(self.state.trained, self.model)
 
     def _parse_state(self, values: Any) -> FitState:
-        """Read the state in a checkpoint; raises ValueError if it is not of the same data."""
+        """Read the state in a checkpoint, and build the optimizer for the variables in it.
+
+        Raises:
+            ValueError: the state is not of the same data.
+        """
         state, counted = FitState.from_json(values), self.state.counted
         if state.counted != counted:
             raise ValueError(
                 f"counted: {list(state.counted)} batches to train and validate on; the data given "
                 f"has {list(counted)}. Take the data and the batch size of that fit"
             )
+        build_as(state.trained, self.model, self.optim)
         return state
 
     def _build_late_variables(self) -> None:

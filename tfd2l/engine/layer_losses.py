@@ -1,6 +1,7 @@
-"""The losses that a model's layers own, by regularizers and `add_loss`, and their place in a step.
+"""The losses that a model's layers own: regularizers' penalties, and what `add_loss` adds.
 
-Keras' `fit` adds them to the loss; in a loop of one's own, the loop does. A step here may do either.
+Keras' `fit` adds them to the loss, a loop of one's own does it by hand. Here a step may do it by
+hand; what it leaves out is added.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def call(
         self, *, function: Callable[[], Any], training: bool | None = None
     ) -> tuple[Any, Exception | None]:
-        """Return the result of the function, or its error, which Keras would wrap in its own text."""
+        """Return the function's result, or its error, which Keras would wrap in its own text."""
         try:
             return function(), None
         except Exception as error:
@@ -75,6 +76,10 @@ class LayerLosses:
     times as much, stays as it is; one that only plots them does not contain them.
     """
 
+    # Whether all regularizers were there before the loss was computed; of layers that were built
+    # meanwhile, a penalty that the loss contains is not known.
+    complete = True
+
     @do_not_convert
     def __init__(self, model: HasLosses, phase: Phase) -> None:
         """Take a model and the layer around its layers."""
@@ -90,7 +95,7 @@ class LayerLosses:
         # A loss of layers whose variables are all frozen depends on nothing that the tape watches.
         self._tape.watch([loss for loss in self._model.losses if loss.dtype.is_floating])
         for variable in self._model.trainable_variables:
-            regularizer = getattr(variable, "regularizer", None)
+            regularizer = _regularizer_of(variable)
             if regularizer is not None:
                 self._regularizers.append((variable, regularizer))
                 variable.regularizer = self._noting(variable, regularizer)
@@ -105,6 +110,8 @@ class LayerLosses:
         self._owned = [] if error[0] else self._model.losses
         for variable, regularizer in self._regularizers:
             variable.regularizer = regularizer
+        regularized = filter(_regularizer_of, self._model.trainable_variables)
+        self.complete = {id(v) for v in regularized} <= {id(v) for v, _ in self._regularizers}
 
     @do_not_convert
     def added_to(self, loss: Any) -> Any:
@@ -141,3 +148,7 @@ class LayerLosses:
             return penalty
 
         return noted
+
+
+def _regularizer_of(variable: Any) -> Any:
+    return getattr(variable, "regularizer", None)  # a `tf.Variable` has none

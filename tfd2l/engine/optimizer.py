@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
-from tfd2l.engine.variables import tf_variable
+from tfd2l.engine.state import Trained
+from tfd2l.engine.variables import HasVariables, tf_variable
 
-__all__ = ["apply_gradients", "build_for", "clip_by_global_norm", "finalize", "scaled_loss",
-           "known_variables", "with_loss_scale"]  # fmt: skip
+__all__ = ["apply_gradients", "build_as", "build_for", "check_trained", "clip_by_global_norm",
+           "finalize", "scaled_loss", "trained_variables", "with_loss_scale"]  # fmt: skip
 
 
 def with_loss_scale(optimizer: Any, gradient_clip_val: float = 0) -> Any:
@@ -62,7 +64,7 @@ def build_for(optimizer: Any, variables: Iterable[Any]) -> None:
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return
     variables = list(variables)
-    known = known_variables(optimizer)
+    known = _known_variables(optimizer)
     new = _without(variables, known)
     if optimizer.built and not new:
         return
@@ -73,10 +75,40 @@ def build_for(optimizer: Any, variables: Iterable[Any]) -> None:
             optimizer.build(variables)
 
 
-def known_variables(optimizer: Any) -> list[Any]:
-    """The variables that a built Keras optimizer has state for, in its order; [] for another."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return list(getattr(inner, "_trainable_variables", ()))
+def trained_variables(model: HasVariables, optimizer: Any) -> list[Trained]:
+    """The variables that a fit has trained, for a checkpoint."""
+    places = {id(tf_variable(v)): place for place, v in enumerate(model.variables)}
+    trained = _known_variables(optimizer) or model.trainable_variables
+    return [
+        Trained(places[id(tf_variable(v))], bool(v.trainable))
+        for v in trained
+        if id(tf_variable(v)) in places
+    ]
+
+
+def build_as(trained: Sequence[Trained], model: HasVariables, optimizer: Any) -> None:
+    """Give an optimizer its state for the variables that a fit has trained, in its order."""
+    variables = model.variables
+    if max((place for place, _ in trained), default=0) >= len(variables):
+        return  # of another model, which the shapes in the checkpoint tell
+    build_for(optimizer, [variables[place] for place, _ in trained] or model.trainable_variables)
+
+
+def check_trained(trained: Sequence[Trained], model: HasVariables) -> None:
+    """Warn if a resumed fit trains other variables than the fit that wrote the checkpoint."""
+    variables = model.variables
+    now = {place for place, variable in enumerate(variables) if variable.trainable}
+    then = {place for place, still in trained if still}
+    if not trained or now == then:
+        return
+    changed = sorted(now ^ then)
+    names = ", ".join(getattr(variables[place], "path", variables[place].name) for place in changed)
+    warnings.warn(
+        f"the resumed fit trains other variables than the checkpoint's fit did: {names} "
+        f"{'is' if len(changed) == 1 else 'are'} frozen in one of them. Set `trainable` of the "
+        "layers as it was at the checkpoint, before the fit.",
+        stacklevel=4,
+    )
 
 
 @do_not_convert
@@ -135,7 +167,13 @@ def clip_by_global_norm(
 def finalize(optimizer: Any) -> None:
     """Give the variables the values of a finished fit: with `use_ema`, their moving averages."""
     if isinstance(optimizer, keras.optimizers.Optimizer) and optimizer.built:
-        optimizer.finalize_variable_values(known_variables(optimizer))
+        optimizer.finalize_variable_values(_known_variables(optimizer))
+
+
+def _known_variables(optimizer: Any) -> list[Any]:
+    """The variables that a built Keras optimizer has state for, in its order; [] for another."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(getattr(inner, "_trainable_variables", ()))
 
 
 def _build_again(optimizer: Any, known: list[Any], new: list[Any]) -> None:

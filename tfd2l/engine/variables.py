@@ -61,11 +61,8 @@ def variables_in(value: Any, seen: set[int], weights_only: bool = False) -> Iter
         yield from variables_in(
             value.weights if weights_only else value.variables, seen, weights_only
         )
-        # A reader's own layer may hold tf.Variables, which Keras does not list. The metrics that
-        # it lists are in one of its lists; the others are those of a Keras model's `compile`.
-        compiled = (*_WITH_STATE, keras.losses.Loss)
-        own = [part for part in vars(value).values() if not isinstance(part, compiled)]
-        yield from variables_in(own, seen, weights_only)
+        # A reader's own layer may hold tf.Variables, which Keras does not list.
+        yield from variables_in(_own_parts(value), seen, weights_only)
     elif isinstance(value, _GENERATORS) and not weights_only:
         yield from variables_in(value.state, seen)
     elif isinstance(value, _WITH_STATE) and not weights_only:
@@ -95,14 +92,25 @@ def metrics_in(value: Any, seen: set[int]) -> Iterator[keras.metrics.Metric]:
             yield from metrics_in(part, seen)
 
 
+def _own_parts(layer: keras.layers.Layer) -> list[Any]:
+    """A layer's attributes, without what a Keras model was compiled with for a fit of its own."""
+    # The metrics of a layer itself are in one of its lists too. TensorFlow's records have all.
+    compiled = (*_WITH_STATE, keras.losses.Loss)
+    return [
+        part
+        for name, part in vars(layer).items()
+        if not (isinstance(part, compiled) or name.startswith("_self_"))
+    ]
+
+
 def _parts(value: Any, seen: set[int]) -> Iterable[Any]:
-    """What a module or a collection holds; nothing for all else."""
+    """The attributes of a module, the entries of a collection; nothing for all else."""
     if isinstance(value, list | tuple):
         return value
     if isinstance(value, Mapping):
         return value.values()
-    if isinstance(value, _WITH_PARTS) or (is_dataclass(value) and not isinstance(value, type)):
-        if id(value) not in seen:
-            seen.add(id(value))
-            return vars(value).values()
-    return ()
+    has_parts = isinstance(value, _WITH_PARTS) or is_dataclass(value)
+    if not has_parts or isinstance(value, type) or id(value) in seen:
+        return ()
+    seen.add(id(value))
+    return vars(value).values()
