@@ -89,7 +89,7 @@ class Module(nn_Module, HyperParameters):
         """The loss of predictions and targets, () float; training makes it small."""
         raise NotImplementedError(f"{type(self).__name__} has no loss(y_hat, y); define it.")
 
-    def total_loss(self, y_hat: Any, y: Any) -> Any:
+    def complete_loss(self, y_hat: Any, y: Any) -> Any:
         """The loss, () float, with the losses that the layers own: regularizers and `add_loss`.
 
         A `loss` that adds `sum(self.losses)` or the like by itself has nothing added.
@@ -100,13 +100,13 @@ class Module(nn_Module, HyperParameters):
 
     def training_step(self, batch: Batch) -> tf.Tensor:
         """The loss of a batch, () float, also plotted; the batch's last entry is the targets."""
-        loss = self.total_loss(self(*batch[:-1]), batch[-1])
+        loss = self.complete_loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
         """Plot the loss of a validation batch, whose last entry is the targets."""
-        self.plot("loss", self.total_loss(self(*batch[:-1]), batch[-1]), train=False)
+        self.plot("loss", self.complete_loss(self(*batch[:-1]), batch[-1]), train=False)
 
     @do_not_convert
     def plot(self, key: str, value: Any, train: bool) -> None:
@@ -177,7 +177,7 @@ class Classifier(Module):
     def validation_step(self, batch: Batch) -> None:
         """Plot loss and accuracy of a validation batch, whose last entry is the class ids."""
         Y_hat = self(*batch[:-1])
-        self.plot("loss", self.total_loss(Y_hat, batch[-1]), train=False)
+        self.plot("loss", self.complete_loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
     @do_not_convert

@@ -146,15 +146,13 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
         """
         self._phase.hold(layers_in(vars(self), seen=set()))
         losses: list[Any] = self._phase.losses
-        return losses
+        # A call that was traced leaves symbolic tensors, which have no value outside of its graph.
+        symbolic = tf.is_symbolic_tensor if tf.executing_eagerly() else lambda loss: False
+        return [loss for loss in losses if not symbolic(loss)]
 
     def add_loss(self, loss: Any) -> None:
         """Add a loss, () float, to `losses`; for use in `call` or `forward`, as in Keras."""
         self._phase.add_loss(loss)
-
-    def forget_losses(self) -> None:
-        """Drop what `losses` has of the last call."""
-        self._phase.forget_losses()
 
     def reset_metrics(self) -> None:
         """Let all Keras metrics begin anew; a fit does so before each pass over data."""

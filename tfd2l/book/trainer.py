@@ -306,7 +306,6 @@ class Trainer(HyperParameters):
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
         apply_gradients(self.optim, gradients, variables)
-        self._forget_traced_losses()
         return [("train_loss", loss), *self._recorder.named]
 
     def _validate(self, batch: Batch) -> Named:
@@ -314,14 +313,7 @@ class Trainer(HyperParameters):
         self._recorder.begin_step(batch)
         model = self.model
         model.in_phase(False, lambda: model.validation_step(self.prepare_batch(batch)))
-        self._forget_traced_losses()
         return list(self._recorder.named)
-
-    @do_not_convert
-    def _forget_traced_losses(self) -> None:
-        """Let no symbolic tensors of a graph stay in the model's layers."""
-        if tf.inside_function():
-            self.model.forget_losses()
 
     def _make_step(self, name: str, function: Callable[[Batch], Named]) -> Step:
         """A step that runs as the trainer's settings say; it is traced when it first runs."""
@@ -366,11 +358,7 @@ class Trainer(HyperParameters):
         check_trained(self.state.trained, self.model)
 
     def _parse_state(self, values: Any) -> FitState:
-        """Read the state in a checkpoint, and build the optimizer for the variables in it.
-
-        Raises:
-            ValueError: the state is not of the same data.
-        """
+        """Read the state in a checkpoint; raises ValueError if it is not of the same data."""
         state, counted = FitState.from_json(values), self.state.counted
         if state.counted != counted:
             raise ValueError(

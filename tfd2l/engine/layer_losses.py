@@ -29,8 +29,7 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Begin outside of training; the name is in the paths of variables that are made inside."""
         super().__init__(name=name)
         self._in_training = False
-        # The losses that the running step has dealt with, by their ids.
-        self._counted: set[int] = set()
+        self.watching: list[LayerLosses] = []
         # Else Keras calls the function once more, on symbolic inputs, to build the layers in it.
         self.built = True
 
@@ -47,14 +46,6 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             return function(), None
         except Exception as error:
             return None, error
-
-    def forget_losses(self) -> None:
-        """Drop what the layers added in the last call."""
-        self._clear_losses()
-
-    def _clear_losses(self) -> None:
-        super()._clear_losses()
-        self._counted.clear()
 
 
 class HasLosses(Protocol):
@@ -87,10 +78,12 @@ class LayerLosses:
         self._tape = tf.GradientTape()
         self._regularizers: list[tuple[Any, Any]] = []
         self._penalties: list[tuple[Any, tf.Tensor]] = []
+        self._counted: set[int] = set()
 
     @do_not_convert
     def __enter__(self) -> LayerLosses:
         """Note from here on what the loss is computed from."""
+        self._phase.watching.append(self)
         self._tape.__enter__()
         # A loss of layers whose variables are all frozen depends on nothing that the tape watches.
         self._tape.watch([loss for loss in self._model.losses if loss.dtype.is_floating])
@@ -105,6 +98,7 @@ class LayerLosses:
     def __exit__(self, *error: Any) -> None:
         """The loss is computed; find the losses that it should contain."""
         self._tape.__exit__(*error)
+        self._phase.watching.remove(self)
         self._num_read = len(self._penalties)
         # Read while the regularizers note, which tells the variable of each penalty.
         self._owned = [] if error[0] else self._model.losses
@@ -126,8 +120,10 @@ class LayerLosses:
         # Each access to `losses` computes a penalty anew; the variable tells which it is.
         of_variable = {id(penalty): id(variable) for variable, penalty in self._penalties}
         owned = {of_variable.get(id(one), id(one)): one for one in self._owned}
-        left = {key: one for key, one in owned.items() if key not in self._phase._counted}
-        self._phase._counted.update(left)
+        left = {key: one for key, one in owned.items() if key not in self._counted}
+        # The loss of a step may be computed from this one.
+        for outer in self._phase.watching:
+            outer._counted.update(owned)
         if not left or loss is None:
             return loss
         read = self._penalties[: self._num_read]

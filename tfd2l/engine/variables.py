@@ -113,4 +113,4 @@ def _parts(value: Any, seen: set[int]) -> Iterable[Any]:
     if not has_parts or isinstance(value, type) or id(value) in seen:
         return ()
     seen.add(id(value))
-    return vars(value).values()
+    return list(vars(value).values())

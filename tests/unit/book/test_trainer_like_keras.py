@@ -160,7 +160,7 @@ class Growing(d2l.Classifier):
         self.depth = 1
         self.blocks = [keras.layers.Dense(3, kernel_initializer="identity") for _ in range(2)]
 
-    def forward(self, X: Any) -> Any:  # type: ignore[override]
+    def forward(self, X: Any) -> Any:
         for block in self.blocks[: self.depth]:
             X = block(X)
         return X
@@ -181,3 +181,28 @@ def test_a_layer_that_is_built_in_mid_fit_is_trained(mode: str) -> None:
     # (0.1 / 0.271) / sqrt(0.001 / 0.002997) and (0.19 / 0.3439) / sqrt(0.001999 / 0.003994).
     moved = np.abs(model.blocks[1].kernel.numpy() - np.eye(3)).max()
     assert moved == pytest.approx(0.01 * (0.639 + 0.781), rel=0.05)
+
+
+def test_a_keras_loss_leaves_out_masked_entries_as_in_keras_fit() -> None:
+    ids = np.array([[1, 2, 0], [2, 0, 0]], np.int32)
+    targets = np.array([[1.0, 2.0, 9.0], [3.0, 9.0, 9.0]], np.float32)
+
+    def layers() -> keras.Sequential:
+        keras.utils.set_random_seed(3)
+        embedding = keras.layers.Embedding(3, 2, mask_zero=True)
+        return keras.Sequential([embedding, keras.layers.Dense(1), keras.layers.Reshape((3,))])
+
+    class Tagger(d2l.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.lr = layers(), 0.1
+
+        def loss(self, y_hat: Any, y: Any) -> Any:
+            return keras.losses.MeanSquaredError()(y, y_hat)
+
+    model, theirs = Tagger(), layers()
+    history = d2l.Trainer(1).fit(model, Loaders(batched([ids, targets], 2, shuffle=False)))
+    theirs.compile(keras.optimizers.SGD(0.1), "mse")
+    losses = theirs.fit(ids, targets, 2, shuffle=False, verbose=0).history["loss"]
+    assert history["train_loss"] == [pytest.approx(losses[0], rel=1e-6)]
+    assert_equal_weights(model.get_weights(), theirs.get_weights())

@@ -50,7 +50,7 @@ class Plain(d2l.Classifier):
         # The model finds layers in lists and dicts as well.
         self.parts = [{"net": net()}]
 
-    def forward(self, X: Any) -> Any:  # type: ignore[override]
+    def forward(self, X: Any) -> Any:
         return self.parts[0]["net"](X)
 
 
@@ -142,7 +142,7 @@ class Two(d2l.Module):
         self.again = keras.Sequential([self.inner.net])
         self.lr = 0.1
 
-    def forward(self, X: Any) -> Any:  # type: ignore[override]
+    def forward(self, X: Any) -> Any:
         self.add_loss(tf.reduce_sum(X))
         self.inner.add_loss(tf.constant(5.0))
         return self.again(self.inner(X))
@@ -191,6 +191,12 @@ def test_the_loss_of_a_frozen_layer_counts_once(model: type[d2l.Module]) -> None
     X = tf.constant([[3.0]])
     history = d2l.Trainer(1).fit(model(), Loaders(tf.data.Dataset.from_tensors((X, X))))
     assert history["train_loss"] == [pytest.approx(3 + 9)]
+
+
+def test_the_complete_loss_may_be_asked_for_again() -> None:
+    model, X = FrozenFirst(), tf.constant([[3.0]])
+    y_hat = model(X)
+    assert [float(model.complete_loss(y_hat, X)) for _ in range(2)] == [12.0, 12.0]
 
 
 def test_xla_still_suits_a_step_with_penalties() -> None:

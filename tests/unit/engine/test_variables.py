@@ -55,7 +55,8 @@ def test_metrics_begin_anew_in_each_pass_as_in_keras_fit(mode: str) -> None:
 
 
 def test_a_fit_with_a_metric_resumes_within_an_epoch_without_a_warning(tmp_path: Path) -> None:
-    data, settings = Loaders(points(6, 2), points(2, 2)), {"steps_per_execution": 1}
+    data = Loaders(points(6, 2), points(2, 2))
+    settings: dict[str, Any] = {"steps_per_execution": 1}
     whole = d2l.Trainer(2, callbacks=[Saves(tmp_path)], **settings).fit(Measured(), data)
     for path in checkpoints(tmp_path)[1:3]:
         with warnings.catch_warnings():
