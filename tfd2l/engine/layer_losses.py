@@ -55,10 +55,6 @@ class HasLosses(Protocol):
     def losses(self) -> list[tf.Tensor]:
         """The losses that its layers own."""
 
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """The variables that training changes, some of which may have a regularizer."""
-
 
 class LayerLosses:
     """Adds to a loss those losses of a model's layers that it does not contain.
@@ -76,7 +72,6 @@ class LayerLosses:
         """Take a model and the layer around its layers."""
         self._model, self._phase = model, phase
         self._tape = tf.GradientTape()
-        self._regularizers: list[tuple[Any, Any]] = []
         self._penalties: list[tuple[Any, tf.Tensor]] = []
         self._counted: set[int] = set()
 
@@ -87,11 +82,9 @@ class LayerLosses:
         self._tape.__enter__()
         # A loss of layers whose variables are all frozen depends on nothing that the tape watches.
         self._tape.watch([loss for loss in self._model.losses if loss.dtype.is_floating])
-        for variable in self._model.trainable_variables:
-            regularizer = _regularizer_of(variable)
-            if regularizer is not None:
-                self._regularizers.append((variable, regularizer))
-                variable.regularizer = self._noting(variable, regularizer)
+        self._regularizers = self._regularized()
+        for variable, regularizer in self._regularizers:
+            variable.regularizer = self._noting(variable, regularizer)
         return self
 
     @do_not_convert
@@ -104,8 +97,7 @@ class LayerLosses:
         self._owned = [] if error[0] else self._model.losses
         for variable, regularizer in self._regularizers:
             variable.regularizer = regularizer
-        regularized = filter(_regularizer_of, self._model.trainable_variables)
-        self.complete = {id(v) for v in regularized} <= {id(v) for v, _ in self._regularizers}
+        self.complete = len(self._regularized()) == len(self._regularizers)
 
     @do_not_convert
     def added_to(self, loss: Any) -> Any:
@@ -137,6 +129,10 @@ class LayerLosses:
             loss = loss + tf.cast(tf.reduce_sum(one), loss.dtype)
         return loss
 
+    def _regularized(self) -> list[tuple[Any, Callable[[Any], Any]]]:
+        variables = self._phase.trainable_weights
+        return [(v, v.regularizer) for v in variables if v.regularizer is not None]
+
     def _noting(self, variable: Any, regularizer: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def noted(value: Any) -> Any:
             penalty = tf.convert_to_tensor(regularizer(value))
@@ -144,7 +140,3 @@ class LayerLosses:
             return penalty
 
         return noted
-
-
-def _regularizer_of(variable: Any) -> Any:
-    return getattr(variable, "regularizer", None)  # a `tf.Variable` has none

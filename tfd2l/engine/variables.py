@@ -14,6 +14,8 @@ from tfd2l.engine.layer_losses import Phase
 __all__ = ["HasVariables", "layers_in", "metrics_in", "saved_variables", "tf_variable",
            "variables_in"]  # fmt: skip
 
+# Most attributes are of these; to pass over them first saves most of the search's time.
+_PLAIN = (type(None), bool, int, float, str, bytes)
 _GENERATORS = (keras.random.SeedGenerator, tf.random.Generator)
 _WITH_STATE = (keras.metrics.Metric, keras.optimizers.Optimizer)
 _WITH_PARTS = (tf.Module, keras.losses.Loss, keras.optimizers.schedules.LearningRateSchedule)
@@ -51,7 +53,7 @@ def variables_in(value: Any, seen: set[int], weights_only: bool = False) -> Iter
         seen: the ids of what was found before.
         weights_only: leave out the state of random generators, metrics and optimizers.
     """
-    if id(value) in seen or isinstance(value, Phase):
+    if isinstance(value, _PLAIN) or id(value) in seen or isinstance(value, Phase):
         return
     if isinstance(value, tf.Variable | keras.Variable):
         seen.add(id(value))

@@ -185,12 +185,12 @@ def test_a_layer_that_is_built_in_mid_fit_is_trained(mode: str) -> None:
 
 def test_a_keras_loss_leaves_out_masked_entries_as_in_keras_fit() -> None:
     ids = np.array([[1, 2, 0], [2, 0, 0]], np.int32)
-    targets = np.array([[1.0, 2.0, 9.0], [3.0, 9.0, 9.0]], np.float32)
+    targets = np.array([[1.0, 2.0, 9.0], [3.0, 9.0, 9.0]], np.float32)[..., None]
 
     def layers() -> keras.Sequential:
         keras.utils.set_random_seed(3)
         embedding = keras.layers.Embedding(3, 2, mask_zero=True)
-        return keras.Sequential([embedding, keras.layers.Dense(1), keras.layers.Reshape((3,))])
+        return keras.Sequential([embedding, keras.layers.Dense(1)])
 
     class Tagger(d2l.Module):
         def __init__(self) -> None:
