@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
@@ -42,7 +41,17 @@ from tfd2l.engine.loaders import (
     skip_passes,
 )
 from tfd2l.engine.metrics import NO_BATCHES, Recorder
-from tfd2l.engine.optimizer import clip_by_global_norm, scaled_loss, with_loss_scale
+from tfd2l.engine.optimizer import (
+    apply_gradients,
+    build_as,
+    build_for,
+    check_trained,
+    clip_by_global_norm,
+    finalize,
+    scaled_loss,
+    trained_variables,
+    with_loss_scale,
+)
 from tfd2l.engine.passes import Loader
 from tfd2l.engine.python_state import PythonState
 from tfd2l.engine.state import FitAttribute, FitState, History
@@ -174,6 +183,7 @@ class Trainer(HyperParameters):
                 self._resume(Path(checkpoint), example)
             for epoch in range(self.state.epoch, self.max_epochs):
                 self._run_epoch(epoch)
+            finalize(self.optim)
             # A user's own fit_epoch may leave it on.
             model.training = False
         return self.state.history
@@ -206,6 +216,7 @@ class Trainer(HyperParameters):
             for callback in self.callbacks:
                 callback.on_train_batches_end(self, results)
         if self.val_dataloader is not None:
+            self.model.reset_metrics()
             validation = self._val_loader.passes(self._val_step, self.max_epochs)
             for results in validation.run(self.epoch):
                 self._recorder.take(results, train=False)
@@ -253,6 +264,8 @@ class Trainer(HyperParameters):
         """The state of the fit as JSON values, which a checkpoint saves beside the variables."""
         self.state.board = self.model.board.curves
         self.state.untracked = self._train_step.untracked
+        self._build_optimizer()
+        self.state.trained = trained_variables(self.model, self.optim)
         values = self.state.to_json()
         if self.steps_of_epoch:
             values["so_far"]["seconds"] = self._recorder.seconds()
@@ -268,6 +281,9 @@ class Trainer(HyperParameters):
         self._recorder.begin_epoch(epoch)
         for callback in self.callbacks:
             callback.on_epoch_begin(self)
+        if self.steps_of_epoch == 0:
+            self.model.reset_metrics()
+        self._build_optimizer()  # a callback may have unfrozen a layer
         self.fit_epoch()
         row = self._recorder.end_epoch()
         for callback in self.callbacks:
@@ -278,15 +294,21 @@ class Trainer(HyperParameters):
         self._recorder.begin_step(batch)
         model = self.model
         with tf.GradientTape() as tape:
-            given = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+            with model.layer_losses() as owned:
+                given = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
             loss = loss_of(given, type(model).__name__)
+            if not owned.complete:
+                self._train_step.trace_again()
+            loss = owned.added_to(loss)
+            # Layers may have made their variables just now, or may be trained from now on.
+            variables = model.trainable_variables
+            build_for(self.optim, variables)
             scaled = scaled_loss(self.optim, loss)
-        variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
         check_gradients(gradients, type(model).__name__)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
-        self.optim.apply_gradients(zip(gradients, variables, strict=True))
+        apply_gradients(self.optim, gradients, variables)
         return [("train_loss", loss), *self._recorder.named]
 
     def _validate(self, batch: Batch) -> Named:
@@ -309,7 +331,7 @@ class Trainer(HyperParameters):
         )
 
     def _build_variables(self, example: Batch | None) -> None:
-        """Make the variables of layers that wait for a first input, and the optimizer's own."""
+        """Make the variables of layers that wait for a first input."""
         model = self.model
         if example is not None and not (model.built and model.variables):
             # The call is only for the variables. A model whose steps don't call it on the batch's
@@ -317,8 +339,11 @@ class Trainer(HyperParameters):
             with contextlib.suppress(Exception):
                 model(*self.prepare_batch(example)[:-1], training=False)
         check_placement(map(tf_variable, model.variables), self.device)
-        if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
-            self.optim.build(model.trainable_variables)
+
+    def _build_optimizer(self) -> None:
+        """Give a Keras optimizer its state for the variables that are trained by now."""
+        if self.model.built:
+            build_for(self.optim, self.model.trainable_variables)
 
     def _resume(self, path: Path, example: Batch | None) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""
@@ -333,6 +358,7 @@ class Trainer(HyperParameters):
                 f"{self.state.untracked}",
                 stacklevel=3,
             )
+        check_trained(self.state.trained, self.model)
 
     def _parse_state(self, values: Any) -> FitState:
         """Read the state in a checkpoint; raises ValueError if it is not of the same data."""
@@ -342,6 +368,7 @@ class Trainer(HyperParameters):
                 f"counted: {list(state.counted)} batches to train and validate on; the data given "
                 f"has {list(counted)}. Take the data and the batch size of that fit"
             )
+        build_as(state.trained, self.model, self.optim)
         return state
 
     def _build_late_variables(self, batch: Batch | None) -> None:

@@ -87,6 +87,12 @@ def load_checkpoint(
             f"the checkpoint {str(path)!r} is of a fit by {about['optimizer']}; the optimizer here "
             f"is {_kind(optimizer)}."
         )
+    try:
+        state = parse(about["state"])
+    except ValueError as error:
+        raise CheckpointError(
+            f"a fit can't resume from the checkpoint {str(path)!r}: {error}."
+        ) from error
     own = saved_variables(model, optimizer)
     # Without an optimizer, its part of the file is left out.
     values = values if optimizer is not None else values[: len(own)]
@@ -98,12 +104,6 @@ def load_checkpoint(
             f"{_first_difference(wanted, given)} Build the model, and its optimizer, as its run "
             "did."
         )
-    try:
-        state = parse(about["state"])
-    except ValueError as error:
-        raise CheckpointError(
-            f"a fit can't resume from the checkpoint {str(path)!r}: {error}."
-        ) from error
     for variable, value in zip(own, values, strict=True):
         variable.assign(value)
     return state

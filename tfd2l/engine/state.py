@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfd2l.engine.errors import PythonStateError
 
 __all__ = ["Curves", "EpochMetrics", "FitAttribute", "FitState", "History", "Mean", "NumBatches",
-           "Point", "Postponed", "WaitingValue"]  # fmt: skip
+           "Point", "Postponed", "Trained", "WaitingValue"]  # fmt: skip
 
 Count = Annotated[int, pydantic.Field(ge=0)]
 # Nothing is converted, left out or added.
@@ -100,6 +100,13 @@ class Postponed(NamedTuple):
     size: Count
 
 
+class Trained(NamedTuple):
+    """A variable that the fit has trained: its place among the model's, and if it still does."""
+
+    variable: Count
+    still: bool
+
+
 @dataclass
 class Curves:
     """The curves of a board by label: their points, and values that are not yet points."""
@@ -159,6 +166,7 @@ class FitState:
         so_far: the metrics of the running epoch.
         board: the curves of the model's board.
         untracked: a sentence on state that checkpoints do not save, or None.
+        trained: the variables that the optimizer has state for, in its order.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = _EXACT
@@ -171,6 +179,7 @@ class FitState:
     so_far: EpochMetrics
     board: Curves
     untracked: Annotated[str | None, pydantic.Field(alias="lost")]
+    trained: list[Trained] = field(default_factory=list)
 
     @property
     def num_train_batches(self) -> int | None:

@@ -80,6 +80,7 @@ class Step:
         self._searched: set[tuple[Any, ...]] = set()
         self._retraces = 0
         self._eager_runs = 0
+        self._outdated = False
 
     @property
     def num_traces(self) -> int:
@@ -115,6 +116,10 @@ class Step:
                 self.eager, self._refusal = True, error
                 return None
         return self._traced[key]
+
+    def trace_again(self) -> None:
+        """Trace once more what is being traced: it built layers that it should have known."""
+        self._outdated = True
 
     def forget_outdated_graphs(self) -> bool:
         """Forget the graphs if Python state that they depend on has changed.
@@ -180,8 +185,15 @@ class Step:
             labels[:] = [label for label, _ in named]
             return [_mean(value) for _, value in named]
 
-        function = tf.function(values_of, jit_compile=self.jit_compile or None)
-        return TracedStep(function.get_concrete_function(spec), tuple(labels))
+        def traced() -> Any:
+            function = tf.function(values_of, jit_compile=self.jit_compile or None)
+            return function.get_concrete_function(spec)
+
+        self._outdated = False
+        function = traced()
+        if self._outdated:
+            function = traced()
+        return TracedStep(function, tuple(labels))
 
     def _warn_once(self) -> None:
         """Warn why the step runs eagerly, after it has run that way without an error."""
