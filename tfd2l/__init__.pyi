@@ -40,6 +40,8 @@ from .book.aliases import (
     zeros_like,
 )
 from .book.board import ProgressBoard
+from .book.callbacks.early_stopping import EarlyStopping
+from .book.callbacks.model_checkpoint import ModelCheckpoint
 from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .book.downloads import DATA_URL, download
@@ -90,6 +92,7 @@ __all__ = [
     "DataModule",
     "DropoutMLP",
     "DropoutMLPScratch",
+    "EarlyStopping",
     "FashionMNIST",
     "GrpcClient",
     "HyperParameters",
@@ -98,6 +101,7 @@ __all__ = [
     "LinearRegressionScratch",
     "LocalModel",
     "MLPScratch",
+    "ModelCheckpoint",
     "Module",
     "ProgressBoard",
     "SoftmaxRegression",

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfd2l.book.summary import summary_of
 from tfd2l.common.arrays import read_weights, write_weights
+from tfd2l.engine.checkpoint import load_checkpoint
 
 __all__ = ["nn_Module"]
 
@@ -190,14 +191,17 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
         write_weights(Path(path), self.get_weights())
 
     def load_weights(self, path: Path | str) -> None:
-        """Read the file that `save_weights` of an equal model wrote.
+        """Read the file that `save_weights` of an equal model wrote, or a checkpoint of its fit.
 
         Raises:
             ValueError: the file is another kind of file, is damaged, or belongs to another model;
                 then nothing is changed.
         """
-        weights, _ = read_weights(Path(path))
-        self.set_weights(weights)
+        weights, about = read_weights(Path(path))
+        if about is None:
+            self.set_weights(weights)
+        else:
+            load_checkpoint(Path(path), self)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the parts, the shapes of their variables and their parameters."""

@@ -8,12 +8,11 @@ import sys
 import time
 
 import pytest
-from rich.console import Console
 
 import tfd2l as d2l
 from tests.support.data import regression_data
+from tfd2l.book.callbacks.progress import ConsoleProgress
 from tfd2l.common.output import lasting, lasting_output
-from tfd2l.train.progress import ConsoleProgress
 
 
 class Gone(io.StringIO):
@@ -54,7 +53,7 @@ def test_both_outputs_are_replaced_inside_and_restored_after(
 def test_a_closed_terminal_stops_the_bar_but_not_the_training() -> None:
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as file:
-        progress = ConsoleProgress(Console(file=file, force_terminal=True))
+        progress = ConsoleProgress(file, refresh_s=0)
         data = regression_data(70)
 
         class Close(d2l.Callback):
