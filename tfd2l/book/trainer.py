@@ -31,6 +31,7 @@ from tfd2l.book.module import Module
 from tfd2l.engine.base_trainer import BaseTrainer
 from tfd2l.engine.callback import Callback, in_order
 from tfd2l.engine.checks import check_callbacks, check_gradients, check_loss, check_methods
+from tfd2l.engine.errors import DivergedError
 from tfd2l.engine.history import History
 from tfd2l.engine.loaders import Batch, example_of, reiterable
 from tfd2l.engine.metrics import NO_BATCHES
@@ -184,6 +185,7 @@ class Trainer(BaseTrainer, HyperParameters):
             self._call("on_fit_begin")
             while self.epochs_left and not self.should_stop:
                 self._run_epoch(self.state.epoch)
+            self._check_weights(now=True)
             self._call("on_fit_end")
             # A user's own fit_epoch may leave it on.
             model.training = False
@@ -218,8 +220,13 @@ class Trainer(BaseTrainer, HyperParameters):
             self._call("on_train_batches_end", results)
             if self.should_stop:
                 break
-        self._check_weights(now=True)
-        self._run_validation(self.epoch)
+        self._check_weights(now=self.epoch == 0)
+        try:
+            self._run_validation(self.epoch)
+        except DivergedError:
+            # The reason, if weights are not finite either.
+            self._check_weights(now=True)
+            raise
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[Any]) -> list[Any]:
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
@@ -241,9 +248,10 @@ class Trainer(BaseTrainer, HyperParameters):
         if self.should_stop:
             return
         self.fit_epoch()
+        row = self._recorder.end_epoch()
         # A user's own fit_epoch may not have done it.
-        self._check_weights(now=True)
-        self._call("on_epoch_end", self._recorder.end_epoch())
+        self._check_weights(now=epoch == 0)
+        self._call("on_epoch_end", row)
 
     def _call(self, hook: str, *values: Any) -> None:
         """Call a hook of all callbacks."""

@@ -18,7 +18,7 @@ from tfd2l.engine.variables import HasVariables, tf_variable
 
 __all__ = ["WeightsCheck", "all_finite", "steps_not_finite"]
 
-# Seconds between two checks within a pass, at least.
+# Seconds between two checks, at least: they would take a tenth of the time of the smallest epochs.
 INTERVAL_S = 0.25
 
 
@@ -39,7 +39,7 @@ def steps_not_finite(data: IndexedBatches) -> frozenset[int]:
 
 
 class WeightsCheck:
-    """Checks from time to time, and at the end of each epoch, that a model's weights are finite.
+    """Checks from time to time that the weights of a model in training are finite.
 
     Checked are the trainable variables. Others may be NaN for a reason, such as a metric before its
     first value.
@@ -71,21 +71,23 @@ class WeightsCheck:
         for variable in map(tf_variable, self.variables or model.trainable_variables):
             if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
                 raise DivergedError(
-                    f"weights of {type(model).__name__} ({variable.name}) are infinite or NaN "
-                    f"{self._span(epoch, steps)}; try a smaller learning rate, "
+                    f"weights of {type(model).__name__} ({variable.name}) became infinite or NaN "
+                    f"{_span(self._checked, (epoch, steps))}; try a smaller learning rate, "
                     "gradient_clip_val=1, or look for infinite or NaN numbers in the data."
                 )
         self._checked, self._next_s = (epoch, steps), time.monotonic() + INTERVAL_S
 
-    def _span(self, epoch: int, steps: int) -> str:
-        """The steps since the last check, in words."""
-        if self._checked is None:
-            return "before the first step of the fit"
-        first = self._checked[1] + 1 if self._checked[0] == epoch else 1
-        if steps > first:
-            return (
-                f"after one of the steps {first} to {steps} of epoch {epoch + 1} "
-                "(run_eagerly=True tells which)"
-            )
-        # A user's own fit_epoch counts no steps here.
-        return f"after step {steps} of epoch {epoch + 1}" if steps else f"in epoch {epoch + 1}"
+
+def _span(last: tuple[int, int] | None, now: tuple[int, int]) -> str:
+    """The time since the last check in words, each given as epochs and steps."""
+    if last is None:
+        return "before the first step of the fit"
+    if now == (last[0], last[1] + 1):
+        return f"in {_moment(*now)}"
+    return f"between {_moment(*last)} and {_moment(*now)} (run_eagerly=True tells in which step)"
+
+
+def _moment(epoch: int, steps: int) -> str:
+    if steps:
+        return f"step {steps} of epoch {epoch + 1}"
+    return f"the end of epoch {epoch}" if epoch else "the start of the fit"

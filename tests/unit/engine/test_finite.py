@@ -41,9 +41,7 @@ def test_inputs_that_are_not_finite_stop_the_training(mode: str, loader: Any, wr
     with pytest.raises(DivergedError, match=r"step.* of epoch 1\b.*learning rate.*data") as caught:
         trainer.fit(model, Loaders(loader(classes(wrong)), classes()))
     # Example 37 is in the third of the batches of 16.
-    last = re.search(r"(?:step|to) (\d+)", str(caught.value))
-    assert last is not None
-    assert int(last[1]) in (3, 4)
+    assert int(re.findall(r"step (\d+) of epoch 1", str(caught.value))[-1]) in (3, 4)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -89,26 +87,28 @@ class Unseen(Line):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_weight_that_the_loss_does_not_see_is_noticed(mode: str) -> None:
-    pattern = r"weights of Unseen \(Variable:0\) are infinite or NaN after .*step.* of epoch 1"
+    pattern = r"weights of Unseen \(Variable:0\) became infinite or NaN .*step . of epoch 1"
     with pytest.raises(DivergedError, match=pattern):
         d2l.Trainer(1, **MODES[mode]).fit(Unseen(), Loaders(points(4, 2)))
 
 
-def test_a_loop_of_ones_own_is_checked_at_the_end_of_its_epochs() -> None:
+def test_a_loop_of_ones_own_is_checked_too() -> None:
     class Own(d2l.Trainer):
         def fit_epoch(self) -> None:
             if self.epoch == 1:
                 self.model.w.assign([[math.nan]])
             self.train_batch_idx += 1
 
-    with pytest.raises(DivergedError, match="infinite or NaN in epoch 2; try"):
+    with pytest.raises(DivergedError, match="between the end of epoch 1 and the end of epoch 3"):
         Own(3).fit(Line(), Loaders(points(4, 2)))
 
 
 def test_weights_that_are_wrong_before_the_fit_are_said_to_be_so() -> None:
     model = Line()
     model.w.assign([[math.inf]])
-    with pytest.raises(DivergedError, match="are infinite or NaN before the first step of the fit"):
+    with pytest.raises(
+        DivergedError, match="became infinite or NaN before the first step of the fit"
+    ):
         d2l.Trainer(1).fit(model, Loaders(points(4, 2)))
 
 
