@@ -183,9 +183,13 @@ class Trainer(BaseTrainer, HyperParameters):
                 self._resume(Path(checkpoint))
             self._check_weights(now=True)
             self._call("on_fit_begin")
+            planned = self.max_epochs
             while self.epochs_left and not self.should_stop:
                 self._run_epoch(self.state.epoch)
             self._check_weights(now=True)
+            if 0 < self.state.epoch != planned:
+                model.board.xlim = [0, self.state.epoch]
+                model.board.flush()
             self._call("on_fit_end")
             # A user's own fit_epoch may leave it on.
             model.training = False

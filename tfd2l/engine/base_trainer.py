@@ -185,6 +185,10 @@ class BaseTrainer:
     def _parse_state(self, values: Any) -> tuple[FitState, dict[str, Any]]:
         """Read the state in a checkpoint; raises ValueError if it is not of the same data."""
         callbacks = values.pop("callbacks", {}) if isinstance(values, dict) else {}
+        if not isinstance(callbacks, dict) or not all(
+            isinstance(found, list) for found in callbacks.values()
+        ):
+            raise ValueError("callbacks: not lists of states by the names of classes")
         state, counted = FitState.from_json(values), self.state.counted
         if state.counted != counted:
             raise ValueError(

@@ -222,8 +222,18 @@ def test_a_changed_number_of_epochs_is_heeded(epochs: int) -> None:
         def on_epoch_begin(self, trainer: d2l.Trainer) -> None:
             trainer.max_epochs = epochs
 
+    model = Line(0.01)
     trainer = d2l.Trainer(3, callbacks=[Changes()])
-    assert len(trainer.fit(Line(0.01), Loaders(points(2, 2)))["epoch"]) == epochs
+    assert len(trainer.fit(model, Loaders(points(2, 2)))["epoch"]) == epochs
+    assert model.board.xlim == [0, epochs]
+
+
+def test_keras_way_to_end_a_fit_works_too() -> None:
+    class Ends(d2l.Callback):
+        def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+            trainer.model.stop_training = True
+
+    assert d2l.Trainer(3, callbacks=Ends()).fit(Line(0.01), Loaders(points(2, 2)))["epoch"] == [1]
 
 
 @pytest.mark.parametrize(

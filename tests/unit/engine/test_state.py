@@ -272,6 +272,7 @@ STATES: dict[str, Callable[[Any], Any]] = {
     "so_far": lambda state: {name: state[name] for name in state if name != "so_far"},
     "board.points": lambda state: {**state, "board": {"points": 3, "waiting": {}}},
     "history": lambda state: {**state, "history": {"epoch": [1.0]}},
+    "callbacks": lambda state: {**state, "callbacks": {"EarlyStopping": 3}},
     "more": lambda state: {**state, "more": 1},
 }
 
