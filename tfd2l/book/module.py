@@ -131,6 +131,15 @@ class Module(nn_Module, HyperParameters):
             )
         trainer.record(("train_" if train else "val_") + key, value, train)
 
+    @property
+    def stop_training(self) -> bool:
+        """`should_stop` of the model's trainer, under Keras' name."""
+        return bool(self.trainer.should_stop)
+
+    @stop_training.setter
+    def stop_training(self, stop: bool) -> None:
+        self.trainer.should_stop = stop
+
     def configure_optimizers(self) -> Any:
         """The optimizer: any object with `apply_gradients`; by default plain SGD at `self.lr`.
 

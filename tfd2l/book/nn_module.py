@@ -13,6 +13,7 @@ from tfd2l.book.summary import representation, summary_of
 from tfd2l.book.torch_names import TorchNames
 from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.common.hints import MODEL, missing_attribute
+from tfd2l.engine.checkpoint import load_checkpoint
 from tfd2l.engine.layer_losses import LayerLosses, Phase
 from tfd2l.engine.prediction import predictions
 from tfd2l.engine.variable_names import assign_all
@@ -204,14 +205,17 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
         write_weights(Path(path), self.get_weights())
 
     def load_weights(self, path: Path | str) -> None:
-        """Read the file that `save_weights` of an equal model wrote.
+        """Read the file that `save_weights` of an equal model wrote, or a checkpoint of its fit.
 
         Raises:
             ValueError: the file is another kind of file, is damaged, or belongs to another model;
                 then nothing is changed.
         """
-        weights, _ = read_weights(Path(path))
-        self.set_weights(weights)
+        weights, about = read_weights(Path(path))
+        if about is None:
+            self.set_weights(weights)
+        else:
+            load_checkpoint(Path(path), self)
 
     def predict(self, X: Any, batch_size: int | None = None) -> Any:
         """The outputs for all examples, in inference mode, as NumPy arrays.

@@ -17,7 +17,7 @@ from pipelines.images import prepare_images
 from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks

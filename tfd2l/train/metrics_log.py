@@ -10,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from pipelines.basics.files import write_atomically
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.records import RunError
 
 __all__ = ["METRICS_FILE", "TENSORBOARD", "MetricsLog"]

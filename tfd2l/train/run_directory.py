@@ -23,7 +23,7 @@ from tfd2l.engine.checkpoint import (
     prune,
     save_checkpoint,
 )
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.metrics_log import METRICS_FILE, TENSORBOARD, MetricsLog
 from tfd2l.train.records import RECORD_FILE, RunError, read_record, write_record
 

@@ -15,7 +15,7 @@ import tfd2l as d2l
 from pipelines.batching import batched
 from tests.support.data import Loaders
 from tests.support.fits import MODES, blobs
-from tfd2l.engine.graphs import suits_xla
+from tfd2l.engine.tracing.graphs import suits_xla
 
 L2 = keras.regularizers.L2
 
