@@ -191,9 +191,8 @@ def _print(
     if as_json:
         texts = [json.dumps({"model": model, "images": entries}, indent=2)]
     for text in texts:
-        print(text)
-    # Errors come after the answers, also where both outputs go to one file.
-    sys.stdout.flush()
+        # Flushed, so that errors come after the answers where both outputs go to one file.
+        print(text, flush=True)
     for error in errors:
         complain(error)
 

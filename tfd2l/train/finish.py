@@ -84,6 +84,7 @@ def finish(
         "metrics": {name: column[-1] for name, column in history.items()},
         "run": directory.path.name,
         "run_id": directory.record.get("id"),
+        "tolerance": TOLERANCE[publication.precision],
     }
 
     def published(write: Callable[[Path], None], checks: list[Check]) -> Path:
