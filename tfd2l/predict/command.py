@@ -198,10 +198,12 @@ def _print(
 
 
 def _as_json(answer: LabelledImage) -> dict[str, Any]:
+    # The scores of a picture without a garment are a model's, but they say nothing.
+    is_sure = answer.image.shows_garment
     return {
         "file": answer.file,
-        "label": answer.classes[0],
-        "probability": answer.scores[0],
+        "label": answer.classes[0] if is_sure else None,
+        "probability": answer.scores[0] if is_sure else None,
         "classes": answer.classes,
         "scores": answer.scores,
         "notes": answer.image.notes,
@@ -212,6 +214,8 @@ def _as_text(answer: LabelledImage) -> str:
     """Return three lines: the answer, the next likeliest classes, changes to the image."""
     pairs = zip(answer.classes[:3], answer.scores, strict=False)
     first, *others = [f"{label} {score:.3f}" for label, score in pairs]
+    if not answer.image.shows_garment:
+        first, others = "no garment found", []
     then = ", ".join(others) or "nothing else"
     changes = "; ".join(answer.image.notes) or "taken as it is"
     return f"{one_line(answer.file)}: {first}\n  then   {then}\n  image  {changes}"
