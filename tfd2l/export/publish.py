@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -27,15 +28,18 @@ from tfd2l.export.verify import Check, verify
 from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
-__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions"]
+__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions", "tidy"]
 
 # A JSON file about the model and what made it; the server ignores other files there.
 CARD_FILE = Path("assets.extra") / "card.json"
 
 # Versions are written in hidden directories, and removed from them. The server ignores them, as
-# their names are not numbers. Those of killed processes are removed when they are this old.
+# their names are not numbers. A publisher locks its own while it lives. Where the file system has
+# no locks, those of this age are left over.
 _STAGING = ".staging-"
 _LEFT_OVER_S = 24 * 60 * 60
+# What tempfile.TemporaryDirectory appends; a user's directory of another name stays.
+_RANDOM = "[a-z0-9_]" * 8
 # Errors of a rename whose target is a directory with content, or a file.
 _TARGET_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -92,10 +96,24 @@ def publish(
     with _explaining(base):
         _create(base)
         _remove_left_overs(base)
+        _remove_left_overs(base)
         version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
             _remove_old(base, keep)
     return version
+
+
+def tidy(base: Path | str, keep: int | None = None) -> None:
+    """Remove the hidden directories of killed publishers, and all but the last `keep` versions.
+
+    Raises:
+        ExportError: `base` can't be read or written.
+    """
+    base = Path(base)
+    with _explaining(base):
+        _remove_left_overs(base)
+        if keep is not None:
+            _remove_old(base, keep)
 
 
 def check_writable(base: Path | str) -> None:
@@ -137,20 +155,53 @@ def _create(base: Path) -> None:
 
 @contextlib.contextmanager
 def _staging(base: Path) -> Iterator[Path]:
-    """Create a hidden directory below `base`; remove it afterwards."""
-    with tempfile.TemporaryDirectory(
-        prefix=_STAGING, dir=base, ignore_cleanup_errors=True
-    ) as directory:
-        yield Path(directory)
+    """Create and lock a hidden directory below `base`; remove it afterwards."""
+    with contextlib.ExitStack() as stack:
+        # The lock of `base` keeps others from removing the directory before it is locked itself.
+        with _lock(base):
+            directory = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(
+                        prefix=_STAGING, dir=base, ignore_cleanup_errors=True
+                    )
+                )
+            )
+            stack.enter_context(_lock(directory))
+        yield directory
 
 
 def _remove_left_overs(base: Path) -> None:
     """Remove the hidden directories of processes that were killed."""
-    for path in base.glob(f"{_STAGING}*"):
-        # Another publisher may be removing it too.
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
-                shutil.rmtree(path)
+    with _lock(base):
+        for path in base.glob(f"{_STAGING}{_RANDOM}"):
+            # Another publisher may be removing it too.
+            with contextlib.suppress(OSError):
+                if _is_left_over(path):
+                    shutil.rmtree(path)
+
+
+def _is_left_over(directory: Path) -> bool:
+    """No living process has the directory's lock, or it is too old for one."""
+    try:
+        with _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+    except OSError:
+        return time.time() - directory.stat().st_mtime > _LEFT_OVER_S
+
+
+@contextlib.contextmanager
+def _lock(directory: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Lock a directory; with LOCK_NB, raise OSError if another process has the lock.
+
+    Where the file system has no locks, only a call with LOCK_NB fails.
+    """
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.nullcontext() if how & fcntl.LOCK_NB else contextlib.suppress(OSError):
+            fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _publish_next(

@@ -206,7 +206,7 @@ def lit(light: Array, garment: int | None = 40) -> Array:
     return image
 
 
-Y, X = np.mgrid[-1:1:160j, -1:1:120j]  # type: ignore[misc]  # mypy takes no complex steps
+Y, X = np.mgrid[-1:1:160j, -1:1:120j]
 UNEVEN = {
     "vignette of 30 %": 1 - 0.3 * (X**2 + Y**2) / 2,
     "gradient of 40 %": 0.8 - 0.2 * X,
