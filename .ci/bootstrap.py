@@ -49,7 +49,7 @@ GROUPS = {
         "requirements.txt",
         0.47,
         2.0,
-        "keras, matplotlib.pyplot, pandas, pydantic_settings, rich.progress, tensorflow, werkzeug",
+        "keras, matplotlib.pyplot, pandas, pydantic, rich.progress, tensorflow, werkzeug",
     ),
     "test": Group("requirements-test.txt", 0.12, 0.5, "hypothesis, ipykernel.kernelapp, pytest"),
     "notebook": Group("requirements-notebook.txt", 0.05, 0.2, "jupyterlab.labapp"),

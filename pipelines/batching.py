@@ -9,7 +9,7 @@ compiled loop, which saves the transfer of every batch from `tf.data`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import MAX_INT32, whole_number
+from pipelines.tensors import tensors_in_memory
 
 __all__ = ["Batch", "IndexedBatches", "batched"]
 
@@ -101,16 +102,27 @@ class IndexedBatches:
         """
         return replace(self, arrays=tuple(tf.identity(array) for array in self.arrays))
 
-    def dataset(self) -> tf.data.Dataset:
+    def dataset(self, sequence: int = 0) -> tf.data.Dataset:
         """Return the batches as a `tf.data.Dataset` that can be iterated any number of times.
 
         Its elements are tuples of tensors with k <= batch_size examples on their first axis, as
         `prepare` returns them. With `shuffle`, each iteration has a fresh order.
+
+        Args:
+            sequence: number of the sequence from which the iterations take their orders, at
+                least 0; no order is in two of them.
         """
         # A random number for each iteration, derived from the seed, serves as number of the pass.
-        passes = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
-        indices = passes.flat_map(
-            do_not_convert(lambda number: tf.data.Dataset.from_tensor_slices(self.order(number)))
+        # Each iteration draws numbers of its own, of which a sequence takes one.
+        numbers = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True)
+        indices = (
+            (numbers.skip(sequence) if sequence else numbers)
+            .take(1)
+            .flat_map(
+                do_not_convert(
+                    lambda number: tf.data.Dataset.from_tensor_slices(self.order(number))
+                )
+            )
         )
         batches = (
             indices.batch(self.batch_size)
@@ -125,21 +137,25 @@ class IndexedBatches:
 
 
 def batched(
-    arrays: Sequence[Any],
+    arrays: Any,
     batch_size: int,
     *,
     shuffle: bool,
     seed: int = 0,
+    sequence: int = 0,
     prepare: Callable[..., Batch] = _unchanged,
 ) -> tf.data.Dataset:
     """Make a `tf.data.Dataset` of batches from examples in memory.
 
     Args:
-        arrays: tensors or NumPy arrays of any dtype with the examples on their first axis, all
-            (n, ...).
+        arrays: a tuple or list of tensors, NumPy arrays, pandas tables or lists, of any dtype with
+            the examples on their first axis, all (n, ...).
         batch_size: examples in a batch, at least 1; the last batch may be smaller.
-        shuffle: give every pass a fresh order of the examples.
+        shuffle: give every pass over the data set a fresh order of the examples. Another call with
+            the same seed and sequence begins again with the first order.
         seed: an integer; the same seed gives the same orders.
+        sequence: a number of at least 0; data sets of one seed and different sequences have no
+            order in common. A `DataModule` numbers its loaders this way.
         prepare: maps the arrays of one batch to the batch; called once a batch, in parallel. It
             uses TensorFlow's operations, and no `if` or `for` over tensors.
 
@@ -148,7 +164,9 @@ def batched(
         `take`, `map` and the like derive from it have no such attribute.
 
     Raises:
-        ValueError: no arrays, no examples, lengths that differ, or a bad batch size or seed.
+        TypeError: `arrays` is one array, or a dict of them.
+        ValueError: no arrays, no examples, lengths that differ, other objects than numbers and
+            texts, or a bad batch size, seed or sequence.
 
     Example:
         >>> X, y = np.arange(5.0), np.arange(5)
@@ -160,13 +178,8 @@ def batched(
     """
     batch_size = whole_number("batch_size", batch_size)
     seed = whole_number("seed", seed, minimum=-MAX_INT32)
+    sequence = whole_number("sequence", sequence, minimum=0)
     # On the host: a GPU's memory may be too small for the whole data.
     with tf.device("/CPU:0"):
-        tensors = tuple(tf.convert_to_tensor(array) for array in arrays)
-    lengths = [tensor.shape[0] if tensor.shape.rank else None for tensor in tensors]
-    if not tensors or None in lengths or len(set(lengths)) > 1 or lengths[0] == 0:
-        raise ValueError(
-            "the arrays need one length, at least 1, on their first axis; "
-            f"got shapes {[tuple(tensor.shape) for tensor in tensors]}."
-        )
-    return IndexedBatches(tensors, batch_size, shuffle, seed, prepare).dataset()
+        tensors = tuple(tensors_in_memory(arrays))
+    return IndexedBatches(tensors, batch_size, shuffle, seed, prepare).dataset(sequence)

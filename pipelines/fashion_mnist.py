@@ -125,6 +125,7 @@ def dataset(
     resize: tuple[int, int] | None = None,
     shuffle: bool,
     seed: int = 0,
+    sequence: int = 0,
 ) -> Any:
     """Make a `tf.data.Dataset` of batches for a model.
 
@@ -136,8 +137,9 @@ def dataset(
         labels: (n,) uint8.
         batch_size: images in a batch; the last batch of a pass may be smaller.
         resize: (H, W) in pixels; None keeps (h, w).
-        shuffle: give every pass a fresh order, as training needs it.
+        shuffle: give every pass a fresh order, as training needs it; see `batched`.
         seed: an integer from which the orders derive.
+        sequence: see `batched`.
 
     Returns:
         A data set of (k, H, W, 1) float32 in [0, 1] and (k,) int32.
@@ -162,6 +164,7 @@ def dataset(
         batch_size,
         shuffle=shuffle,
         seed=seed,
+        sequence=sequence,
         prepare=lambda X, y: (prepare_images(X, size), y),
     )
 

@@ -72,10 +72,12 @@ def read_directory(directory: Path, *, name: Path | None = None) -> dict[str, by
         The decompressed bytes by the file's name without `.gz`.
 
     Raises:
-        AbsentError: all of the files are missing.
+        AbsentError: there is no such directory, or all of the files are missing.
         DataError: a file is missing, can't be read, or is not the one that its name says.
     """
     name = directory if name is None else name
+    if not directory.is_dir():
+        raise AbsentError(f"there is no directory {name}")
     paths = {file.name: _find(directory, file.name) for file in FILES}
     if not any(paths.values()):
         raise AbsentError(f"{name} has none of the files")

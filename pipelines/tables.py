@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from pipelines.basics.numbers import whole_number
 from pipelines.basics.text import shown
 from pipelines.columns import Column
 from pipelines.csv_files import CHUNK_ROWS, TableError, read_chunks, refuse_duplicates
@@ -173,7 +174,13 @@ def to_tensors(inputs: pd.DataFrame, target: pd.Series | None) -> tuple[Any, ...
 
 
 def dataset(
-    inputs: pd.DataFrame, target: pd.Series, batch_size: int, *, shuffle: bool, seed: int = 0
+    inputs: pd.DataFrame,
+    target: pd.Series,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    sequence: int = 0,
 ) -> Any:
     """Batch prepared rows as a `tf.data.Dataset` of (k, d) float32 and (k, 1) float32.
 
@@ -181,8 +188,9 @@ def dataset(
         inputs: (n, d) float64, from `prepare`.
         target: (n,) float64, from `prepare`.
         batch_size: rows in a batch; the last batch may be smaller.
-        shuffle: give every pass a fresh order of the rows.
+        shuffle: give every pass a fresh order of the rows; see `batched`.
         seed: an integer from which the orders derive.
+        sequence: see `batched`.
 
     Raises:
         TableError: a number is too large for float32.
@@ -190,7 +198,8 @@ def dataset(
     """
     from pipelines.batching import batched
 
-    return batched(_arrays(inputs, target), batch_size, shuffle=shuffle, seed=seed)
+    arrays = _arrays(inputs, target)
+    return batched(arrays, batch_size, shuffle=shuffle, seed=seed, sequence=sequence)
 
 
 def streamed(
@@ -205,24 +214,38 @@ def streamed(
         chunk_rows: rows in memory.
 
     Returns:
-        A `tf.data.Dataset` of (k, d) float32 and (k, 1) float32, in the file's order.
+        A `tf.data.Dataset` of (k, d) float32 and (k, 1) float32, in the file's order. The errors of
+        the file come during iteration: those of `read_chunks` and `prepare`, and a TableError if
+        there is no target. A data set that `map`, `take` and the like derive from it raises
+        TensorFlow's error in their place, whose text contains theirs.
 
     Raises:
-        TableError: during iteration: as `read_chunks` and `prepare`, or there is no target.
+        ValueError: a bad batch size or number of rows.
     """
     import tensorflow as tf
+
+    from pipelines.generators import from_generator
+
+    batch_size = whole_number("batch_size", batch_size)
+    chunk_rows = whole_number("chunk_rows", chunk_rows)
 
     def chunks() -> Iterator[tuple[Any, Any]]:
         for frame in read_chunks(path, chunk_rows):
             inputs, target = prepare(frame, statistics)
             if target is None:
-                raise TableError(f"{path} has no column for the target {shown(statistics.target)}.")
+                raise TableError(
+                    f"{path} has no column for the target, {shown(statistics.target)}; a streamed "
+                    "table needs one."
+                )
             yield _arrays(inputs, target)
 
     width = len(statistics.columns)
     signature = (tf.TensorSpec((None, width), tf.float32), tf.TensorSpec((None, 1), tf.float32))
-    rows = tf.data.Dataset.from_generator(chunks, output_signature=signature).unbatch()
-    return rows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return from_generator(
+        chunks,
+        signature,
+        lambda rows: rows.unbatch().batch(batch_size).prefetch(tf.data.AUTOTUNE),
+    )
 
 
 def _numbers(column: pd.Series) -> pd.Series:

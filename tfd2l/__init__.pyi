@@ -24,6 +24,7 @@ from .book.aliases import (
     ones,
     ones_like,
     rand,
+    randn,
     reduce_mean,
     reduce_sum,
     repeat,
@@ -57,6 +58,7 @@ from .book.functional import (
 )
 from .book.hyperparameters import HyperParameters, add_to_class
 from .book.kaggle_house import KaggleHouse
+from .book.models.convolutional import LeNet, Residual, ResNeXtBlock
 from .book.models.linear import (
     LinearRegression,
     LinearRegressionScratch,
@@ -72,13 +74,14 @@ from .book.plotting import plot, show_images
 from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
 from .book.timer import Timer
 from .book.trainer import Trainer
-from .common.startup import quiet_start
 from .engine.callback import Callback
 from .export.publish import publish
 from .predict.grpc_client import GrpcClient
 from .predict.images import read_image_file
 from .predict.local import LocalModel
 from .predict.rest_client import Client
+
+__version__: str
 
 __all__ = [
     "DATA_URL",
@@ -94,12 +97,15 @@ __all__ = [
     "GrpcClient",
     "HyperParameters",
     "KaggleHouse",
+    "LeNet",
     "LinearRegression",
     "LinearRegressionScratch",
     "LocalModel",
     "MLPScratch",
     "Module",
     "ProgressBoard",
+    "ResNeXtBlock",
+    "Residual",
     "SoftmaxRegression",
     "SoftmaxRegressionScratch",
     "SyntheticRegressionData",
@@ -147,8 +153,8 @@ __all__ = [
     "plot",
     "plt",
     "publish",
-    "quiet_start",
     "rand",
+    "randn",
     "read_image_file",
     "reduce_mean",
     "reduce_sum",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.metadata
 import json
 import re
 from collections.abc import Iterator
@@ -13,10 +14,14 @@ from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from tests.support import ROOT
+from tests.support.warm import WarmProcess
 
 SECTIONS = (
     *("02_01", "02_02", "02_03", "02_04", "02_05", "02_06"),
@@ -76,9 +81,40 @@ class Run:
     error: BaseException | None
 
 
+class WarmKernel(LocalProvisioner):
+    """Starts kernels as forks of a process that has imported TensorFlow already."""
+
+    async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
+        """Start a kernel by its command line."""
+        # A kernel ends with the process of this number, and here its parent is another one.
+        environment = {k: v for k, v in settings["env"].items() if k != "JPY_PARENT_PID"}
+        # As a kernel sets it for itself.
+        environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+        arguments = cmd[cmd.index("-m") :]
+        process = WarmProcess(arguments, cwd=settings["cwd"], environment=environment)
+        self.pid = self.pgid = process.pid
+        self.process = process  # type: ignore[assignment]  # has the methods that are called
+        return self.connection_info
+
+
+@pytest.fixture(scope="module")
+def warm_kernels() -> Iterator[None]:
+    """Let Jupyter start warm kernels."""
+    group = KernelProvisionerFactory.GROUP_NAME
+    entry = importlib.metadata.EntryPoint("warm", f"{__name__}:WarmKernel", group)
+    factory = KernelProvisionerFactory.instance()
+    factory.provisioners["warm"] = entry
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "default_provisioner_name", "warm")
+        yield
+
+
 @pytest.fixture(scope="module")
 def runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, house_files: Path
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    house_files: Path,
+    warm_kernels: None,
 ) -> dict[str, Run]:
     """Execute the notebooks of the selected tests, with one epoch in their trainings."""
     chosen = [item for item in request.session.items if "runs" in vars(item)["fixturenames"]]
@@ -186,7 +222,8 @@ def test_the_first_code_cell_is_the_common_one(stem: str) -> None:
     assert first.metadata.get("tags") == ["setup"]
     assert first.source == code_cells(read(STEMS[0]))[0].source
     assert "%pip install" in first.source
-    assert "import tfd2l as d2l\n" in first.source
+    imports = [line.partition("  #")[0] for line in first.source.splitlines()[1:]]
+    assert imports == ["import tfd2l as d2l", "import tensorflow as tf"]
     assert first.outputs == []
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
+from tests.support.fits import MODES
 from tests.support.zoo import LR, ZOO, Array
 from tfd2l.book import models
 from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
@@ -75,29 +79,48 @@ def fresh(name: str) -> Any:
     return model
 
 
-def assert_agrees_with_eager(name: str, images: Images, **mode: Any) -> None:
-    """Compare a fit in a mode with an eager one of the same seed."""
+@dataclass(frozen=True)
+class Fitted:
+    """A model after a fit of three epochs, and the fit's history."""
 
-    def fit(**mode: Any) -> tuple[dict[str, list[float]], list[Array]]:
+    model: Any
+    history: dict[str, list[float]]
+
+
+# Takes a name of the zoo and one of the modes.
+Fits = Callable[[str, str], Fitted]
+
+
+@pytest.fixture(scope="module")
+def fitted(images: Images) -> Fits:
+    """Fit a model of the zoo in a mode; later calls return the same fit."""
+
+    @functools.cache
+    def fit(name: str, mode: str) -> Fitted:
         model = fresh(name)
-        history = d2l.Trainer(3, **mode).fit(model, data_for(name, images))
+        history = d2l.Trainer(3, **MODES[mode]).fit(model, data_for(name, images))
         history.pop("seconds")
-        return history, model.get_weights()
+        return Fitted(model, history)
 
-    expected, weights = fit(run_eagerly=True)
-    history, others = fit(**mode)
-    assert {*history} == {*expected}
-    for column in expected:
+    return fit
+
+
+def assert_agrees_with_eager(name: str, mode: str, fitted: Fits) -> None:
+    """Compare a fit in a mode with an eager one of the same seed."""
+    expected, found = fitted(name, "eager"), fitted(name, mode)
+    assert {*found.history} == {*expected.history}
+    for column, values in expected.history.items():
         # Nine steps of float32 whose sums of up to 784 terms are ordered differently.
-        np.testing.assert_allclose(history[column], expected[column], rtol=1e-4, err_msg=column)
+        np.testing.assert_allclose(found.history[column], values, rtol=1e-4, err_msg=column)
     atol = 1e-5 if ZOO[name].is_regression else 2e-5
-    for one, other in zip(weights, others, strict=True):
-        np.testing.assert_allclose(other, one, atol=atol)
+    weights = found.model.get_weights(), expected.model.get_weights()
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=atol)
 
 
 @each
-def test_eager_and_compiled_agree_on_one_seed(name: str, images: Images) -> None:
-    assert_agrees_with_eager(name, images, run_eagerly=False)
+def test_eager_and_compiled_agree_on_one_seed(name: str, fitted: Fits) -> None:
+    assert_agrees_with_eager(name, "compiled", fitted)
 
 
 # XLA takes seconds to compile a classifier, so only the long run does so for all of them.
@@ -114,8 +137,8 @@ IN_XLA = {"mlp", "softmax-scratch", "own steps", "batch normalisation"} | {
         if entry.same_in_xla
     ],
 )
-def test_eager_and_xla_agree_on_one_seed(name: str, images: Images) -> None:
-    assert_agrees_with_eager(name, images, jit_compile=True)
+def test_eager_and_xla_agree_on_one_seed(name: str, fitted: Fits) -> None:
+    assert_agrees_with_eager(name, "xla", fitted)
 
 
 def one_step(name: str, images: Images) -> tuple[list[Array], list[Array], Any, Array, Array]:
@@ -173,12 +196,12 @@ def test_one_step_moves_the_weights_along_numpys_slope(name: str, images: Images
 
 
 @each
-def test_saved_weights_give_the_same_answers(name: str, images: Images, tmp_path: Path) -> None:
-    model, other = fresh(name), ZOO[name].make()
-    data = data_for(name, images)
-    d2l.Trainer(1).fit(model, data)
+def test_saved_weights_give_the_same_answers(
+    name: str, images: Images, fitted: Fits, tmp_path: Path
+) -> None:
+    model, other = fitted(name, "compiled").model, ZOO[name].make()
     model.save_weights(tmp_path / "model.weights.h5")
-    X = next(iter(data.val_dataloader()))[0]
+    X = next(iter(data_for(name, images).val_dataloader()))[0]
     other(X)
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(other(X), model(X))
@@ -208,11 +231,7 @@ class StopAt(d2l.Callback):
 
 
 # The cut is at the end of an epoch, before its smaller last batch, or after its first step.
-CUTS: list[tuple[int, dict[str, Any]]] = [
-    (0, {}),
-    (2, {"jit_compile": True}),
-    (1, {"run_eagerly": True}),
-]
+CUTS = [(0, "compiled"), (2, "xla"), (1, "eager")]
 
 
 # Each model has one of the cuts.
@@ -220,50 +239,47 @@ CUTS: list[tuple[int, dict[str, Any]]] = [
     ("name", "cut"), [(name, 1 if name in IN_XLA else n % 2 * 2) for n, name in enumerate(ZOO)]
 )
 def test_a_resumed_fit_ends_with_the_same_bits(
-    name: str, cut: int, images: Images, tmp_path: Path
+    name: str, cut: int, images: Images, fitted: Fits, tmp_path: Path
 ) -> None:
     step, mode = CUTS[cut]
-    assert_resumes(name, step, mode, images, tmp_path)
+    assert_resumes(fitted(name, mode), name, step, mode, images, tmp_path)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("mode", [mode for _, mode in CUTS], ids=["compiled", "xla", "eager"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("step", [0, 1, 2])
 @each
 def test_every_model_resumes_in_every_mode_from_every_cut(
-    name: str, step: int, mode: dict[str, Any], images: Images, tmp_path: Path
+    name: str, step: int, mode: str, images: Images, fitted: Fits, tmp_path: Path
 ) -> None:
-    assert_resumes(name, step, mode, images, tmp_path)
+    assert_resumes(fitted(name, mode), name, step, mode, images, tmp_path)
 
 
 def assert_resumes(
-    name: str, step: int, mode: dict[str, Any], images: Images, folder: Path
+    whole: Fitted, name: str, step: int, mode: str, images: Images, folder: Path
 ) -> None:
     """Compare a fit that is cut in its second epoch and resumed with one that is not."""
-    data = data_for(name, images)
-    model, trainer = fresh(name), d2l.Trainer(3, steps_per_execution=1, **mode)
-    whole = trainer.fit(model, data)
+    data, settings = data_for(name, images), MODES[mode]
     with pytest.raises(StopError):
-        d2l.Trainer(3, steps_per_execution=1, callbacks=[StopAt(folder, step)], **mode).fit(
+        d2l.Trainer(3, steps_per_execution=1, callbacks=[StopAt(folder, step)], **settings).fit(
             fresh(name), data
         )
     other = ZOO[name].make()
-    history = d2l.Trainer(3, **mode).fit(other, data, checkpoints(folder)[0])
-    for column in set(whole) - {"seconds"}:
-        assert history[column] == whole[column], column
-    for one, same in zip(model.variables, other.variables, strict=True):
+    history = d2l.Trainer(3, **settings).fit(other, data, checkpoints(folder)[0])
+    for column, values in whole.history.items():
+        assert history[column] == values, column
+    for one, same in zip(whole.model.variables, other.variables, strict=True):
         np.testing.assert_array_equal(same, one)
-    assert other.board.data == model.board.data
+    assert other.board.data == whole.model.board.data
 
 
 # Publishing compares all rows with the model's own answers, and raises where one differs: by the C
 # API in a process without Keras, from raw input, in batches of 1, of 7 and of all.
 @each
 def test_an_export_answers_as_the_model_in_a_fresh_process(
-    name: str, images: Images, tmp_path: Path
+    name: str, images: Images, fitted: Fits, tmp_path: Path
 ) -> None:
-    model, data = fresh(name), data_for(name, images)
-    d2l.Trainer(1).fit(model, data)
+    model, data = fitted(name, "compiled").model, data_for(name, images)
     if isinstance(data, d2l.SyntheticRegressionData):
         checks = regressor_checks(model, data.X.numpy()[70:])
     else:

@@ -33,7 +33,7 @@ WITHOUT_EXAMPLE = {
     "publish",  # takes seconds, for the load check in another process
     "download", "KaggleHouse", "FashionMNIST",  # read files that may have to be fetched
     "show_images", "use_svg_display", "set_figsize", "set_axes",  # show pictures
-    "quiet_start", "try_all_gpus", "try_gpu", "num_gpus", "gpu",  # depend on the machine
+    "try_all_gpus", "try_gpu", "num_gpus", "gpu",  # depend on the machine
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tests.support import ROOT
 from tfd2l.book import aliases
 
 # The book's short names, which stand for things of TensorFlow and pyplot, and its address of data.
-OWN = {"numpy", "reshape", "size"}
+OWN = {"numpy", "randn", "reshape", "size"}
 TENSORFLOWS_OWN = {name for name in vars(aliases) if name in tfd2l.__all__} - OWN
 TENSORFLOWS_OWN |= {"DATA_URL", "distributions", "plt"}
 
@@ -53,7 +53,7 @@ def test_importing_every_module_seeds_writes_and_connects_nothing() -> None:
     modules = [f"{package}.{name}" for package in packages for name, _ in files(package)]
     program = f"""
 import random, sys
-import numpy as np, tensorflow as tf, keras, pandas, pydantic_settings, rich.progress
+import numpy as np, tensorflow as tf, keras, pandas, pydantic, rich.progress
 state, numpy_state = random.getstate(), np.random.get_state()[1].tolist()
 def watch(event, arguments):
     if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):

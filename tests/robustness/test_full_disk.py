@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.support import run_python
+from tests.support.warm import run_warm
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 def train(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return run_python("-m", "tfd2l.train", *flags, cwd=cwd)
+    return run_warm("-m", "tfd2l.train", *flags, cwd=cwd)
 
 
 # A checkpoint of the MLP has 800 kB: there is no room for the second, or for the export.

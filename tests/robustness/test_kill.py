@@ -19,7 +19,7 @@ XLA = ["--model", "mlp-scratch", "--epochs", "6"]
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_three_times_ends_with_the_same_bits(tmp_path: Path) -> None:
-    trial, chance = Trial(tmp_path, SHORT, longest_s=4.0), random.Random(4)
+    trial, chance = Trial(tmp_path, SHORT, longest_s=2.0), random.Random(4)
     trial.finish("reference")
     trial.kill_in("writing a checkpoint", "run", chance)
     trial.kill_in("publishing", "run", chance)
@@ -34,7 +34,7 @@ def test_a_run_that_is_killed_three_times_ends_with_the_same_bits(tmp_path: Path
 @pytest.mark.long
 @pytest.mark.parametrize("flags", [LINEAR, MLP, XLA], ids=["linear-scratch", "mlp", "mlp, XLA"])
 def test_a_hundred_kills_lose_nothing(flags: list[str], tmp_path: Path) -> None:
-    trial, chance = Trial(tmp_path, flags, longest_s=9.0), random.Random(2)
+    trial, chance = Trial(tmp_path, flags, longest_s=6.0), random.Random(2)
     trial.finish("reference")
     for phase in PHASES:
         if flags != LINEAR or phase != "filling the cache":

@@ -155,7 +155,7 @@ def test_a_hostile_package_writes_nothing_outside_of_its_directory(
 @pytest.mark.parametrize("model", ["../mlp", "/etc", "mlp/../..", "", "mlp\0", ".", "MLP"])
 def test_a_foreign_record_can_name_known_models_only(model: str, tmp_path: Path) -> None:
     write_record(tmp_path, {"settings": {"model": model}, "data": {}})
-    with pytest.raises(ConfigError, match="--model: .*'mlp'"):
+    with pytest.raises(ConfigError, match="model must be .*"):
         from_settings(read_record(tmp_path)["settings"])
 
 
@@ -166,7 +166,7 @@ def test_a_foreign_record_can_have_known_settings_only(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     write_record(tmp_path, {"settings": settings, "data": {}})
-    with pytest.raises(ConfigError, match=f"--{next(iter(settings))}: "):
+    with pytest.raises(ConfigError, match=f"^{next(iter(settings))}(: no such setting| must be )"):
         from_settings(read_record(tmp_path)["settings"])
 
 

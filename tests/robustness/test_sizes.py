@@ -271,7 +271,20 @@ def test_batches_of_different_lengths_are_trained_on(mode: str) -> None:
     assert np.isfinite(fit(MODELS["concise"](), mode, loader, loader)["train_loss"]).all()
 
 
-@pytest.mark.parametrize("mode", ["compiled", pytest.param("eager", marks=pytest.mark.long)])
+def test_a_step_that_runs_out_of_memory_is_named_in_one_line() -> None:
+    class Greedy(d2l.LinearRegressionScratch):
+        def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n\nmore")
+
+    data = batched([np.ones((3, 1), np.float32)] * 2, 3, shuffle=False)
+    with pytest.raises(StepError, match=r"training_step failed at step 1 of epoch 1: ") as error:
+        fit(Greedy(1, lr=0.1), "eager", data)
+    assert "OOM" in in_a_line(error.value)
+
+
+# TensorFlow waits ten seconds for memory before it gives up.
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["compiled", "eager"])
 def test_a_step_that_needs_too_much_memory_is_refused_in_one_line(mode: str) -> None:
     class Greedy(d2l.LinearRegressionScratch):
         def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

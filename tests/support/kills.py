@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from tests.support import ROOT
+from tests.support.warm import WarmProcess
 from tfd2l.common.arrays import read_weights
 from tfd2l.engine.checkpoint import checkpoints
 
@@ -37,6 +35,8 @@ LONGEST_PHASE_S = {"publishing": 0.8}
 class Trial:
     """Runs of one command, which are killed and resumed.
 
+    They start with TensorFlow imported, so that kills at random moments fall into their own work.
+
     Attributes:
         folder: contains runs, exports and the data's cache.
         flags: the flags of `python -m tfd2l.train`.
@@ -51,26 +51,26 @@ class Trial:
     killed: Counter[str] = field(default_factory=Counter)
     finished: int = 0
 
-    def start(self, name: str) -> subprocess.Popen[str]:
+    def start(self, name: str) -> WarmProcess:
         """Start the run, or resume it."""
         known = (self.folder / name / "config.json").exists()
         flags = ["--resume", name] if known else [*self.flags, "--run-dir", name]
-        return subprocess.Popen(
-            [sys.executable, "-m", "tfd2l.train", *flags],
+        self.output.unlink(missing_ok=True)
+        return WarmProcess(
+            ["-m", "tfd2l.train", *flags],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+            environment={**os.environ, "XDG_CACHE_HOME": str(self.folder)},
+            outputs=(self.output, self.output),
         )
 
-    def finish(self, name: str) -> str:
-        """Let the run finish; return its output."""
-        process = self.start(name)
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        return said
+    @property
+    def output(self) -> Path:
+        """The file with the output of the last start."""
+        return self.folder / "output.txt"
+
+    def finish(self, name: str) -> None:
+        """Let the run finish."""
+        assert self.start(name).wait(300) == 0, self.output.read_text()
 
     def kill(self, name: str, kills: int, chance: random.Random) -> None:
         """Kill the run `kills` times at random moments and resume it; then let it finish."""
@@ -78,10 +78,10 @@ class Trial:
             while True:
                 process = self.start(name)
                 try:
-                    said, _ = process.communicate(timeout=chance.uniform(0, self.longest_s))
+                    status = process.wait(chance.uniform(0, self.longest_s))
                 except subprocess.TimeoutExpired:
                     break
-                assert process.returncode == 0, said
+                assert status == 0, self.output.read_text()
                 self.start_anew(name)
             self.end(process, "any", name)
         self.finish(name)
@@ -99,14 +99,13 @@ class Trial:
                 time.sleep(chance.uniform(0, LONGEST_PHASE_S.get(phase, 0.01)))
                 self.end(process, phase, name)
                 return
-            said, _ = process.communicate()
-            assert process.returncode == 0, said
+            assert process.wait() == 0, self.output.read_text()
             self.start_anew(name)
 
-    def end(self, process: subprocess.Popen[str], phase: str, name: str) -> None:
+    def end(self, process: WarmProcess, phase: str, name: str) -> None:
         """Kill the process and its children by SIGKILL."""
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill_group()
+        process.wait()
         self.killed[phase] += 1
 
     def start_anew(self, name: str) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 from pipelines import house_prices, tables
 from pipelines.csv_files import NO_VALUE, TableError, read_table
 from tests.support.readers import Reader
-from tfd2l.train.config import ConfigError, TrainConfig, parse
+from tfd2l.common.commands import UsageError
+from tfd2l.train.config import ConfigError, TrainConfig
+from tfd2l.train.flags import parse
 
 _KEYS = (
     b"self", b"values", b"settings", b"_cli_parse_args", b"_env_file", b"_secrets_dir", b"__init__",
@@ -94,13 +96,13 @@ class Settings(Reader):
         data = super().damaged(sample, samples, chance)
         if chance.random() < 0.9:
             return data
-        # Names that mean something to pydantic-settings, which reads the file.
+        # Names that mean something to pydantic, which checks the settings.
         return b"%s = %s\n" % (chance.choice(_KEYS), chance.choice(_VALUES)) + sample
 
     def read(self, data: bytes) -> None:
         config = parse(["--config", str(self.written(data))])
         self.check(config)
-        given = tomllib.loads(data.decode())
+        given = tomllib.loads(data.decode("utf-8-sig"))
         assert {key.replace("-", "_") for key in given} <= {*TrainConfig.model_fields}
         for name in ("epochs", "seed", "num_hiddens", "lr", "model", "device"):
             # A number may be written as text.
@@ -130,7 +132,7 @@ class Settings(Reader):
 class Flags(Settings):
     """A command line: arguments separated by NUL, which no argument can contain."""
 
-    errors = (ConfigError, SystemExit)  # type: ignore[assignment]
+    errors = (UsageError, SystemExit)  # type: ignore[assignment]
 
     def samples(self) -> list[bytes]:
         lines = [

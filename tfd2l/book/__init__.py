@@ -1,4 +1,4 @@
-"""The definitions of the book's chapters 2 to 5, by the book's names; each file says its section.
+"""The definitions of the book's chapters 2 to 8, by the book's names; each file says its section.
 
 The machinery behind `Trainer.fit` is in `engine/`, and each command has a folder of its own.
 
@@ -18,10 +18,15 @@ The machinery behind `Trainer.fit` is in `engine/`, and each command has a folde
 | 5.1, 5.2, 5.6 | `models/mlp`; `functional`: relu, dropout_layer |
 | 5.7 | `downloads`, `kaggle_house` |
 | 6.7 | `devices` |
+| 7.2 | `functional`: corr2d |
+| 7.6, 8.6 | `models/convolutional`: LeNet, Residual, ResNeXtBlock |
 
-Without a section: `summary`, the table of a model's parts.
+Without a section: `summary`, the description of a model; `torch_names`, PyTorch's methods.
 """
 
 import lazy_loader
 
+from tfd2l.common.keras_backend import check_keras_backend
+
+check_keras_backend()
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["distributions"])

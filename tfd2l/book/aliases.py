@@ -84,6 +84,23 @@ def numpy(tensor: Any) -> Any:
     return tensor.numpy()
 
 
+def randn(*shape: Any, dtype: Any = tf.float32) -> tf.Tensor:
+    """Return numbers from a normal distribution of mean 0 and standard deviation 1.
+
+    Args:
+        shape: sizes, each as an argument of its own, as PyTorch takes them, or as one tuple.
+        dtype: a float dtype.
+
+    Example:
+        >>> d2l.randn(2, 3).shape, d2l.randn((2, 3)).shape
+        (TensorShape([2, 3]), TensorShape([2, 3]))
+
+    Source: D2L 2.1, in the book's PyTorch code.
+    """
+    sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    return tf.random.normal(sizes, dtype=dtype)
+
+
 def size(tensor: Any) -> Any:
     """Return the number of elements of a tensor of any shape and dtype, as NumPy's () int32.
 

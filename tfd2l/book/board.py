@@ -110,17 +110,18 @@ class ProgressBoard(HyperParameters, OutsideSteps):
             x: position, in units of the x axis.
             y: value.
             label: name of the curve; curves appear in the order of their first values.
-            every_n: the number of values of a point, at least 1.
+            every_n: the number of values of a point; with 0, which the book's `Module.plot` gives
+                for an epoch of one batch, the value waits for `flush`.
             weight: the value's share in the mean, e.g. the size of its batch.
 
         Raises:
-            ValueError: `every_n` is below 1.
+            ValueError: `every_n` is not a whole number of at least 0.
         """
-        every_n = whole_number("every_n", every_n)
+        every_n = whole_number("every_n", every_n, minimum=0)
         self.data.setdefault(label, [])
         waiting = self.curves.waiting.setdefault(label, [])
         waiting.append(WaitingValue(float(x), float(y), float(weight)))
-        if len(waiting) >= every_n:
+        if 0 < every_n <= len(waiting):
             self._make_point(label)
             self._show()
 

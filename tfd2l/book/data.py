@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import fashion_mnist
-from pipelines.basics.numbers import whole_number
+from pipelines.basics.numbers import MAX_FLOAT32, real_number, whole_number
 from pipelines.batching import batched
 from pipelines.images import check_size
-from pipelines.synthetic import linear_examples
+from pipelines.synthetic import as_weights, linear_examples
+from pipelines.tensors import tensors_in_memory
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.plotting import show_images
 
@@ -22,6 +24,11 @@ __all__ = ["DataModule", "FashionMNIST", "SyntheticRegressionData"]
 
 class DataModule(HyperParameters):
     """The base class of data: one loader for training, one for validation.
+
+    Each pass over a shuffled loader has a fresh order. So has each shuffled loader that is asked
+    for, as by a loop that calls `train_dataloader()` in each epoch; a data module of the same seed
+    gives the same sequence of orders. A fit begins with the first order, whatever was asked for
+    before.
 
     Example:
         >>> class Squares(d2l.DataModule):
@@ -37,6 +44,8 @@ class DataModule(HyperParameters):
 
     batch_size: int
     seed: int = 0
+    _num_sequences = 0
+    _fixed_sequence: int | None = None
 
     def __init__(self, root: str | Path | None = "../data", num_workers: int = 4) -> None:
         """Save the arguments.
@@ -49,7 +58,11 @@ class DataModule(HyperParameters):
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Any:
-        """Return the batches for training or validation: a `tf.data.Dataset` or other iterable."""
+        """Return the batches for training or validation: tuples of inputs and, last, targets.
+
+        A `tf.data.Dataset`, a `keras.utils.PyDataset`, or another iterable; this method may also
+        be a generator, which a fit calls anew in each epoch.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no get_dataloader(train); define it.")
 
     def train_dataloader(self) -> Any:
@@ -60,30 +73,51 @@ class DataModule(HyperParameters):
         """Return the batches for validation, or None."""
         return self.get_dataloader(train=False)
 
+    def next_sequence(self) -> int:
+        """The number of the next shuffled loader, from 0: a `sequence` of `pipelines.batching`."""
+        if self._fixed_sequence is not None:
+            return self._fixed_sequence
+        number, self._num_sequences = self._num_sequences, self._num_sequences + 1
+        return number
+
+    @contextlib.contextmanager
+    def fixed_sequence(self, number: int) -> Iterator[None]:
+        """Give the loaders asked for in this context the sequence `number`, as a trainer does."""
+        before, self._fixed_sequence = self._fixed_sequence, number
+        try:
+            yield
+        finally:
+            self._fixed_sequence = before
+
     def get_tensorloader(
-        self, tensors: Sequence[Any], train: bool, indices: slice = slice(0, None)
+        self, tensors: Sequence[Any], train: bool, indices: Any = slice(0, None)
     ) -> tf.data.Dataset:
         """Make a data set of batches from examples in memory.
 
         Args:
-            tensors: arrays of any dtype with the examples on their first axis, all (n, ...).
+            tensors: a tuple or list of tensors, arrays, pandas tables or lists, of any dtype with
+                the examples on their first axis, all (n, ...). Arrays that belong together go
+                into one call: each call has orders of its own.
             train: if True, give every pass a fresh order.
-            indices: the examples to use.
+            indices: the examples to use: a slice, or indices or bools as NumPy takes them.
 
         Returns:
             A `tf.data.Dataset` of tuples: for each tensor (k, ...) of its dtype, where k is
             `self.batch_size` or, in the last batch, less.
 
         Raises:
-            ValueError: the lengths differ, or there are no examples.
+            TypeError: `tensors` is one array, or a dict of them.
+            ValueError: the lengths differ, there are no examples, or other objects than numbers
+                and texts.
 
         Source: D2L 3.3.3.
         """
         return batched(
-            [tensor[indices] for tensor in tensors],
+            [tensor.numpy()[indices] for tensor in tensors_in_memory(tensors)],
             self.batch_size,
             shuffle=train,
             seed=self.seed,
+            sequence=self.next_sequence() if train else 0,
         )
 
 
@@ -93,6 +127,8 @@ class SyntheticRegressionData(DataModule):
     Attributes:
         X: (num_train + num_val, d) float32; the training examples come first.
         y: (num_train + num_val, 1) float32.
+        w: the weights, (d,) or (d, 1) float32.
+        b: the bias, a float.
 
     Example:
         >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2, num_train=40, num_val=8)
@@ -120,7 +156,7 @@ class SyntheticRegressionData(DataModule):
         """Draw the examples.
 
         Args:
-            w: (d,) float weights.
+            w: (d,) or (d, 1) weights: numbers of any type.
             b: the bias.
             noise: standard deviation of y about Xw + b, at least 0.
             num_train: training examples, at least 1.
@@ -138,7 +174,7 @@ class SyntheticRegressionData(DataModule):
         seed = whole_number("seed", seed, minimum=0)
         self.save_hyperparameters()
         X, y = linear_examples(w, b, noise=noise, num_examples=num_train + num_val, seed=seed)
-        self.w, self.b = tf.constant(w, tf.float32), b
+        self.w, self.b = tf.constant(as_weights(w)), real_number("b", b, minimum=-MAX_FLOAT32)
         self.X, self.y = tf.constant(X), tf.constant(y)
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
@@ -208,7 +244,13 @@ class FashionMNIST(DataModule):
         """Make batches of (k, height, width, 1) float32 in [0, 1] and (k,) int32 in [0, 10)."""
         images, labels = self.train if train else self.val
         return fashion_mnist.dataset(
-            images, labels, self.batch_size, resize=self.resize, shuffle=train, seed=self.seed
+            images,
+            labels,
+            self.batch_size,
+            resize=self.resize,
+            shuffle=train,
+            seed=self.seed,
+            sequence=self.next_sequence() if train else 0,
         )
 
     def visualize(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number
+from tfd2l.engine.checks import class_ids
 
 __all__ = [
     "accuracy", "corr2d", "cross_entropy", "cross_entropy_from_logits", "dropout_layer", "entropy",
@@ -81,7 +82,7 @@ def cross_entropy(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 4.4; its example gives 1.4979.
     """
-    y = _class_ids(y_hat, y)
+    y = class_ids(y_hat, y)
     return -tf.reduce_mean(tf.math.log(tf.gather(y_hat, y, batch_dims=1)))
 
 
@@ -109,7 +110,7 @@ def cross_entropy_from_logits(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 4.5.
     """
-    y = _class_ids(logits, y)
+    y = class_ids(logits, y)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
 
 
@@ -125,7 +126,8 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         The shape and dtype of `y_hat`, values in [0, inf).
 
     Raises:
-        ValueError: the shapes differ. (n, 1) and (n,) would broadcast to (n, n) without an error.
+        ValueError: the dtypes differ, or the shapes: (n, 1) and (n,) would broadcast to (n, n)
+            without an error.
 
     Example:
         >>> d2l.squared_loss(tf.constant([[3.0], [1.0]]), tf.constant([[1.0], [1.0]])).numpy()
@@ -134,6 +136,14 @@ def squared_loss(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     Source: D2L 3.1 and 3.4.
     """
+    y_hat = tf.convert_to_tensor(y_hat)
+    y = tf.convert_to_tensor(y, dtype_hint=y_hat.dtype)
+    if y_hat.dtype != y.dtype:
+        remedy = "Encode text" if y.dtype == tf.string else f"Do: tf.cast(y, tf.{y_hat.dtype.name})"
+        raise ValueError(
+            f"predictions and targets need one dtype; got {y_hat.dtype.name} and {y.dtype.name}. "
+            f"{remedy}."
+        )
     if not y_hat.shape.is_compatible_with(y.shape):
         raise ValueError(
             f"predictions and targets need one shape; got {y_hat.shape} and {y.shape}. "
@@ -186,7 +196,7 @@ def accuracy(Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor
 
     Source: D2L 4.3.2.
     """
-    Y = _class_ids(Y_hat, Y)
+    Y = class_ids(Y_hat, Y)
     hits = tf.cast(tf.equal(tf.argmax(Y_hat, axis=1, output_type=Y.dtype), Y), tf.float32)
     return tf.reduce_mean(hits) if averaged else hits
 
@@ -307,17 +317,3 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
             f"the inputs must be float32; got {X.dtype.name}. Scale them, or tf.cast them."
         )
     return tf.reshape(X, (-1, num_inputs))
-
-
-@do_not_convert
-def _class_ids(y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Return `y` as int32 or int64, if it is (n,) of integers and `y_hat` is (n, q)."""
-    if y_hat.shape.rank != 2 or not y.shape.is_compatible_with(y_hat.shape[:1]):
-        raise ValueError(
-            f"scores need shape (n, q) and class ids shape (n,); got {y_hat.shape} and {y.shape}."
-        )
-    if not y.dtype.is_integer:
-        raise ValueError(
-            f"class ids must be integers, from 0; got {y.dtype.name}. Do: tf.cast(y, tf.int32)."
-        )
-    return y if y.dtype in (tf.int32, tf.int64) else tf.cast(y, tf.int32)

@@ -98,7 +98,14 @@ class KaggleHouse(DataModule):
         rows = self.train if train else self.val
         if rows is None or rows.log_prices is None:
             return None
-        return dataset(rows.inputs, rows.log_prices, self.batch_size, shuffle=train, seed=self.seed)
+        return dataset(
+            rows.inputs,
+            rows.log_prices,
+            self.batch_size,
+            shuffle=train,
+            seed=self.seed,
+            sequence=self.next_sequence() if train else 0,
+        )
 
     def folds(self, k: int) -> Iterator[KaggleHouse]:
         """Split the training rows k times into training and validation rows.

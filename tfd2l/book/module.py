@@ -15,6 +15,7 @@ from tfd2l.book.board import ProgressBoard
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.nn_module import nn_Module
 from tfd2l.book.optim import learning_rate
+from tfd2l.engine.checks import check_num_inputs, scores_and_ids
 
 __all__ = ["Classifier", "Module"]
 
@@ -91,12 +92,14 @@ class Module(nn_Module, HyperParameters):
 
     def training_step(self, batch: Batch) -> tf.Tensor:
         """The loss of a batch, () float, also plotted; the batch's last entry is the targets."""
+        check_num_inputs(self, batch)
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
         """Plot the loss of a validation batch, whose last entry is the targets."""
+        check_num_inputs(self, batch)
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=False)
 
@@ -132,7 +135,10 @@ class Module(nn_Module, HyperParameters):
                 f"{type(self).__name__} has no lr; save one with save_hyperparameters(), or "
                 "define configure_optimizers()."
             )
-        return keras.optimizers.SGD(learning_rate(self.lr))
+        lr = learning_rate(self.lr)
+        # Keras reads a function's value in each step, and refuses a variable.
+        is_variable = isinstance(lr, tf.Variable | keras.Variable)
+        return keras.optimizers.SGD((lambda: lr) if is_variable else lr)
 
 
 class Classifier(Module):
@@ -161,13 +167,14 @@ class Classifier(Module):
 
         Source: D2L 4.5.
         """
+        logits, ids = scores_and_ids(Y_hat, Y)
         # Half precision is too coarse for sums over many examples.
-        logits = tf.cast(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.float32)
-        losses = functional.cross_entropy_from_logits(logits, tf.reshape(Y, (-1,)))
+        losses = functional.cross_entropy_from_logits(tf.cast(logits, tf.float32), ids)
         return tf.reduce_mean(losses) if averaged else losses
 
     def validation_step(self, batch: Batch) -> None:
         """Plot loss and accuracy of a validation batch, whose last entry is the class ids."""
+        check_num_inputs(self, batch)
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
@@ -186,8 +193,7 @@ class Classifier(Module):
 
         Source: D2L 4.3.2.
         """
-        scores = tf.reshape(Y_hat, (-1, Y_hat.shape[-1]))
-        return functional.accuracy(scores, tf.reshape(Y, (-1,)), averaged)
+        return functional.accuracy(*scores_and_ids(Y_hat, Y), averaged)
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the output shape of each layer of `self.net` for an input of shape `X_shape`.

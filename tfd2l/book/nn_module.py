@@ -10,8 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.book.summary import summary_of
+from tfd2l.book.summary import representation, summary_of
+from tfd2l.book.torch_names import TorchNames
 from tfd2l.common.arrays import read_weights, write_weights
+from tfd2l.common.hints import MODEL, missing_attribute
+from tfd2l.engine.prediction import predictions
+from tfd2l.engine.variables import assign_all
 
 __all__ = ["nn_Module"]
 
@@ -35,7 +39,7 @@ class _Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             return None, error
 
 
-class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the book gives it
+class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - the book's name
     """Holds parameters of every kind; called on inputs, it returns the output of `call`.
 
     Attributes may be `tf.Variable`s, Keras layers and models, other modules, and lists or dicts of
@@ -69,7 +73,11 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
                 f"{type(self).__name__} has no {name!r}: its __init__ must call "
                 "super().__init__() first."
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise missing_attribute(self, name, MODEL)
+
+    def __repr__(self) -> str:
+        """The class with its arguments, the numbers of parameters and epochs, and the parts."""
+        return representation(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """For `copy.deepcopy`: everything but the trainer and the layer, which Keras can't copy."""
@@ -172,7 +180,8 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
             weights: arrays of the variables' shapes, in the order of `get_weights`.
 
         Raises:
-            ValueError: their number or a shape differs; then nothing is changed.
+            ValueError: their number or a shape differs, or one has no numbers; then nothing is
+                changed.
         """
         variables = self.weights
         wanted = [tuple(variable.shape) for variable in variables]
@@ -182,8 +191,7 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
                 "" if self.built else " Call the model on a batch first: it has no weights yet."
             )
             raise ValueError(f"the weights need shapes {wanted}; got {given}.{unbuilt}")
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
+        assign_all(variables, weights)
 
     def save_weights(self, path: Path | str) -> None:
         """Write the values of `weights` to one file, whole or not at all."""
@@ -198,6 +206,33 @@ class nn_Module(tf.Module):  # type: ignore[misc]  # noqa: N801 - the name the b
         """
         weights, _ = read_weights(Path(path))
         self.set_weights(weights)
+
+    def predict(self, X: Any, batch_size: int | None = None) -> Any:
+        """The outputs for all examples, in inference mode, as NumPy arrays.
+
+        The output is that of the model itself, as in Keras: logits or probabilities of a
+        classifier, whichever its `forward` returns. The model is called eagerly, batch by batch.
+
+        Args:
+            X: (n, ...) the inputs in memory: an array, a tensor or a nested list; a tuple of them
+                for a model of several inputs; a dict for a model whose input is one. Floats become
+                Keras' default, float32, unless they are tensors. Or batches: a `tf.data.Dataset`
+                or another loader, whose tuples end with the targets, which are left out.
+            batch_size: examples of a call, 32 by default; a loader has batches of its own.
+
+        Returns:
+            An array, (n, ...), or the structure of arrays that the model returns.
+
+        Raises:
+            ValueError: there are no examples or no end of them, inputs differ in their number of
+                examples, or a loader comes with a `batch_size`.
+
+        Example:
+            >>> model = d2l.MLP(num_outputs=10, num_hiddens=256, lr=0.1)
+            >>> model.predict(np.zeros((100, 28, 28, 1))).shape
+            (100, 10)
+        """
+        return predictions(lambda *inputs: self(*inputs, training=False), X, batch_size)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the parts, the shapes of their variables and their parameters."""

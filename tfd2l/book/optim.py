@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -10,8 +11,24 @@ import tensorflow as tf
 
 from pipelines.basics.numbers import positive_number
 from tfd2l.book.hyperparameters import HyperParameters
+from tfd2l.common.hints import OPTIMIZER, missing_attribute
 
 __all__ = ["SGD", "learning_rate"]
+
+
+def _without_variables(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Refuse PyTorch's arguments, a list of variables and a rate, and keep the signature."""
+
+    @functools.wraps(constructor)
+    def check_and_construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "params" in kwargs or isinstance(next(iter(args), None), list | tuple | Iterator):
+            raise TypeError(
+                "SGD takes the learning rate alone, SGD(lr=0.03). The variables come with their "
+                "gradients: sgd.apply_gradients(zip(gradients, [w, b]))."
+            )
+        constructor(self, *args, **kwargs)
+
+    return check_and_construct
 
 
 class SGD(HyperParameters):
@@ -32,10 +49,12 @@ class SGD(HyperParameters):
 
     lr: Any
 
+    @_without_variables
     def __init__(self, lr: Any) -> None:
         """Keep the learning rate `lr`: a number above 0, or a variable.
 
         Raises:
+            TypeError: variables are given, as to PyTorch's SGD.
             ValueError: `lr` is neither, or is a schedule.
         """
         lr = learning_rate(lr)
@@ -45,6 +64,10 @@ class SGD(HyperParameters):
                 "configure_optimizers() return keras.optimizers.SGD(lr), which takes schedules."
             )
         self.save_hyperparameters()
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise AttributeError for a missing attribute, with the idiom for PyTorch's names."""
+        raise missing_attribute(self, name, OPTIMIZER)
 
     def apply_gradients(
         self, grads_and_vars: Iterable[tuple[tf.Tensor | None, tf.Variable]]

@@ -30,7 +30,7 @@ from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import load_checkpoint
-from tfd2l.engine.checks import check_gradients, check_loss, check_methods
+from tfd2l.engine.checks import check_gradients, check_methods, loss_of, optimizer_of
 from tfd2l.engine.errors import CheckpointError
 from tfd2l.engine.loaders import (
     Batch,
@@ -38,7 +38,7 @@ from tfd2l.engine.loaders import (
     as_batch,
     count_batches,
     example_of,
-    reiterable,
+    loader_of,
     skip_passes,
 )
 from tfd2l.engine.metrics import NO_BATCHES, Recorder
@@ -141,8 +141,8 @@ class Trainer(HyperParameters):
 
         Args:
             model: the model to train.
-            data: has `train_dataloader()` and `val_dataloader()`, which return a `tf.data.Dataset`
-                or another iterable of tuples; the latter may return None.
+            data: has `train_dataloader()` and `val_dataloader()`, which return a `tf.data.Dataset`,
+                a `keras.utils.PyDataset` or another iterable of tuples; the latter may return None.
             checkpoint: resume from this file, to the end that the fit would have had without a
                 break.
 
@@ -150,8 +150,10 @@ class Trainer(HyperParameters):
             The history: a list for each column, as `pandas.DataFrame` takes it.
 
         Raises:
-            TypeError: `model` is not a d2l.Module, or `data` is not a data module.
+            TypeError: `model` is not a d2l.Module, `data` is not a data module, or one of their
+                methods returns another kind of object than it should.
             ValueError: the data is empty or endless.
+            LoaderError: a batch can't be read.
             CheckpointError: the checkpoint can't be read, or belongs to another model.
             DivergedError: the loss became infinite or NaN.
         """
@@ -163,12 +165,13 @@ class Trainer(HyperParameters):
             self.state.counted = self.state.num_batches
             self.prepare_model(model)
             self._recorder.model = model
-            self.optim = with_loss_scale(model.configure_optimizers(), self.gradient_clip_val)
-            self._build_variables(example_of(self.train_dataloader))
+            self.optim = with_loss_scale(optimizer_of(model), self.gradient_clip_val)
+            example = example_of(self.train_dataloader)
+            self._build_variables(example)
             self._train_step = self._make_step("training_step", self._train)
             self._val_step = self._make_step("validation_step", self._validate)
             if checkpoint is not None:
-                self._resume(Path(checkpoint))
+                self._resume(Path(checkpoint), example)
             for epoch in range(self.state.epoch, self.max_epochs):
                 self._run_epoch(epoch)
             # A user's own fit_epoch may leave it on.
@@ -177,8 +180,8 @@ class Trainer(HyperParameters):
 
     def prepare_data(self, data: Any) -> None:
         """Take the loaders of the data module."""
-        self.train_dataloader = reiterable(data.train_dataloader(), data.train_dataloader)
-        self.val_dataloader = reiterable(data.val_dataloader(), data.val_dataloader)
+        self.train_dataloader = loader_of(data, train=True)
+        self.val_dataloader = loader_of(data, train=False)
         if self.num_train_batches == 0:
             raise ValueError(NO_BATCHES)
 
@@ -275,8 +278,8 @@ class Trainer(HyperParameters):
         self._recorder.begin_step(batch)
         model = self.model
         with tf.GradientTape() as tape:
-            loss = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
-            check_loss(loss, type(model).__name__)
+            given = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+            loss = loss_of(given, type(model).__name__)
             scaled = scaled_loss(self.optim, loss)
         variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
@@ -317,9 +320,9 @@ class Trainer(HyperParameters):
         if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
             self.optim.build(model.trainable_variables)
 
-    def _resume(self, path: Path) -> None:
+    def _resume(self, path: Path, example: Batch | None) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""
-        self._build_late_variables()
+        self._build_late_variables(example)
         self.state.restore(load_checkpoint(path, self.model, self.optim, self._parse_state))
         self.model.board.curves = self.state.board
         skip_passes(self.train_dataloader, self.state.epoch)
@@ -341,12 +344,11 @@ class Trainer(HyperParameters):
             )
         return state
 
-    def _build_late_variables(self) -> None:
+    def _build_late_variables(self, batch: Batch | None) -> None:
         """Make variables of layers that only the step calls, so that a checkpoint can be read."""
         model, loader = self.model, self.train_dataloader
         if model.built and model.variables:
             return
-        batch = example_of(loader)
         if batch is None and isinstance(loader, Reiterable):
             first = next(iter(loader.again()), None)
             batch = None if first is None else as_batch(first)

@@ -1,18 +1,24 @@
-"""The common code of the four commands: exit statuses, parser, and the form of errors."""
+"""The common code of the commands: exit statuses, parser and help, and the form of errors."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import shlex
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
+import tfd2l
+from pipelines.basics.text import one_line, shown
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.output import lasting_output
+from tfd2l.common.suggestions import did_you_mean
 
 __all__ = ["EXIT_INTERRUPTED", "EXIT_USAGE", "CommandParser", "UsageError", "complain",
-           "run_command", "seconds", "whole_number_from"]  # fmt: skip
+           "run_command", "seconds", "shell_line", "whole_number_from"]  # fmt: skip
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
@@ -22,21 +28,70 @@ class UsageError(Tfd2lError):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that takes flags in full only, and reports a wrong one as a UsageError."""
+    """A parser that takes flags in full only, and reports a wrong one as a UsageError.
 
-    def __init__(self, prog: str, description: str, **settings: str) -> None:
-        """Set up for the command `prog`; `settings` are ArgumentParser's."""
-        super().__init__(prog=prog, description=description, allow_abbrev=False, **settings)  # type: ignore[arg-type]
+    Its help ends with examples, and names the default of each flag that has one.
+    """
+
+    def __init__(self, prog: str, usage: str, description: str, examples: Sequence[str]) -> None:
+        """Set up for a command.
+
+        Args:
+            prog: the command, such as `python -m tfd2l.serve`.
+            usage: its arguments, in short.
+            description: a paragraph.
+            examples: arguments that do something useful, one line each.
+        """
+        super().__init__(
+            prog=prog,
+            usage=f"%(prog)s {usage}",
+            description=" ".join(description.split()),
+            epilog="\n  ".join(["examples:", *(f"{prog} {example}" for example in examples)]),
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--version", action="version", version=f"tfd2l {tfd2l.__version__}")
+
+    def parse_args(  # type: ignore[override]  # one form of argparse's two
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse the arguments; UsageError for an unknown one, with the one that may be meant."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            # What follows an unknown flag may be its value.
+            given = next((one for one in unknown if one.startswith("-")), unknown[0])
+            name, _, _ = given.partition("=")
+            if not name.startswith("-"):
+                self.error(f"unexpected argument: {name}")
+            self.error(f"no such flag: {name}{did_you_mean(name, self._option_string_actions)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing argparse's block of usage."""
-        raise UsageError(f"{message} (--help lists the flags)")
+        # argparse writes "argument --port: must be ...".
+        message = re.sub(r"^(\S+): must", r"\1 must", message.removeprefix("argument "))
+        raise UsageError(f"{one_line(message)} (--help lists the flags)")
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Names the defaults that are values, and leaves the lines of the examples as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_default = action.default not in (None, argparse.SUPPRESS, []) and action.nargs != 0
+        return f"{action.help} (default: %(default)s)" if has_default else action.help
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
 
 
 def run_command(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
     """Run a command's body; print an error of the user's in one line.
 
-    Standard output and standard error may be closed meanwhile, as by `| head`.
+    Standard output and standard error may be closed, at the start or later, as by `| head`, and may
+    lack letters.
 
     Args:
         command: the body; it returns its exit status.
@@ -61,13 +116,23 @@ def complain(error: Exception | str) -> int:
     return EXIT_USAGE
 
 
+def shell_line(module: str, *arguments: str | Path) -> str:
+    """A line for the user's shell that runs a module with this Python, whatever its PATH is."""
+    python = Path(sys.executable)
+    if shutil.which("python") == sys.executable:
+        python = Path("python")
+    elif python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return shlex.join([str(python), "-m", module, *map(str, arguments)])
+
+
 def whole_number_from(minimum: int, maximum: int) -> Callable[[str], int]:
     """Make a reader of whole numbers in a range, for `add_argument(type=...)`."""
 
     def read(text: str) -> int:
         if not re.fullmatch("-?[0-9]{1,19}", text) or not minimum <= int(text) <= maximum:
             raise argparse.ArgumentTypeError(
-                f"must be a whole number from {minimum} to {maximum}; got {text!r}"
+                f"must be a whole number from {minimum} to {maximum}; got {shown(text)}"
             )
         return int(text)
 
@@ -81,5 +146,5 @@ def seconds(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0.01 <= number <= 3600:
-        raise argparse.ArgumentTypeError(f"must be seconds from 0.01 to 3600; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be seconds from 0.01 to 3600; got {shown(text)}")
     return number

@@ -1,4 +1,4 @@
-"""Output to a terminal or pipe that may be closed before the program ends."""
+"""Output to a terminal or pipe that lacks letters, is closed, or was never there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["lasting", "lasting_output"]
 
 
 class _Lasting:
-    """A stream whose writes never fail; after the first error it shows nothing more."""
+    """A stream whose writes never fail.
+
+    Characters that its encoding lacks are escaped; after another error it shows nothing more.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -23,6 +26,9 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError as error:
+            known = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            return self.write(known)
         except OSError:
             self._fall_silent()
             return len(text)
@@ -51,14 +57,29 @@ def lasting(stream: TextIO) -> TextIO:
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Inside, standard output and standard error may be closed without an error."""
+    """Inside, writing to standard output and standard error never fails."""
+    _open_closed_streams()
     before = sys.stdout, sys.stderr
-    # Either is None in a process that was started without it.
-    sys.stdout, sys.stderr = (s if s is None else lasting(s) for s in before)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123  # it has no path
+        # Either is None in a process that was started without it.
+        sys.stdout, sys.stderr = (lasting(nowhere if s is None else s) for s in before)
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
                 stream.flush()
-        sys.stdout, sys.stderr = before
+            sys.stdout, sys.stderr = before
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that the process was started without.
+
+    The next file would get its number otherwise, and with it all that libraries written in C++
+    write to standard error.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The system gives the lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)

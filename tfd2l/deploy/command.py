@@ -100,10 +100,19 @@ def _print_start(directory: Path) -> None:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("python -m tfd2l.deploy", DESCRIPTION)
+    parser = CommandParser(
+        "python -m tfd2l.deploy",
+        "[DIR] [flags]",
+        DESCRIPTION,
+        [
+            "savedmodels",
+            "savedmodels --stable mlp=3 --canary mlp=4",
+            "savedmodels --cpus 4 --force",
+        ],
+    )
     parser.add_argument(
-        "directory", nargs="?", type=Path, default=Path("savedmodels"),
-        help="has a directory for each model, with one for each version in it (savedmodels)",
+        "directory", nargs="?", type=Path, default=Path("savedmodels"), metavar="DIR",
+        help="has a directory for each model, with a directory for each version",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite files that differ")
     _add_version_flags(parser.add_argument_group("versions"))
@@ -138,7 +147,7 @@ def _parser() -> CommandParser:
 def _add_version_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--keep-versions", type=whole_number_from(1, 1000), default=1, metavar="N",
-        help="serve the last N of each model (1)",
+        help="serve the last N of each model",
     )  # fmt: skip
     group.add_argument(
         "--pin", type=_versions_reader(1000), action="append", default=[],
@@ -157,9 +166,7 @@ def _add(
 ) -> None:
     """Add a flag for one of the settings."""
     default = getattr(Settings(), name.replace("-", "_"))
-    group.add_argument(
-        f"--{name}", type=read, default=default, metavar=name.upper(), help=f"{text} ({default})"
-    )
+    group.add_argument(f"--{name}", type=read, default=default, metavar=name.upper(), help=text)
 
 
 def _name_reader(pattern: str, kind: str, maximum: int = 255) -> Callable[[str], str]:

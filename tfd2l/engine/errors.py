@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tfd2l.common.errors import Tfd2lError
 
-__all__ = ["CheckpointError", "CompileError", "DivergedError", "PythonStateError", "StepError"]
+__all__ = [
+    "CheckpointError", "CompileError", "DivergedError", "LoaderError", "PythonStateError",
+    "StepError",
+]  # fmt: skip
 
 
 class DivergedError(Tfd2lError, ArithmeticError):
@@ -13,6 +16,10 @@ class DivergedError(Tfd2lError, ArithmeticError):
 
 class StepError(Tfd2lError, ValueError):
     """A step failed on its batch, e.g. because of the batch's shape."""
+
+
+class LoaderError(Tfd2lError, ValueError):
+    """A batch can't be read, e.g. because a generator behind a `tf.data.Dataset` has failed."""
 
 
 class CompileError(Tfd2lError, RuntimeError):

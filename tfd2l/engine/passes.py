@@ -19,7 +19,7 @@ import tensorflow as tf
 from pipelines.batching import IndexedBatches
 from tfd2l.engine.callback import StepResults
 from tfd2l.engine.graphs import WORTHWHILE_STEPS, suits_xla
-from tfd2l.engine.loaders import as_batch, indexed
+from tfd2l.engine.loaders import batches_of, indexed
 from tfd2l.engine.step import Step, TracedStep, explained, spec_of
 
 __all__ = ["CallSizer", "IndexedPass", "Loader", "StreamedPass"]
@@ -227,11 +227,11 @@ class StreamedPass:
 
         Raises:
             ValueError: the loader was used up by the passes before.
+            LoaderError, TypeError: as `batches_of`.
         """
-        batches = itertools.islice(self._batches, start, None)
+        batches = itertools.islice(batches_of(self._batches), start, None)
         number = start
-        for number, given in enumerate(batches, start + 1):
-            batch = as_batch(given)
+        for number, batch in enumerate(batches, start + 1):
             with explained(self._step.name, f"step {number} of epoch {epoch + 1}", batch):
                 steps = self._step.run(batch)
             yield [steps]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pipelines.basics.numbers import positive_number
 from tfd2l.export import c_api_program
 from tfd2l.export.errors import ExportError
 
@@ -23,7 +24,11 @@ def c_api_process(timeout_s: float = 120.0) -> Iterator[Callable[[Any], Any]]:
         A function that sends one request and returns the answer, both as `c_api_program` describes
         them. It raises ExportError if the process ends without an answer, or takes longer than
         `timeout_s` seconds.
+
+    Raises:
+        ValueError: `timeout_s` is not a number above 0.
     """
+    timeout_s = positive_number("timeout_s", timeout_s)
     process = subprocess.Popen(
         [sys.executable, "-I", c_api_program.__file__],
         stdin=subprocess.PIPE,
@@ -42,7 +47,7 @@ def c_api_process(timeout_s: float = 120.0) -> Iterator[Callable[[Any], Any]]:
             answer, log = process.communicate(c_api_program.dumps(request), timeout_s)
         except subprocess.TimeoutExpired as error:
             raise ExportError(
-                f"the load check must end within {timeout_s} s, and did not. On a busy machine "
+                f"the load check must end within {timeout_s:g} s, and did not. On a busy machine "
                 "allow more with timeout_s; else the model may be at fault."
             ) from error
         if process.returncode != 0:

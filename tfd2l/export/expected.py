@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.basics.numbers import real_number
+from tfd2l.export.arguments import (
+    checked_features,
+    checked_images,
+    checked_labels,
+    logits_by,
+    output_of,
+    prepared,
+)
 from tfd2l.export.errors import ExportError
 from tfd2l.export.signatures import ClassifierLike, RegressorLike
 from tfd2l.export.verify import Check
@@ -21,7 +31,7 @@ _MAX_ROWS = 1000
 
 
 def classifier_checks(
-    model: ClassifierLike,
+    model: ClassifierLike | keras.Model,
     images: Array,
     *,
     labels: Sequence[str],
@@ -44,15 +54,25 @@ def classifier_checks(
         logits: the model's own, `logits_of` these images; by default they are computed here.
 
     Raises:
-        ExportError: there is no image, or the model's answers are not finite.
+        ValueError: `tolerance` is negative or not finite.
+        ExportError: there is no image, images are not (n, height, width) uint8, labels are not
+            strings or not as many as logits, or the model's answers are not finite.
     """
-    own = (logits_of(model, images, preprocess) if logits is None else logits).astype(np.float64)
+    images, names = checked_images(images), checked_labels(labels)
+    tolerance = real_number("tolerance", tolerance)
+    found = logits_of(model, images, preprocess) if logits is None else logits
+    own = np.asarray(found, np.float64)
+    if own.shape != (len(images), len(names)):
+        raise ExportError(
+            f"logits of {len(images)} images for {len(names)} labels must have shape "
+            f"({len(images)}, {len(names)}); got {own.shape}."
+        )
     _check_finite(own)
     powers = np.exp(own - own.max(1, keepdims=True))
     probabilities = powers / powers.sum(1, keepdims=True)
     # (n, 1): rounding grows with the sums of the last layer.
     rounding = tolerance * np.maximum(1, np.abs(own).max(1, keepdims=True))
-    names = np.array([label.encode() for label in labels], np.object_)
+    texts = np.array([name.encode() for name in names], np.object_)
 
     def mismatch_of_predict(outputs: Mapping[str, Array], rows: slice) -> str | None:
         return (
@@ -60,11 +80,11 @@ def classifier_checks(
             or _difference(
                 "probabilities", outputs["probabilities"], probabilities[rows], tolerance
             )
-            or _mismatch_of_classes(outputs, names)
+            or _mismatch_of_classes(outputs, texts)
         )
 
     def mismatch_of_classify(outputs: Mapping[str, Array], rows: slice) -> str | None:
-        return _mismatch_of_ranking(outputs, probabilities[rows], names, tolerance)
+        return _mismatch_of_ranking(outputs, probabilities[rows], texts, tolerance)
 
     # The signature computes as the other does, and its strings take as long as everything else.
     examples = image_examples(images[:_MAX_ROWS])
@@ -81,13 +101,16 @@ def regressor_checks(
 
     Args:
         model: the exported one.
-        features: (n, d) float32.
+        features: (n, d) numbers, which become float32.
         tolerance: how far a prediction may be from the model's own, relative to that (at least 1).
 
     Raises:
-        ExportError: there is no row, or the model's answers are not finite.
+        ValueError: `tolerance` is negative or not finite.
+        ExportError: there is no row, features are not (n, d) numbers, the model fails on them, or
+            its answers are not finite.
     """
-    parts = [np.ravel(model(tf.constant(rows))) for rows in _chunks(features)]
+    features, tolerance = checked_features(features), real_number("tolerance", tolerance)
+    parts = [np.ravel(output_of(model, model, tf.constant(rows))) for rows in _chunks(features)]
     own = np.concatenate(parts)
     _check_finite(own)
 
@@ -104,7 +127,7 @@ def regressor_checks(
 
 
 def logits_of(
-    model: ClassifierLike, images: Array, preprocess: Callable[[tf.Tensor], tf.Tensor]
+    model: ClassifierLike | keras.Model, images: Array, preprocess: Callable[[tf.Tensor], tf.Tensor]
 ) -> Array:
     """Compute the model's own logits of raw images.
 
@@ -117,9 +140,12 @@ def logits_of(
         (n, q) float32.
 
     Raises:
-        ExportError: there is no image.
+        ExportError: there is no image, images are not (n, height, width) uint8, or `preprocess` or
+            the model fails on them.
     """
-    parts = [model.logits(preprocess(tf.constant(rows))) for rows in _chunks(images)]
+    logits = logits_by(model)
+    chunks = _chunks(checked_images(images))
+    parts = [output_of(model, logits, prepared(preprocess, rows)) for rows in chunks]
     return np.concatenate([tf.cast(part, tf.float32).numpy() for part in parts])
 
 
@@ -132,6 +158,9 @@ def image_examples(images: Array) -> Array:
     Returns:
         (n,) object (bytes).
 
+    Raises:
+        ExportError: there is no image, or images are not (n, height, width) uint8.
+
     Example:
         >>> import numpy as np, tensorflow as tf
         >>> from tfd2l.export.expected import image_examples
@@ -139,7 +168,8 @@ def image_examples(images: Array) -> Array:
         >>> tf.train.Example.FromString(text).features.feature["image"].bytes_list.value[0]
         b'\x01\x02\x03\x04'
     """
-    features = [tf.train.Feature(bytes_list={"value": [image.tobytes()]}) for image in images]
+    raw = [image.tobytes() for image in checked_images(images)]
+    features = [tf.train.Feature(bytes_list={"value": [pixels]}) for pixels in raw]
     return np.array([_example(image=feature) for feature in features], np.object_)
 
 
@@ -199,8 +229,6 @@ def _check_finite(answers: Array) -> None:
 
 def _chunks(rows: Array) -> list[Array]:
     """Split the rows, in order."""
-    if not len(rows):
-        raise ExportError("the load check needs an example; got none. Pass some test examples.")
     return [rows[start : start + _MAX_ROWS] for start in range(0, len(rows), _MAX_ROWS)]
 
 

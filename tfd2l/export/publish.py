@@ -19,6 +19,7 @@ import numpy as np
 
 from pipelines.basics.files import sync
 from pipelines.basics.numbers import whole_number
+from pipelines.basics.text import shown
 from tfd2l.common.packages import package_versions
 from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.checksums import write_checksums
@@ -75,9 +76,9 @@ def publish(
         The directory of the new version.
 
     Raises:
-        ValueError: `keep` is not a whole number of at least 1.
-        ExportError: the model fails the load check, the card has other than JSON values, or `base`
-            can't be written.
+        ValueError: `keep` is not a whole number of at least 1, or `timeout_s` not above 0.
+        ExportError: `write` is no function, the model fails the load check, the card has other than
+            JSON values, or `base` can't be written.
 
     Example:
         >>> import tempfile
@@ -92,6 +93,7 @@ def publish(
     """
     if keep is not None:
         whole_number("keep", keep, hint="None keeps all versions.")
+    _check_arguments(write, card)
     base = Path(base)
     with _explaining(base):
         _create(base)
@@ -116,6 +118,17 @@ def tidy(base: Path | str, keep: int | None = None) -> None:
             _remove_old(base, keep)
 
 
+def _check_arguments(write: Any, card: Any) -> None:
+    """Raise ExportError for a model in place of the function that writes it, or no card."""
+    if not callable(write) or hasattr(write, "variables"):
+        raise ExportError(
+            "write must be a function that writes the model into a directory; got "
+            f"{shown(write)}. Pass e.g. lambda path: export_classifier(model, path, ...)."
+        )
+    if not isinstance(card, Mapping):
+        raise ExportError(f"card must be a dict of JSON values; got {shown(card)}.")
+
+
 def check_writable(base: Path | str) -> None:
     """Raise ExportError unless versions can be written below `base`; create it if necessary."""
     base = Path(base)
@@ -126,10 +139,10 @@ def check_writable(base: Path | str) -> None:
 
 
 def published_versions(base: Path | str) -> list[int]:
-    """List the numbers of the versions in `base`, in rising order; none if it does not exist."""
+    """List the numbers of the versions in `base`, in rising order; none if it is no directory."""
     try:
         return list(versions_in(Path(base)))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

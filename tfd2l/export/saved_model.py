@@ -32,7 +32,7 @@ _RANDOM_OPS = {"Multinomial", "StatelessMultinomial", "TruncatedNormal", "RngRea
 _STATE_CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign")
 
 
-def read_signatures(directory: Path) -> dict[str, Signature]:
+def read_signatures(directory: Path | str) -> dict[str, Signature]:
     """Read the signatures of a SavedModel, by name.
 
     Raises:
@@ -40,7 +40,7 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
             `serve`, no signature `serving_default`, or an op that TensorFlow Serving can't or
             shouldn't run: Python, XLA, random numbers, state changes, other devices than the CPU.
     """
-    path = directory / "saved_model.pb"
+    path = Path(directory) / "saved_model.pb"
     meta_graph = _read_meta_graph(path)
     try:
         signatures = {
@@ -63,13 +63,13 @@ def read_signatures(directory: Path) -> dict[str, Signature]:
     return signatures
 
 
-def read_signature_defs(directory: Path) -> dict[str, Any]:
+def read_signature_defs(directory: Path | str) -> dict[str, Any]:
     """Read all signatures of a SavedModel as JSON values of the proto SignatureDef, by name.
 
     Those that TensorFlow adds for its own loader are included, as TensorFlow Serving shows them
     under `metadata` too.
     """
-    meta_graph = _read_meta_graph(directory / "saved_model.pb")
+    meta_graph = _read_meta_graph(Path(directory) / "saved_model.pb")
     return {
         name: json_format.MessageToDict(
             definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

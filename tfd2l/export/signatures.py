@@ -7,10 +7,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from pipelines.basics.numbers import whole_number
 from tfd2l.common.errors import first_line
+from tfd2l.export.arguments import (
+    check_empty,
+    checked_image_shape,
+    checked_labels,
+    logits_by,
+    output_of,
+    prepared,
+)
 from tfd2l.export.errors import ExportError
+from tfd2l.export.tables import tables_of
 
 __all__ = [
     "ClassifierLike",
@@ -45,7 +56,7 @@ class RegressorLike(_HasVariables, Protocol):
 
 
 def export_classifier(
-    model: ClassifierLike,
+    model: ClassifierLike | keras.Model,
     directory: Path | str,
     *,
     labels: Sequence[str],
@@ -62,15 +73,17 @@ def export_classifier(
     float32: all labels and their probabilities, the likeliest first.
 
     Args:
-        model: in its inference behaviour, for whatever `preprocess` returns.
+        model: in its inference behaviour, for whatever `preprocess` returns; of a Keras model the
+            output is the logits. Its lookup tables are exported, too.
         directory: is created; must be empty if it exists.
         labels: the classes' names by class id, all different.
         preprocess: as in training, (n, height, width) uint8 -> (n, h, w, channel) float32.
         image_shape: height and width of raw images, in pixels.
 
     Raises:
-        ExportError: labels and logits don't match, the model can't be traced, or the directory
-            can't be written.
+        ValueError: `image_shape` is not two whole numbers of at least 1.
+        ExportError: labels are not strings or don't match the logits, `preprocess` or the model
+            fails or can't be traced, or the directory is not empty or can't be written.
 
     Example:
         >>> import tempfile
@@ -86,14 +99,17 @@ def export_classifier(
         >>> answer["probabilities"].shape
         TensorShape([3, 2])
     """
-    height, width = image_shape
+    height, width = checked_image_shape(image_shape)
+    names = checked_labels(labels)
+    logits_of = logits_by(model)
     # Any images will do; a black one and a white one are as different as possible.
-    sample = tf.constant([[[pixel] * width] * height for pixel in (0, 255)], tf.uint8)
+    sample = np.stack([np.full((height, width), pixel, np.uint8) for pixel in (0, 255)])
     # This call also creates the variables of Keras layers that no input has reached yet.
-    logits = model.logits(preprocess(sample))
-    _check_labels(labels, logits)
-    _check_logits(type(model).__name__, logits)
-    functions = _classifier_endpoints(model, labels, preprocess, image_shape)
+    logits = output_of(model, logits_of, prepared(preprocess, sample))
+    _check_logits(model, logits, len(names))
+    functions = _classifier_endpoints(
+        lambda image: logits_of(preprocess(image)), names, (height, width)
+    )
     _write(model, Path(directory), functions)
 
 
@@ -113,8 +129,9 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
         num_inputs: number of features, at least 1.
 
     Raises:
+        ValueError: `num_inputs` is not a whole number of at least 1.
         ExportError: the model does not predict one number for an example or can't be traced, or
-            the directory can't be written.
+            the directory is not empty or can't be written.
 
     Example:
         >>> import tempfile
@@ -127,8 +144,9 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
         >>> answer["prediction"].shape
         TensorShape([5])
     """
+    num_inputs = whole_number("num_inputs", num_inputs)
     # This call also creates the variables of Keras layers that no input has reached yet.
-    shape = model(tf.zeros((1, num_inputs))).shape
+    shape = output_of(model, model, tf.zeros((1, num_inputs))).shape
     if shape not in ((1,), (1, 1)):
         raise ExportError(
             "a regression model gives (n, 1) or (n,), one number for each of n examples; this one "
@@ -137,39 +155,31 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
     _write(model, Path(directory), _regressor_endpoints(model, num_inputs))
 
 
-def _check_labels(labels: Sequence[str], logits: tf.Tensor) -> None:
-    """Raise ExportError unless there is one label for each of the logits, (2, q)."""
-    if len(set(labels)) != len(labels) or not all(labels):
+def _check_logits(model: Any, logits: tf.Tensor, num_labels: int) -> None:
+    """Raise ExportError unless the logits of two images are (2, num_labels), and are logits.
+
+    They are probabilities, to which softmax would be applied twice, if all numbers of both rows are
+    above 0 and each row sums to 1, which is no coincidence.
+    """
+    if tuple(logits.shape) != (2, num_labels):
         raise ExportError(
-            f"labels must be different and not empty, as answers name the class by its label; "
-            f"got {[*labels]}. Rename them."
-        )
-    if tuple(logits.shape) != (2, len(labels)):
-        raise ExportError(
-            f"logits of two images must have shape (2, {len(labels)}), one for each label; got "
+            f"logits of two images must have shape (2, {num_labels}), one for each label; got "
             f"{tuple(logits.shape)}. Pass as many labels as the model has outputs."
         )
-
-
-def _check_logits(name: str, logits: tf.Tensor) -> None:
-    """Raise ExportError if the logits, (n, q), are probabilities: softmax would be applied twice.
-
-    It is no coincidence if all numbers of both rows are above 0 and each row sums to 1.
-    """
     rows = tf.cast(logits, tf.float32)
     sums = tf.reduce_sum(rows, axis=-1)
     # A sum of q float32 numbers; half precision is off by a hundredth at most.
     if bool(tf.reduce_all(rows >= 0)) and bool(tf.reduce_all(tf.abs(sums - 1) < 0.01)):
         raise ExportError(
-            f"{name}.logits gives probabilities, which add up to 1; an export takes the softmax of "
-            "logits itself. Define logits(X) in the class, and forward(X) as its softmax."
+            f"the logits of {type(model).__name__} are probabilities, which add up to 1; an export "
+            "takes the softmax of logits itself. Let the last layer have no softmax, or define "
+            "logits(X) in the class, and forward(X) as its softmax."
         )
 
 
 def _classifier_endpoints(
-    model: ClassifierLike,
+    logits_of_raw: Callable[[tf.Tensor], tf.Tensor],
     labels: Sequence[str],
-    preprocess: Callable[[tf.Tensor], tf.Tensor],
     image_shape: tuple[int, int],
 ) -> dict[str, Any]:
     """Make the functions of the two signatures, by the signature's name."""
@@ -181,7 +191,7 @@ def _classifier_endpoints(
     def predict(image: tf.Tensor) -> Outputs:
         # The server does not enforce declared shapes; without this op a wrong one gets an answer.
         image = tf.ensure_shape(image, [None, height, width])
-        logits = tf.cast(model.logits(preprocess(image)), tf.float32)
+        logits = tf.cast(logits_of_raw(image), tf.float32)
         class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
         return {
             "logits": logits,
@@ -225,6 +235,7 @@ def _regressor_endpoints(model: RegressorLike, num_inputs: int) -> dict[str, Any
 
 def _write(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
     """Trace the functions and save them as signatures."""
+    check_empty(directory)
     try:
         # A trace inherits the device on which it is made, which a server need not have.
         with tf.device(None):
@@ -240,12 +251,13 @@ def _write(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) 
         raise ExportError(
             f"{type(model).__name__} can't be exported: {first_line(error)} Its forward pass must "
             "work in a tf.function, for any number of examples (-1 or tf.shape(X)[0], where "
-            "X.shape[0] is None), on variables that model.variables lists."
+            "X.shape[0] is None), on variables that model.variables lists, and on lookup tables "
+            "that are attributes of the model."
         ) from error
 
 
 def _save(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
-    """Write the traced functions and the variables that they use.
+    """Write the traced functions, and the variables and lookup tables that they use.
 
     The model itself is not saved: saving follows all references, also the one to its trainer.
     """
@@ -254,10 +266,13 @@ def _save(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -
         # the result, but the server doesn't find the variables. The archive finds all variables
         # of the endpoints, tf.Variables among them, so nothing else need be tracked.
         archive = keras.export.ExportArchive()
+        for table in tables_of(model):
+            archive.track(table)
         for name, function in functions.items():
             archive.add_endpoint(name, function)
         archive.write_out(str(directory), verbose=False)
         return
     module = tf.Module()
     module.parameters = list(model.variables)
+    module.tables = tables_of(model)
     tf.saved_model.save(module, str(directory), signatures=dict(functions))

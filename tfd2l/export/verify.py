@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.basics.text import shown
 from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.checksums import check_files
 from tfd2l.export.errors import ExportError
@@ -41,7 +42,7 @@ class Check:
 
 
 def verify(
-    directory: Path,
+    directory: Path | str,
     checks: Sequence[Check],
     *,
     ask: Callable[[Any], Any] | None = None,
@@ -60,8 +61,10 @@ def verify(
         timeout_s: seconds that the process may take if it is started here.
 
     Raises:
+        ValueError: `timeout_s` is not a number above 0.
         ExportError: a rule is broken; the text has the runtime's words.
     """
+    directory = Path(directory)
     if ask is None:
         with c_api_process(timeout_s) as fresh:
             verify(directory, checks, ask=fresh)
@@ -90,6 +93,11 @@ def verify(
 
 def _require_checks(checks: Sequence[Check], signatures: Mapping[str, Signature]) -> None:
     """Raise ExportError unless the checks have the signatures' names and inputs."""
+    if not isinstance(checks, Sequence) or not all(isinstance(check, Check) for check in checks):
+        raise ExportError(
+            f"checks must be a list of Check; got {shown(checks)}. classifier_checks and "
+            "regressor_checks make it."
+        )
     needed = {name: sorted(signature.inputs) for name, signature in signatures.items()}
     given = {check.signature: sorted(check.inputs) for check in checks}
     if given != needed:

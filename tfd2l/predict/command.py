@@ -7,11 +7,9 @@ before anything slow happens.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         Its exit status: 0; 2 for a wrong flag, no model, or a file that can't be read, though the
         others were answered; 130 after Ctrl-C.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Labels and file names may have letters that the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
     return run_command(lambda: _predict(argv))
 
 
@@ -69,35 +64,7 @@ def _predict(argv: Sequence[str] | None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = CommandParser(
-        "python -m tfd2l.predict",
-        "Classify image files with a model that a server has, or with an exported one: --model "
-        "with a / in it, or that is a directory here, needs no server.",
-        usage="%(prog)s IMAGE... [--url URL [--model NAME] | --model DIR] [more flags]",
-    )
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="PNG, JPEG or GIF file; - is standard input")
-    add(
-        "--url",
-        help="address of TensorFlow Serving's REST interface; by default http://127.0.0.1:8501",
-    )
-    add(
-        "--model",
-        metavar="NAME|DIR",
-        help="the model's name in the server, by default mlp; or without --url its directory, "
-        "or that of a version: savedmodels/mlp[/1]",
-    )
-    add(
-        "--model-version",
-        type=whole_number_from(0, MAX_VERSION),
-        metavar="N",
-        help="a version in the server; by default the newest",
-    )
-    add("--timeout-s", type=seconds, metavar="S", help="seconds to wait in each try; by default 10")
-    add("--dir", type=Path, help="as --model, but always a directory")
-    add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
-    add("--json", action="store_true", help="print JSON")
-    flags = parser.parse_args(argv)
+    flags = _parser().parse_args(argv)
     _settle_model(flags)
     path = flags.picture
     if path and not (path.suffix.lower() in PICTURE_FORMATS and path.parent.is_dir()):
@@ -106,6 +73,47 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             f"{', '.join(PICTURE_FORMATS)}; got {str(path)!r}."
         )
     return flags
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m tfd2l.predict",
+        "IMAGE... [--url URL [--model NAME] | --model DIR] [flags]",
+        "Classify image files with a model that a server has, or with an exported one: --model "
+        "with a / in it, or that is a directory here, needs no server.",
+        [
+            "boot.png --model savedmodels/mlp",
+            "boot.png shirt.jpg --picture answers.png",
+            "boot.png --url http://127.0.0.1:8501 --model mlp --json",
+        ],
+    )
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="PNG, JPEG or GIF file; - is standard input")
+    add = parser.add_argument_group("model").add_argument
+    add(
+        "--model",
+        metavar="NAME|DIR",
+        help="the model's name in the server (default: mlp); or without --url its directory, "
+        "or that of a version: savedmodels/mlp[/1]",
+    )
+    add("--dir", type=Path, metavar="DIR", help="as --model, but always a directory")
+    add = parser.add_argument_group("server").add_argument
+    add(
+        "--url",
+        metavar="URL",
+        help="address of TensorFlow Serving's REST interface (default: http://127.0.0.1:8501)",
+    )
+    add(
+        "--model-version",
+        type=whole_number_from(0, MAX_VERSION),
+        metavar="N",
+        help="a version in the server (default: the newest)",
+    )
+    add("--timeout-s", type=seconds, metavar="S", help="seconds to wait in each try (default: 10)")
+    add = parser.add_argument_group("output").add_argument
+    add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
+    add("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def _settle_model(flags: argparse.Namespace) -> None:
@@ -123,22 +131,16 @@ def _settle_model(flags: argparse.Namespace) -> None:
 
 
 def _open_predictor(flags: argparse.Namespace) -> Predictor:
-    """Make the client that the flags describe; an exported model is loaded at once."""
+    """Make the client that the flags describe."""
     if flags.dir is None:
         from tfd2l.predict.rest_client import Client
 
         settings = {"url": flags.url, "model": flags.model, "timeout_s": flags.timeout_s}
         given = {name: value for name, value in settings.items() if value is not None}
         return Client(version=flags.model_version, **given)
-    from tfd2l.common.startup import quiet_start
-    from tfd2l.predict.answers import ServingError
     from tfd2l.predict.local import LocalModel
 
-    model = LocalModel(flags.dir)
-    # An error comes again when the model is used, then without TensorFlow's start-up messages.
-    with quiet_start(), suppress(ServingError):
-        model.image_shape()
-    return model
+    return LocalModel(flags.dir)
 
 
 def _read_images(

@@ -7,6 +7,7 @@ an `ImageError`, within 1 GB of memory.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
             that is more than `MAX_ASPECT` times as long as wide, or one in which nothing is opaque;
             or `size` is not two whole numbers from 1 to `MAX_SIDE`.
     """
-    if len(size) != 2 or not all(isinstance(n, int) and 1 <= n <= MAX_SIDE for n in size):
+    sizes = [*size] if isinstance(size, Sequence) else []
+    if len(sizes) != 2 or not all(type(n) is int and 1 <= n <= MAX_SIDE for n in sizes):
         raise ImageError(
             f"size must be (height, width) in pixels, each from 1 to {MAX_SIDE}; got {size!r}. "
             "Fashion-MNIST has (28, 28)."

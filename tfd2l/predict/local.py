@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipelines.basics.text import one_line
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.common.startup import quiet_libraries
 from tfd2l.export.signature_types import Signature
 from tfd2l.export.versions import versions_in
 from tfd2l.predict.answers import ServingError
@@ -69,7 +70,9 @@ class LocalModel(Predictor):
         from tfd2l.export.loaded import LoadedVersion
 
         try:
-            return LoadedVersion(load_library(), self.directory)
+            with quiet_libraries():
+                library = load_library()
+            return LoadedVersion(library, self.directory)
         except (Tfd2lError, SessionError) as error:
             raise ServingError(
                 f"{self} can't be loaded: {one_line(str(error)).rstrip('.')}. "
@@ -84,8 +87,9 @@ def _version_directory(directory: Path) -> Path:
     paths = versions_in(directory).values() if directory.is_dir() else []
     versions = [path for path in paths if path.is_dir()]
     if not versions:
+        given = f"{directory} has none" if directory.is_dir() else f"there is no {directory}"
         raise ServingError(
-            f"{directory} must be the directory of an exported model, with versions named 1, 2, "
-            "..., or that of a version. python -m tfd2l.train makes models."
+            f"a model's directory has versions named 1, 2, ..., and a version's has a SavedModel; "
+            f"{given}. python -m tfd2l.train makes models."
         )
     return versions[-1]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pipelines.basics.numbers import whole_number
 from pipelines.basics.text import one_line
 from tfd2l.export.signature_types import Signature
+from tfd2l.export.versions import MAX_VERSION
 from tfd2l.predict.answers import Classification, Predictions, ServingError, check_images
 
 __all__ = ["CLASSIFY", "EXPORT_HINT", "MAX_IMAGES", "PREDICT", "Outputs", "Predictor",
@@ -152,6 +153,8 @@ class RemotePredictor(Predictor):
         super().__init__(batch_size)
         self._address = address
         self._model = model
+        if version is not None:
+            version = whole_number("version", version, minimum=0, maximum=MAX_VERSION)
         self._version = version
 
     def __str__(self) -> str:

@@ -20,7 +20,6 @@ from tfd2l.common.commands import (
     whole_number_from,
 )
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.common.startup import quiet_start
 from tfd2l.deploy.models import list_models
 from tfd2l.serve.server import (
     CONNECTIONS,
@@ -70,21 +69,28 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("python -m tfd2l.serve", DESCRIPTION)
+    parser = CommandParser(
+        "python -m tfd2l.serve",
+        "[DIR] [flags]",
+        DESCRIPTION,
+        ["savedmodels", "savedmodels --port 0", "savedmodels --host 0.0.0.0 --threads 8"],
+    )
     parser.add_argument(
-        "directory", nargs="?", type=Path, default=Path("savedmodels"),
-        help="has a directory for each model, with a directory for each version "
-        "(default: %(default)s)",
+        "directory", nargs="?", type=Path, default=Path("savedmodels"), metavar="DIR",
+        help="has a directory for each model, with a directory for each version",
     )  # fmt: skip
-    for flag, default, read, text in (
-        ("--port", 8501, whole_number_from(0, 65535), "0 takes a free one"),
-        ("--host", "127.0.0.1", str, "name or address to listen at"),
-        ("--poll-seconds", 1.0, seconds, "between looks for new versions"),
-        ("--max-body-mb", MAX_BODY_BYTES >> 20, whole_number_from(1, 1024), "longest request, MiB"),
-        ("--threads", THREADS, whole_number_from(1, 256), "requests that run at the same time"),
-        ("--idle-seconds", IDLE_S, whole_number_from(1, 3600), "silence that ends a connection"),
-    ):
-        parser.add_argument(flag, type=read, default=default, help=f"{text} (default: {default})")
+    address, limits = map(parser.add_argument_group, ("address", "limits"))
+    for group, flag, default, read, metavar, text in (
+        (address, "--host", "127.0.0.1", str, "HOST", "name or address to listen at"),
+        (address, "--port", 8501, whole_number_from(0, 65535), "N", "0 takes a free one"),
+        (limits, "--threads", THREADS, whole_number_from(1, 256), "N", "requests that run at once"),
+        (limits, "--max-body-mb", MAX_BODY_BYTES >> 20, whole_number_from(1, 1024), "MIB",
+         "longest request"),
+        (limits, "--idle-seconds", IDLE_S, whole_number_from(1, 3600), "S",
+         "silence that ends a connection"),
+        (parser, "--poll-seconds", 1.0, seconds, "S", "time between looks for new versions"),
+    ):  # fmt: skip
+        group.add_argument(flag, type=read, default=default, metavar=metavar, help=text)
     return parser
 
 
@@ -101,14 +107,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _load_models(directory: Path) -> ServedModels:
     """Load the models of a directory; refuse one whose highest version fails."""
-    with quiet_start():
-        from tfd2l.export.c_api import SessionError
-        from tfd2l.serve.models import ServedModels
+    from tfd2l.export.c_api import SessionError
+    from tfd2l.serve.models import ServedModels
 
-        try:
-            models = ServedModels(directory)
-        except SessionError as error:
-            raise ServeError(str(error)) from error
+    try:
+        models = ServedModels(directory)
+    except SessionError as error:
+        raise ServeError(str(error)) from error
     models.poll()
     if problems := models.problems():
         raise ServeError(problems[0])

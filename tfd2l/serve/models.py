@@ -18,6 +18,7 @@ from werkzeug.exceptions import abort
 
 from pipelines.basics.files import read_regular
 from pipelines.basics.text import one_line
+from tfd2l.common.startup import quiet_libraries
 from tfd2l.deploy.models import DeployError, ServedModel
 from tfd2l.deploy.models_config import CONFIG_FILE, read_models_config
 from tfd2l.export.c_api import load_library
@@ -73,7 +74,8 @@ class ServedModels:
             SessionError: TensorFlow's library isn't installed.
         """
         self._base = base
-        self._library = load_library()
+        with quiet_libraries():
+            self._library = load_library()
         self._models: dict[str, _Model] = {}
         self._policies: Mapping[str, ServedModel] = {}
         self._problems: list[str] = []

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tfd2l.common.commands import complain, run_command
+from tfd2l.common.commands import complain, run_command, shell_line
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.common.startup import collector_paused, quiet_start
+from tfd2l.common.keras_backend import check_keras_backend
+from tfd2l.common.startup import collector_paused
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.train.records import RECORD_FILE, read_record
 
@@ -50,10 +52,13 @@ def start(flags: Sequence[str]) -> int:
     # These imports take half a second, in which Ctrl-C shall find main() running.
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipelines import fashion_mnist
-    from tfd2l.train.config import from_settings, parse
+    from tfd2l.train.config import from_settings
+    from tfd2l.train.flags import parse
 
     config = parse(flags)
+    # After the flags: it imports NumPy.
+    from pipelines import fashion_mnist
+
     changes = None
     if config.resume is not None:
         changes = config.changes
@@ -63,7 +68,7 @@ def start(flags: Sequence[str]) -> int:
         loading = None
         if not config.is_linear:
             loading = pool.submit(fashion_mnist.load, config.data_dir, say=print)
-        with quiet_start(), collector_paused():
+        with collector_paused():
             prepare_tensorflow(config.device, config.precision, config.seed, config.deterministic)
         return run(config, loading, changes)
 
@@ -74,6 +79,7 @@ def prepare_tensorflow(device: str, precision: str, seed: int, deterministic: bo
         # On a CPU without AVX-512 TensorFlow would use Eigen's matrix products, whose sums depend
         # on the number of threads; oneDNN's don't.
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    check_keras_backend()
     import tensorflow as tf
 
     if device == "cpu":
@@ -112,7 +118,7 @@ def run(config: TrainConfig, loading: Loading | None, changes: Changes | None) -
         with contextlib.closing(directory):
             train(config, data, directory, changes)
     except InterruptedRunError as error:
-        print(f"{error}; resume with --resume {path}", file=sys.stderr)
+        print(f"{error}; resume with --resume {shlex.quote(str(path))}", file=sys.stderr)
         return 128 + error.signal_number
     except (Tfd2lError, OSError) as error:
         status = complain(error)
@@ -179,8 +185,9 @@ def show(results: str, export: Path, run_path: Path, best: Path | None) -> None:
     if best is not None:
         print(f"best    {best}")
     print(f"export  {export}")
-    print(f"look    tensorboard --logdir {run_path.parent}")
-    print(f"        saved_model_cli show --all --dir {export}")
+    show_all = ("tensorflow.python.tools.saved_model_cli", "show", "--all", "--dir", export)
+    print(f"look    {shell_line('tensorboard.main', '--logdir', run_path.parent)}")
+    print(f"        {shell_line(*show_all)}")
 
 
 def suggest(error: Exception, run_path: Path, lr: float) -> None:
@@ -191,7 +198,10 @@ def suggest(error: Exception, run_path: Path, lr: float) -> None:
     if not (run_path / RECORD_FILE).exists():
         return
     if isinstance(error, OSError | ExportError):
-        print(f"when that is mended, resume with --resume {run_path}", file=sys.stderr)
+        print(
+            f"when that is mended, resume with --resume {shlex.quote(str(run_path))}",
+            file=sys.stderr,
+        )
     elif isinstance(error, DivergedError) and any((run_path / "checkpoints").glob("epoch-*")):
-        flags = f"--resume {run_path} --lr {lr / 10:g}"
+        flags = f"--resume {shlex.quote(str(run_path))} --lr {lr / 10:g}"
         print(f"resume from the last checkpoint with {flags}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The typed, frozen settings of a run, from which the command line's flags are made.
+"""The typed, frozen settings of a run, and errors in them in plain words.
 
 Imports nothing slow, so that `--help` and errors in flags are answered at once.
 """
@@ -6,41 +6,43 @@ Imports nothing slow, so that `--help` and errors in flags are answered at once.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from pipelines.basics.text import one_line, shown
-from tfd2l.common.errors import Tfd2lError
+from tfd2l.common.commands import UsageError
+from tfd2l.common.suggestions import did_you_mean
 
-__all__ = ["CHANGEABLE", "ConfigError", "TrainConfig", "from_settings", "parse", "settings_to_keep"]
+__all__ = ["CHANGEABLE", "ConfigError", "TrainConfig", "about", "from_settings", "settings_to_keep"]
 
 ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
-# The largest settings file: a hundred times the size of all settings with a comment each.
-MAX_BYTES = 1_000_000
+Device = Literal["auto", "cpu", "gpu"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 # The book's settings for linear regression, where they differ from those for classifiers.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 # The settings that may change when a run is resumed.
 CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
+MAX_PIXELS = 4096
 
 
-class ConfigError(Tfd2lError, ValueError):
+class ConfigError(UsageError, ValueError):
     """A flag, a settings file or a value in it can't be used."""
 
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a number is wanted, not true or false")
+        raise ValueError("a number, not true or false")
     return value
 
 
@@ -54,86 +56,144 @@ def _size(value: Any) -> tuple[int, int]:
         height, width = int(sides[0]), int(sides[-1])
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         height = width = 0
+    in_range = 1 <= min(height, width) <= max(height, width) <= MAX_PIXELS
     # int() would cut off what comes after a point.
-    if height < 1 or width < 1 or len(sides) > 2 or {bool, float} & {*map(type, sides)}:
-        raise ValueError("height x width in whole, positive pixels is wanted, e.g. 32x32 or 32")
+    if not in_range or len(sides) > 2 or {bool, float} & {*map(type, sides)}:
+        raise ValueError(
+            f"HEIGHTxWIDTH in whole pixels from 1 to {MAX_PIXELS}, such as 32x32 or 32"
+        )
     return (height, width)
 
 
-def _no_empty(value: Any) -> Any:
+def _path(value: Any) -> Any:
     # An unset variable of a shell gives "", which Path would take for the current directory.
     if value == "":
-        raise ValueError("a path is wanted; the current directory is '.'")
+        raise ValueError("a path; the current directory is '.'")
+    if "\0" in str(value):
+        raise ValueError("a path without NUL characters")
+    # Python keeps bytes that it can't decode as half a surrogate pair, which TensorFlow refuses.
+    if re.search("[\ud800-\udfff]", str(value)):
+        raise ValueError("a path in UTF-8, read in a locale that has it, such as LC_ALL=C.UTF-8")
     return value
-
-
-def _no_nul(path: Path) -> Path:
-    # Python's own error for such a name is not clear.
-    if "\0" in str(path):
-        raise ValueError("a file's name has no NUL character")
-    return path
 
 
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
-Pixels = Annotated[int, Field(le=4096)]
-FilePath = Annotated[Path, BeforeValidator(_no_empty), AfterValidator(_no_nul)]
+Size = Annotated[tuple[int, int], BeforeValidator(_size)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
 
 
-class TrainConfig(BaseSettings):
+def _setting(
+    default: Any, group: str, text: str, rule: str, metavar: str | None = None, **limits: Any
+) -> Any:
+    """Declare a setting.
+
+    Args:
+        default: its value where none is given.
+        group: its heading in `--help`.
+        text: its meaning, for `--help`.
+        rule: what its value must be, for errors.
+        metavar: stands for the value in `--help`; a flag without one takes no value.
+        limits: pydantic's bounds and options.
+    """
+    extra: dict[str, Any] = {"group": group, "rule": rule, "metavar": metavar}
+    return Field(default, description=text, json_schema_extra=extra, **limits)
+
+
+def _whole(
+    default: int | None, group: str, text: str, minimum: int = 1, maximum: int | None = None
+) -> Any:
+    limits = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
+    return _setting(default, group, text, f"a whole number {limits}", "N", ge=minimum, le=maximum)
+
+
+def _choice(default: str, group: str, text: str, kind: Any) -> Any:
+    names = ", ".join(get_args(kind))
+    return _setting(default, group, f"{names}; {text}", f"one of {names}", "NAME")
+
+
+def _file(default: Path | None, group: str, text: str, metavar: str = "DIR", **more: Any) -> Any:
+    return _setting(default, group, text, "a path", metavar, **more)
+
+
+def _switch(default: bool | None, group: str, text: str) -> Any:
+    return _setting(default, group, text, "true or false")
+
+
+class TrainConfig(BaseModel):
     """Train a model of the book, keep the run and export the model for TensorFlow Serving."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, case_sensitive=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: ModelName = Field("mlp", description="which model; the linear ones fit synthetic data")
-    epochs: Whole = Field(
-        10, ge=1, le=100_000, description="passes over the training data; linear models: 3"
+    model: ModelName = _choice(
+        "mlp", "model", "the linear ones fit synthetic data, the others Fashion-MNIST", ModelName
     )
-    batch_size: Whole = Field(
-        256, ge=1, le=1_000_000, description="examples in a step; linear models: 32"
+    num_hiddens: Whole = _whole(256, "model", "hidden units of an mlp", 1, 1_000_000)
+    data_dir: FilePath | None = _file(None, "data", "has the four files of Fashion-MNIST")
+    resize: Size = _setting(
+        (28, 28),
+        "data",
+        "size of the images in pixels",
+        "HEIGHTxWIDTH",
+        "HEIGHTxWIDTH",
     )
-    lr: Real = Field(0.1, gt=0, le=1e6, description="learning rate; linear models: 0.03")
-    num_hiddens: Whole = Field(256, ge=1, le=1_000_000, description="hidden units of an mlp")
-    resize: Annotated[tuple[Pixels, Pixels], BeforeValidator(_size)] = Field(
-        (28, 28), description="height x width of the images, pixels, e.g. 32x32"
+    epochs: Whole = _whole(
+        10, "training", "passes over the training data; linear models: 3", 1, 100_000
     )
-    gradient_clip_val: Real = Field(
-        0, ge=0, le=1e6, description="largest joint norm of the gradients; 0 does not clip"
+    batch_size: Whole = _whole(
+        256, "training", "examples in a step; linear models: 32", 1, 1_000_000
     )
-    seed: Whole = Field(0, ge=0, lt=2**31, description="what all random choices derive from")
-    data_dir: FilePath | None = Field(None, description="directory with the Fashion-MNIST files")
-    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="where to train")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="Keras' dtype policy, for the concise models"
+    lr: Real = _setting(
+        0.1,
+        "training",
+        "learning rate; linear models: 0.03",
+        "a number above 0, up to 1,000,000",
+        "RATE",
+        gt=0,
+        le=1e6,
     )
-    run_eagerly: bool = Field(False, description="run steps as plain Python, to debug them")
-    jit_compile: bool | None = Field(
-        None, description="compile the steps with XLA; by default where that is known to pay"
+    gradient_clip_val: Real = _setting(
+        0,
+        "training",
+        "largest joint norm of the gradients; 0 does not clip",
+        "a number from 0 to 1,000,000",
+        "NORM",
+        ge=0,
+        le=1e6,
     )
-    deterministic: bool = Field(
-        False, description="the same bits on any number of threads; without XLA, so slower"
+    seed: Whole = _whole(0, "training", "the seed of all random choices", 0, 2**31 - 1)
+    device: Device = _choice("auto", "execution", "auto takes a GPU if TensorFlow sees one", Device)
+    precision: Precision = _choice(
+        "float32", "execution", "dtype policy of the models on Keras layers", Precision
     )
-    export_dir: FilePath = Field(Path("savedmodels"), description="where exports go")
-    keep_versions: Whole | None = Field(
-        None, ge=1, description="how many versions of the model's exports stay; by default all"
+    run_eagerly: bool = _switch(False, "execution", "run steps as plain Python, to debug them")
+    jit_compile: bool | None = _switch(
+        None, "execution", "compile the steps with XLA (default: where that is known to pay)"
     )
-    run_dir: FilePath | None = Field(
-        None, description="the run's directory, new or empty; by default one in runs/"
+    deterministic: bool = _switch(
+        False, "execution", "the same bits on any number of threads; without XLA, so slower"
     )
-    checkpoint_every: Whole | None = Field(
-        None, ge=1, description="write checkpoints also after so many steps within an epoch"
+    run_dir: FilePath | None = _file(
+        None, "output", "the run's directory, new or empty (default: a new one in runs)"
     )
-    resume: FilePath | None = Field(
+    checkpoint_every: Whole | None = _whole(
+        None, "output", "also write checkpoints after so many steps within an epoch"
+    )
+    export_dir: FilePath = _file(Path("savedmodels"), "output", "the directory of exports")
+    keep_versions: Whole | None = _whole(
+        None, "output", "the number of the model's versions to keep (default: all)"
+    )
+    resume: FilePath | None = _file(
         None,
+        "settings of a run",
+        "resume the run in this directory with its own settings; --epochs, --lr, "
+        "--gradient-clip-val and --export-dir may be given anew",
         exclude=True,
-        description="resume the run in this directory with its own settings; epochs, lr, "
-        "gradient_clip_val and export_dir may be changed",
     )
-    config: FilePath | None = Field(
-        None, exclude=True, description="a TOML file of settings; a flag outweighs it"
-    )
+    config: FilePath | None = _file(
+        None, "settings of a run", "a TOML file of settings; a flag outweighs it", "FILE",
+        exclude=True,
+    )  # fmt: skip
 
     @property
     def is_linear(self) -> bool:
@@ -187,61 +247,44 @@ class TrainConfig(BaseSettings):
         """The settings that a resumed run is to change."""
         return self.model_dump(include=self.model_fields_set & {*CHANGEABLE})
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use the given settings only: no environment variable changes a run unseen."""
-        return (init_settings,)
+
+def about(name: str) -> dict[str, Any]:
+    """The group, rule and metavar of a setting."""
+    extra = TrainConfig.model_fields[name].json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
 
 
-def parse(argv: Sequence[str]) -> TrainConfig:
-    """The settings from the flags and from the settings file that they may name.
-
-    Args:
-        argv: the flags, without the program's name.
-
-    Raises:
-        ConfigError: a flag, a key or a value can't be used.
-        SystemExit: after `--help`, which is printed.
-    """
-    try:
-        flags = CliSettingsSource(
-            TrainConfig,
-            cli_prog_name="python -m tfd2l.train",
-            cli_parse_args=list(argv),
-            cli_exit_on_error=False,
-            cli_kebab_case=True,
-            cli_implicit_flags=True,
-            cli_hide_none_type=True,
-            cli_avoid_json=True,
-        )()
-    except SettingsError as error:
-        raise ConfigError(f"{one_line(str(error))} (--help lists the flags)") from error
-    settings = _read(Path(flags["config"])) if flags.get("config") else {}
-    return from_settings({**settings, **flags})
-
-
-def from_settings(settings: Mapping[str, Any]) -> TrainConfig:
+def from_settings(
+    settings: Mapping[str, Any], sources: Mapping[str, str] | None = None
+) -> TrainConfig:
     """The typed settings.
 
+    Args:
+        settings: values by the names of the settings.
+        sources: where the user gave a setting, such as '--lr' or 'settings.toml: lr', by its name.
+
     Raises:
-        ConfigError: a key or a value can't be used.
+        ConfigError: a name or a value can't be used.
     """
-    # Pydantic would take such names for its own arguments, which say where settings come from.
-    if foreign := next((name for name in settings if name.startswith("_")), None):
-        raise ConfigError(
-            one_line(f"--{foreign}: no such setting (got {shown(settings[foreign])}).")
-        )
     try:
-        return TrainConfig(**settings)
+        return TrainConfig.model_validate(dict(settings))
     except ValidationError as error:
-        raise ConfigError(_in_a_line(error)) from error
+        faults = [_sentence(fault, settings, sources or {}) for fault in error.errors()]
+        raise ConfigError(one_line(" ".join(dict.fromkeys(faults)))) from error
+
+
+def _sentence(fault: ErrorDetails, settings: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    """One of pydantic's errors as a sentence of ours."""
+    if not fault["loc"]:
+        return f"{fault['ctx']['error']}."
+    name = str(fault["loc"][0])
+    given = sources.get(name, name)
+    if name not in TrainConfig.model_fields:
+        meant = did_you_mean(name, TrainConfig.model_fields)
+        return f"{given}: no such setting{meant or ' (--help lists them).'}"
+    # The validators above give the rule themselves.
+    rule = fault["ctx"]["error"] if fault["type"] == "value_error" else about(name)["rule"]
+    return f"{given} must be {rule}; got {shown(settings[name])}."
 
 
 def settings_to_keep(config: TrainConfig) -> dict[str, Any]:
@@ -249,50 +292,3 @@ def settings_to_keep(config: TrainConfig) -> dict[str, Any]:
     settings = config.model_dump(mode="json", exclude={"run_dir"})
     paths = {"export_dir": config.export_dir, "data_dir": config.data_dir}
     return settings | {name: str(path.absolute()) for name, path in paths.items() if path}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read the settings in a TOML file, whose keys are spelt like flags or with underscores."""
-    try:
-        with path.open("rb") as file:
-            # One byte more than allowed shows that the file is too large.
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        settings = tomllib.loads(data.decode("utf-8"))
-    except (OSError, ValueError) as error:
-        # Python itself refuses numbers with very many digits, by a ValueError.
-        problem = str(error)
-    except RecursionError:
-        problem = "it is nested too deeply"
-    else:
-        return _settings(path, settings)
-    raise ConfigError(one_line(f"the settings file {str(path)!r} can't be read: {problem}"))
-
-
-def _settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings by the names of their fields, each given once."""
-    if "config" in settings:
-        raise ConfigError(f"{str(path)!r}: a settings file can't name another; drop 'config'.")
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = key.replace("-", "_")
-        if name in found:
-            raise ConfigError(
-                one_line(f"{str(path)!r} sets {name!r} twice, with - and with _; drop one of them.")
-            )
-        found[name] = value
-    return found
-
-
-def _in_a_line(error: ValidationError) -> str:
-    """All mistakes in one line, each with its setting and value."""
-    faults = []
-    for fault in error.errors():
-        name = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else ""
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = "no such setting"
-        got = f" (got {shown(fault['input'])})" if name else ""
-        faults.append(f"{name}: {message}{got}" if name else message)
-    return one_line("; ".join(dict.fromkeys(faults))) + "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class MetricsLog:
             raise RunError(
                 f"events for TensorBoard can't be written to {str(folder)!r} "
                 f"({type(error).__name__}); make room, or remove the file in its place, and "
-                f"resume with --resume {self._path}"
+                f"resume with --resume {shlex.quote(str(self._path))}"
             ) from error
 
     def write_table(self, history: History) -> None:

@@ -33,6 +33,11 @@ def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
     Raises:
         RunError: the record is missing, damaged, or was edited.
     """
+    if not run.is_dir():
+        raise RunError(
+            f"there is no directory {str(run)!r}, and so no run in it. Name the directory that the "
+            "run printed."
+        )
     path = run / name
     try:
         record = json.loads(read_regular(path).decode())

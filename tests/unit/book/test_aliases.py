@@ -49,3 +49,14 @@ def test_reshape_takes_a_bare_number_compiled_or_not(compiled: bool) -> None:
 
     function = tf.function(flatten) if compiled else flatten
     np.testing.assert_array_equal(function(tf.constant([[1, 2], [3, 4]])), [1, 2, 3, 4])
+
+
+def test_randn_takes_sizes_as_pytorch_does_or_one_tuple() -> None:
+    tf.random.set_seed(0)
+    X = d2l.randn(1000, 10).numpy()
+    # The standard error of 10,000 draws is 0.01.
+    assert abs(X.mean()) < 0.05
+    assert abs(X.std() - 1) < 0.05
+    assert d2l.randn(3).shape == d2l.randn((3,)).shape == d2l.randn([3]).shape == (3,)
+    assert d2l.randn().shape == ()
+    assert d2l.randn(2, 2, dtype=tf.float64).dtype == tf.float64

@@ -20,6 +20,19 @@ def test_every_n_values_become_one_point_at_their_mean() -> None:
     assert board.data == {"loss": [Point(0.5, 2.0), Point(2.5, 7.0)]}
 
 
+def test_every_n_of_zero_draws_nothing_until_the_flush() -> None:
+    # The book's Module.plot gives int(1 / 2) for an epoch of one batch and two points an epoch.
+    board = ProgressBoard()
+    board.draw(0, 1, "loss", every_n=0)
+    board.draw(1, 3, "loss", every_n=0)
+    assert board.data == {"loss": []}
+    board.flush()
+    assert board.data == {"loss": [(0.5, 2.0)]}
+    for wrong in (-1, 0.5, 2.0):
+        with pytest.raises(ValueError, match="every_n must be a whole number of at least 0; got"):
+            board.draw(0, 1, "loss", every_n=wrong)  # type: ignore[arg-type]
+
+
 def test_means_are_weighted_and_flush_draws_the_last_values() -> None:
     board = ProgressBoard()
     board.draw(0, 1, "loss", every_n=3, weight=3)

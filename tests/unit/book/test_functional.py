@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,3 +162,19 @@ def test_cross_correlation_of_the_books_example() -> None:
 def test_a_kernel_larger_than_the_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"K \(h, w\), no larger; got shapes \(2, 3\) and \(3, 2"):
         functional.corr2d(tf.ones((2, 3)), tf.ones((3, 2)))
+
+
+def test_arrays_and_lists_are_taken_as_tensors_are() -> None:
+    Y_hat, Y = np.array([[0.1, 0.9], [0.5, 0.5]], np.float32), np.array([1, 0])
+    for make in (np.asarray, np.ndarray.tolist):
+        examples: Any = (make(Y_hat), make(Y))
+        # -(ln 0.9 + ln 0.5) / 2
+        assert float(functional.cross_entropy(*examples)) == pytest.approx(0.399254, abs=1e-6)
+        assert float(functional.accuracy(*examples)) == 1.0
+        assert functional.cross_entropy_from_logits(*examples).shape == (2,)
+        assert float(functional.squared_loss(examples[0], examples[0])[0, 0]) == 0.0
+
+
+def test_targets_of_another_dtype_are_refused_with_the_cast() -> None:
+    with pytest.raises(ValueError, match=r"got float32 and float64\. Do: tf\.cast\(y"):
+        functional.squared_loss(tf.zeros(2), tf.zeros(2, tf.float64))

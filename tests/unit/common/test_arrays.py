@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tfd2l as d2l
-from tests.support import run_python
+from tests.support.warm import run_warm
 from tfd2l.common.arrays import FORMAT, read_weights, write_weights
 
 WEIGHTS: list[np.ndarray[Any, Any]] = [
@@ -123,6 +123,6 @@ def test_weights_can_be_read_in_a_fresh_process(tmp_path: Path) -> None:
         "model.load_weights(sys.argv[1])\n"
         "print(float(d2l.reduce_sum(model(d2l.ones((1, 4))))))"
     )
-    process = run_python("-c", program, tmp_path / "weights")
+    process = run_warm("-c", program, tmp_path / "weights")
     assert process.returncode == 0, process.stderr
     assert float(process.stdout) == float(d2l.reduce_sum(model(d2l.ones((1, 4)))))

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import pytest
 
+import tfd2l
+from tests.support import ROOT, run_python
+from tfd2l.__main__ import COMMANDS
+from tfd2l.__main__ import main as list_commands
 from tfd2l.common.commands import (
     CommandParser,
     UsageError,
     run_command,
     seconds,
+    shell_line,
     whole_number_from,
 )
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.deploy import command as deploy
+from tfd2l.predict import command as predict
+from tfd2l.serve import command as serve
+from tfd2l.train import command as train
 
 
 def test_the_bodys_status_is_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,17 +62,110 @@ def test_a_bug_is_not_taken_for_an_error_of_the_user() -> None:
 
 
 def test_flags_are_taken_in_full_only_and_numbers_within_their_range() -> None:
-    parser = CommandParser("prog", "text")
+    parser = CommandParser("prog", "[flags]", "text", [])
     parser.add_argument("--threads", type=whole_number_from(1, 8))
     parser.add_argument("--wait", type=seconds)
     found = parser.parse_args(["--threads", "8", "--wait", "0.5"])
     assert (found.threads, found.wait) == (8, 0.5)
     for flags, message in (
-        (["--thread", "1"], r"unrecognized arguments: --thread 1 \(--help lists"),
-        (["--threads", "9"], "must be a whole number from 1 to 8; got '9'"),
+        (["--thread", "1"], r"no such flag: --thread; did you mean --threads\? \(--help lists"),
+        (["--thread=1"], r"no such flag: --thread; did you mean --threads\? \(--help lists"),
+        (["1"], r"unexpected argument: 1 \(--help lists"),
+        (["--wait"], r"^--wait: expected one argument \(--help lists"),
+        (["--threads", "9"], "^--threads must be a whole number from 1 to 8; got '9'"),
         (["--threads", "1.5"], "must be a whole number from 1 to 8; got '1.5'"),
         (["--wait", "nan"], "must be seconds from 0.01 to 3600; got 'nan'"),
         (["--wait", "soon"], "must be seconds from 0.01 to 3600; got 'soon'"),
     ):
         with pytest.raises(UsageError, match=message):
             parser.parse_args(flags)
+
+
+Main = Callable[[Sequence[str]], int]
+MAINS: dict[str, Main] = {
+    "": list_commands,
+    ".train": train.main,
+    ".predict": predict.main,
+    ".serve": serve.main,
+    ".deploy": deploy.main,
+}
+each_command = pytest.mark.parametrize("name", MAINS)
+
+
+@each_command
+def test_the_help_of_all_commands_has_one_form(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as stop:
+        MAINS[name](["--help"])
+    assert stop.value.code == 0
+    text, errors = capsys.readouterr()
+    assert errors == ""
+    assert text.startswith(f"usage: python -m tfd2l{name} ")
+    assert "None" not in text
+    # Each flag that takes a value shows what kind, and no type of Python's.
+    assert not re.search("Path|tuple|<|>|Annotated", text)
+    examples = text.partition("\nexamples:\n")[2].splitlines()
+    assert len(examples) in (2, 3)
+    assert all(line.startswith(f"  python -m tfd2l{name} ") for line in examples)
+
+
+@each_command
+@pytest.mark.parametrize("width", ["1", "0", "-3", "wide"])
+def test_help_is_shown_on_a_terminal_of_any_width(
+    name: str, width: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    with pytest.raises(SystemExit):
+        MAINS[name](["--help"])
+    assert "--version" in capsys.readouterr().out
+
+
+@each_command
+def test_all_commands_know_their_version_and_refuse_unknown_flags(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        MAINS[name](["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr() == (f"tfd2l {tfd2l.__version__}\n", "")
+    assert MAINS[name](["--versoin"]) == 2
+    line = "error: no such flag: --versoin; did you mean --version? (--help lists the flags)\n"
+    # predict needs an image before anything else.
+    assert capsys.readouterr().err == line or name == ".predict"
+
+
+def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_commands([]) == 0
+    text = capsys.readouterr().out
+    for name, about in COMMANDS.items():
+        assert re.search(rf"^  {name} +{about[:40]}", text, flags=re.MULTILINE)
+    assert {f".{name}" for name in COMMANDS} | {""} == {*MAINS}
+
+
+def test_a_misspelt_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_commands(["trian"]) == 2
+    assert capsys.readouterr().err.startswith("error: no such command: trian; did you mean train?")
+
+
+def test_a_command_is_run_with_its_own_arguments_and_status(tmp_path: Path) -> None:
+    ran = run_python("-m", "tfd2l", "train", "--epochs", "0", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: --epochs must be a whole number")
+
+
+def test_the_line_for_the_shell_runs_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/no/such/directory")
+    monkeypatch.chdir(tmp_path)
+    line = shell_line("json.tool", tmp_path / "a b")
+    assert shlex.split(line) == [sys.executable, "-m", "json.tool", f"{tmp_path}/a b"]
+    monkeypatch.chdir(Path(sys.executable).parents[1])
+    assert shlex.split(shell_line("json.tool"))[0] == f"bin/{Path(sys.executable).name}"
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    # Read as the build does, without importing anything.
+    text = (ROOT / "tfd2l/__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{tfd2l.__version__}"' in text
+    assert re.fullmatch(r"\d+\.\d+\.\d+", tfd2l.__version__)

@@ -25,6 +25,17 @@ def test_an_error_without_a_message_has_a_line_too() -> None:
     assert first_line(ValueError("one\ntwo")) == "ValueError: one"
 
 
+def test_the_reason_of_an_error_in_python_names_its_place() -> None:
+    def wrong(x: tf.Tensor) -> tf.Tensor:
+        raise KeyError("two\nlines")
+
+    with pytest.raises(tf.errors.UnknownError) as caught:
+        tf.py_function(wrong, [tf.constant(1)], tf.int32)
+    line = wrong.__code__.co_firstlineno + 1
+    expected = f"KeyError: 'two\\nlines' (test_errors.py, line {line}, in wrong)"
+    assert reason(caught.value) == expected
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_reason_has_neither_a_stack_nor_names_of_nodes(jit_compile: bool) -> None:
     unknown = tf.TensorSpec((None,))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import tfd2l as d2l
+from tests.support import ROOT
 from tests.support.data import regression_data
 from tfd2l.common.output import lasting, lasting_output
 from tfd2l.train.progress import ConsoleProgress
@@ -45,10 +49,44 @@ def test_both_outputs_are_replaced_inside_and_restored_after(
     monkeypatch.setattr(sys, "stderr", None)
     with lasting_output():
         print("lost")
-        assert sys.stderr is None
+        print("lost", file=sys.stderr)
+        sys.stderr.flush()
     assert sys.stdout is gone
     with pytest.raises(OSError, match="Input/output"):
         print("noticed")
+
+
+def test_letters_that_the_encoding_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    with lasting_output():
+        print("é 東 \udcff")
+    assert written.getvalue() == b"\xe9 \\u6771 \\udcff\n"
+
+
+CLOSED = """
+import os, sys
+from tfd2l.common.commands import run_command
+
+def body():
+    print("lost")
+    with open(sys.argv[1], "w") as file:
+        os.write(2, b"a message of C++")
+        file.write("whole")
+    return 7
+
+sys.exit(run_command(body))
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_neither_files_nor_the_exit_status(
+    closed: str, tmp_path: Path
+) -> None:
+    line = f"{shlex.join([sys.executable, '-c', CLOSED, str(tmp_path / 'file')])} {closed}"
+    ran = subprocess.run(line, shell=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert ran.returncode == 7
+    assert (tmp_path / "file").read_text() == "whole"
 
 
 def test_a_closed_terminal_stops_the_bar_but_not_the_training() -> None:

@@ -135,7 +135,7 @@ def test_a_trainers_own_loop_resumes_with_the_next_order(data: Any, tmp_path: Pa
     assert same_weights(whole_and_resumed(Net, data, tmp_path, OwnLoop))
 
 
-@pytest.mark.parametrize("data", [InMemory, Generated])
+@pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
 def test_layers_that_only_the_step_calls_are_built_before_they_are_restored(
     data: Any, tmp_path: Path
 ) -> None:

@@ -285,6 +285,6 @@ def test_probabilities_in_place_of_logits_are_refused(tmp_path: Path) -> None:
         def logits(self, X: Any) -> tf.Tensor:
             return tf.nn.softmax(super().logits(X))
 
-    with pytest.raises(ExportError, match=r"Forgetful\.logits gives probabilities.*logits\(X\)"):
+    with pytest.raises(ExportError, match=r"logits of Forgetful are probabilities.*logits\(X\)"):
         export_classifier(Forgetful(), tmp_path, labels=LABELS, preprocess=preprocess)
     assert not list(tmp_path.iterdir())

@@ -85,6 +85,19 @@ def test_derived_data_sets_have_no_indexed_batches() -> None:
     assert not hasattr(numbers(6, 4, shuffle=False).take(1), "indexed_batches")
 
 
+def test_sequences_of_one_seed_have_no_order_in_common() -> None:
+    found = [
+        order
+        for sequence in range(3)
+        for order in passes(numbers(50, 8, shuffle=True, sequence=sequence), 3)
+    ]
+    assert len({*map(tuple, found)}) == 9
+    assert passes(numbers(50, 8, shuffle=True, sequence=1), 3) == found[3:6]
+    # The trainer's own orders are of the seed alone.
+    one, two = (numbers(50, 8, shuffle=True, sequence=n).indexed_batches for n in (0, 2))
+    np.testing.assert_array_equal(one.order(1), two.order(1))
+
+
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
 def test_a_batch_size_must_be_a_positive_whole_number(batch_size: Any) -> None:
     with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1; got"):

@@ -226,8 +226,15 @@ def open_directory() -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("mirror")
-@pytest.mark.parametrize("lists", ["the machine's lists", "empty lists"])
-@pytest.mark.parametrize("user", ["the same user", "an ordinary user"])
+@pytest.mark.parametrize(
+    ("user", "lists"),
+    [
+        ("the same user", "the machine's lists"),
+        pytest.param("the same user", "empty lists", marks=pytest.mark.long),
+        pytest.param("an ordinary user", "the machine's lists", marks=pytest.mark.long),
+        ("an ordinary user", "empty lists"),
+    ],
+)
 def test_the_real_mirror_gives_a_real_package(open_directory: Path, user: str, lists: str) -> None:
     environment = {**os.environ, "TMPDIR": "/tmp"}
     if lists == "empty lists":

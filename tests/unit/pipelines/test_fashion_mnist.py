@@ -126,7 +126,7 @@ def test_the_environment_names_the_directory_and_the_argument_wins(
 ) -> None:
     monkeypatch.setenv("TFD2L_DATA_DIR", str(files))
     assert load().source == f"the directory {files}"
-    with pytest.raises(DataError, match="elsewhere has none of the files"):
+    with pytest.raises(DataError, match="there is no directory .*elsewhere"):
         load(tmp_path / "elsewhere")
 
 
@@ -256,8 +256,8 @@ def test_if_no_source_works_the_error_lists_each_with_its_reason(tmp_path: Path)
     first, *tried, remedy = str(caught.value).splitlines()
     assert first == "Fashion-MNIST was not found. Tried:"
     assert tried == [
-        f"  - the cache {cache_dir()}: {cache_dir()} has none of the files",
-        f"  - Debian's package in {tmp_path}/debian: {tmp_path}/debian has none of the files",
+        f"  - the cache {cache_dir()}: there is no directory {cache_dir()}",
+        f"  - Debian's package in {tmp_path}/debian: there is no directory {tmp_path}/debian",
         f"  - the copy of tensorflow-datasets in {tmp_path}/tfds: "
         f"{tmp_path}/tfds/fashion_mnist has no data set",
         "  - a download by tensorflow-datasets: the host is away",

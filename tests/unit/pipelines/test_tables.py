@@ -122,6 +122,42 @@ def test_a_file_streams_in_chunks_to_the_same_batches(tmp_path: Path) -> None:
             np.testing.assert_array_equal(y, other_y)
 
 
+BAD_FILES = {
+    "text": ("Rooms,Roof,Price\n1,Tin,5\nmany,Tin,6\n", r"column 'Rooms', row 3: 'many' is no"),
+    "ragged": ("Rooms,Roof,Price\n1,Tin,5\n2,Tin\n", r"row 3: 2 values for 3 columns"),
+    "no target": ("Rooms,Roof\n1,Tin\n", r"no column for the target, 'Price'; a streamed table"),
+    "no price": ("Rooms,Roof,Price\n1,Tin,5\n2,Tin,\n", r"row 3: the target has no value"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_streamed_table_raises_the_tables_own_error(kind: str, tmp_path: Path) -> None:
+    statistics = fit(read_table(written(tmp_path)), "Price")
+    text, message = BAD_FILES[kind]
+    rows = streamed(written(tmp_path, text), statistics, 1, chunk_rows=1)
+    for _ in range(2):
+        batches = iter(rows)
+        if kind != "no target":
+            X, y = next(batches)
+            assert (X[0, 0], y[0, 0]) == (1, 5)
+        with pytest.raises(TableError, match=message) as caught:
+            next(batches)
+        # No error of TensorFlow comes along.
+        assert caught.value.__context__ is None
+
+
+def test_a_streamed_file_that_is_damaged_or_missing_keeps_its_own_error(tmp_path: Path) -> None:
+    statistics = fit(read_table(written(tmp_path)), "Price")
+    with pytest.raises(TableError, match="is not UTF-8") as caught:
+        list(streamed(written(tmp_path, b"Rooms,Roof,Price\n1,\xff,5\n"), statistics, 1))
+    assert isinstance(caught.value.__cause__, UnicodeDecodeError)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        list(streamed(tmp_path / "absent.csv", statistics, 1))
+    for wrong in ({"batch_size": 0}, {"batch_size": 1, "chunk_rows": 0}):
+        with pytest.raises(ValueError, match=r"(batch_size|chunk_rows) must be a whole number"):
+            streamed(written(tmp_path), statistics, **wrong)
+
+
 def test_standardized_numbers_have_mean_0_and_deviation_1(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, "a,b,y\n1,7,10\n2,NA,20\nNA,7,30\n6,7,40\n"))
     statistics = fit(frame, "y", standardize=True)

@@ -9,8 +9,6 @@ import importlib.util
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 from pipelines import tfds
 from pipelines.idx import UInt8Array, parse_idx, to_idx
 from pipelines.idx_files import FILES, AbsentError, DataError, read_directory
+from tests.support.warm import run_warm
 
 needs_tfds = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow_datasets") is None, reason="no tensorflow-datasets here"
@@ -49,9 +48,8 @@ with mock.patch.object(tfds.download.DownloadManager, "download_and_extract", lo
 
 
 def build_copy(files: Path, data_dir: Path, num_train: int, num_test: int) -> None:
-    arguments = map(str, (files, data_dir, num_train, num_test))
-    command = [sys.executable, "-c", BUILD, *arguments]
-    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    ran = run_warm("-c", BUILD, *map(str, (files, data_dir, num_train, num_test)))
+    assert ran.returncode == 0, ran.stderr
 
 
 def examples(n: int) -> tuple[UInt8Array, UInt8Array]:

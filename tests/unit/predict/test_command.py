@@ -179,9 +179,9 @@ def test_a_picture_of_very_many_shows_the_first(
         (["a.png", "--dir", "x", "--url", "y"], "error: --url is for a server; drop it or the"),
         (["a.png", "--model", "./x", "--model-version", "3"], "error: --model-version is for a"),
         # Anything with a slash is a directory; a plain name is one if it exists.
-        (["a.png", "--model", "x/mlp"], "error: x/mlp must be the directory of an exported model"),
-        (["a.png", "--model", "plain"], "error: plain must be the directory of an exported model"),
-        (["a.png", "--dir", "absent"], "error: absent must be the directory of an exported model"),
+        (["a.png", "--model", "x/mlp"], "error: a model's directory has versions named 1, 2, ..."),
+        (["a.png", "--model", "plain"], "error: a model's directory has versions named 1, 2, ..."),
+        (["a.png", "--dir", "absent"], "error: a model's directory has versions named 1, 2, ..."),
         (
             ["a.png", "--picture", "a.doc"],
             "error: --picture must be in an existing directory and end with one of .png, .svg",
@@ -190,11 +190,11 @@ def test_a_picture_of_very_many_shows_the_first(
         (["a.png", "--url", "nowhere"], "error: url must be a server's address"),
         (
             ["a.png", "--timeout-s", "0"],
-            "error: argument --timeout-s: must be seconds from 0.01 to 3600; got '0'",
+            "error: --timeout-s must be seconds from 0.01 to 3600; got '0'",
         ),
         (
             ["a.png", "--model-version", "x"],
-            "error: argument --model-version: must be a whole number from 0 to 9",
+            "error: --model-version must be a whole number from 0 to 9",
         ),
     ],
 )

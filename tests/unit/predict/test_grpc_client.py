@@ -233,7 +233,9 @@ def test_an_answer_may_be_longer_than_grpcs_usual_4_mb(service: Service, opened:
     assert len(client.predict(IMAGES[0])) == 1
 
 
-@pytest.mark.parametrize("settings", [{"timeout_s": 0}, {"retries": 5}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"timeout_s": 0}, {"retries": 5}, {"batch_size": 0}, {"version": 1.5}]
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got "):
         GrpcClient(**settings)

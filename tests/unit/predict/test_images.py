@@ -151,7 +151,7 @@ def test_the_result_may_have_another_size() -> None:
     assert found.notes == (cropped, "padded", "resized to 56 x 64")
 
 
-@pytest.mark.parametrize("size", [(0, 28), (28,), (5000, 28), (28.5, 28)])
+@pytest.mark.parametrize("size", [(0, 28), (28,), (5000, 28), (28.5, 28), 28, None, (True, 28)])
 def test_a_wrong_size_is_refused(size: Any) -> None:
     with pytest.raises(ImageError, match="size must be .height, width."):
         read_image(encode(SHIRT), size=size)

@@ -66,7 +66,7 @@ def test_images_are_checked_before_they_are_run(base: Path) -> None:
 
 @pytest.mark.parametrize("place", [".", "absent", "some model/99", "some model/.staging-11"])
 def test_a_directory_without_versions_is_refused(base: Path, place: str) -> None:
-    with pytest.raises(ServingError, match="must be the directory of an exported model, with vers"):
+    with pytest.raises(ServingError, match="a model's directory has versions named 1, 2"):
         LocalModel(base.parent / place)
 
 

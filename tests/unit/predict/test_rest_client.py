@@ -265,7 +265,7 @@ def test_an_answer_of_the_wrong_form_is_reported(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"timeout_s": 0}, {"retries": -1}, {"batch_size": 0}],
+    [{"timeout_s": 0}, {"retries": -1}, {"batch_size": 0}, {"version": -1}, {"version": "1"}],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got "):

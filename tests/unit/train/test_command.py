@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pipelines import fashion_mnist
 from tests.support import run_python
+from tests.support.warm import run_warm
 from tfd2l.common.arrays import read_weights
 
 FOUR = [
@@ -23,15 +24,15 @@ FOUR = [
 ]  # fmt: skip
 
 
-def run(cwd: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run_python("-m", "tfd2l.train", *flags, cwd=cwd, environment=environment)
+def run(cwd: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return run_warm("-m", "tfd2l.train", *flags, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which the command ran once, with the MLP, for two epochs."""
     cwd = tmp_path_factory.mktemp("a user's directory")
-    ran = run(cwd, "--epochs", "2", "--run-dir", "first")
+    ran = run_python("-m", "tfd2l.train", "--epochs", "2", "--run-dir", "first", cwd=cwd)
     assert ran.returncode == 0, ran.stderr
     # Neither TensorFlow's start-up messages nor anything else that is not the command's own.
     assert ran.stderr == ""
@@ -57,7 +58,7 @@ def test_the_output_has_a_line_for_each_stage(finished: Path) -> None:
     assert 0.75 < float(accuracy[1]) < 0.88
     assert lines[2].isprintable()
     assert "best    first/checkpoints/epoch-0000" in lines[-4]
-    assert "saved_model_cli show --all --dir savedmodels/mlp/1" in lines[-1]
+    assert lines[-1].endswith("saved_model_cli show --all --dir savedmodels/mlp/1")
 
 
 @pytest.mark.slow
@@ -85,12 +86,13 @@ def test_the_run_directory_has_all_documented_files(finished: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(finished: Path) -> None:
-    for name, seed in (("again", "0"), ("other", "1")):
-        ran = run(finished, "--epochs", "2", "--run-dir", name, "--seed", seed)
+    for name, epochs, seed in (("again", "2", "0"), ("other", "1", "1")):
+        ran = run(finished, "--epochs", epochs, "--run-dir", name, "--seed", seed)
         assert ran.returncode == 0, ran.stderr
     first = without_times(finished / "first/metrics.csv")
     pd.testing.assert_frame_equal(without_times(finished / "again/metrics.csv"), first)
-    assert (without_times(finished / "other/metrics.csv")["val_loss"] != first["val_loss"]).all()
+    [other] = without_times(finished / "other/metrics.csv")["val_loss"]
+    assert other != first["val_loss"][0]
     versions = sorted(path.name for path in (finished / "savedmodels/mlp").iterdir())
     assert versions == ["1", "2", "3"]
 
@@ -107,7 +109,7 @@ def test_the_export_answers_raw_images_with_labels(
     )
     np.save(finished / "images.npy", fashion.val_images[:1000])
     files = ["savedmodels/mlp/1", "images.npy", "labels.npy"]
-    ran = run_python("-c", program, *files, cwd=finished)
+    ran = run_warm("-c", program, *files, cwd=finished)
     assert ran.returncode == 0, ran.stderr
     true = np.array(fashion_mnist.LABELS)[fashion.val_labels[:1000]]
     reported = pd.read_csv(finished / "first/metrics.csv")["val_acc"].iloc[-1]
@@ -161,7 +163,7 @@ def test_other_settings_train_and_export_too(tmp_path: Path, flags: list[str]) -
 def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:
     ran = run(tmp_path, "--epochs", "0")
     assert ran.returncode == 2
-    assert ran.stderr.startswith("error: --epochs: ")
+    assert ran.stderr.startswith("error: --epochs must be ")
     assert len(ran.stderr.splitlines()) == 1
     assert ran.stdout == ""
     assert not [*tmp_path.iterdir()]
@@ -209,7 +211,7 @@ def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
     settings = ["--epochs", "2", "--batch-size", "56", "--seed", "3", "--run-dir", threads]
     # TensorFlow's own default on CPUs without AVX-512.
     variables = {"TF_NUM_INTRAOP_THREADS": threads, "TF_ENABLE_ONEDNN_OPTS": "0"}
-    ran = run(cwd, *settings, *flags, **variables)
+    ran = run_python("-m", "tfd2l.train", *settings, *flags, cwd=cwd, environment=variables)
     assert ran.returncode == 0, ran.stderr
     return read_weights(max((cwd / threads / "checkpoints").glob("epoch-*")))[0]
 

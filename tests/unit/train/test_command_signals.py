@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.support import run_python
+from tests.support.warm import run_warm
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def test_an_interrupted_run_can_be_resumed_from_its_checkpoint(
     assert process.returncode == 128 + number
     assert errors == f"interrupted by {number.name}; resume with --resume run\n"
     assert not [*(tmp_path / "savedmodels/mlp").iterdir()]
-    ran = run_python("-m", "tfd2l.train", "--resume", "run", cwd=tmp_path)
+    ran = run_warm("-m", "tfd2l.train", "--resume", "run", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert pd.read_csv(tmp_path / "run/metrics.csv")["epoch"].tolist() == [1, 2, 3, 4, 5]
     assert (tmp_path / "savedmodels/mlp/1/saved_model.pb").exists()

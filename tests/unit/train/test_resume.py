@@ -79,7 +79,7 @@ def test_a_directory_that_is_no_run_is_refused(
     monkeypatch.chdir(tmp_path)
     assert train.main(["--resume", "none"]) == 2
     said = capsys.readouterr().err
-    assert "'none' is not a run that can be resumed: config.json can't be read" in said
+    assert "there is no directory 'none', and so no run in it" in said
     assert said.count("\n") == 1
 
 
@@ -90,7 +90,7 @@ def test_a_directory_that_is_no_run_is_refused(
             ["--batch-size", "7", "--seed", "1"],
             "gradient_clip_val, export_dir from the run; drop b",
         ),
-        (["--epochs", "0"], "--epochs: "),
+        (["--epochs", "0"], "--epochs must be "),
         (["--epochs", "2"], "--epochs must be more than the 2 that the run in 'run' has done; got"),
         (["--lr", "0.1"], "is finished, with 2 epochs; to train on with other settings, add --ep"),
     ],

@@ -14,9 +14,13 @@ __all__ = ["checked"]
 
 Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
-_SIZES = {"num_inputs", "num_outputs", "num_hiddens", "num_hiddens_1", "num_hiddens_2"}
+_SIZES = {
+    "num_inputs", "num_outputs", "num_hiddens", "num_hiddens_1", "num_hiddens_2", "num_classes",
+    "num_channels", "groups", "strides",
+}  # fmt: skip
 _PROBABILITIES = {"dropout_1", "dropout_2"}
-_NOT_NEGATIVE = {"sigma", "lambd", "wd"}
+_NOT_NEGATIVE = {"sigma", "lambd", "wd", "bot_mul"}
+_FLAGS = {"use_1x1conv"}
 
 
 def checked(constructor: Constructor) -> Constructor:
@@ -29,7 +33,7 @@ def checked(constructor: Constructor) -> Constructor:
         ValueError: when an object is made, and an argument is out of range.
     """
     _, *names = inspect.signature(constructor).parameters
-    if unknown := {*names} - _SIZES - _PROBABILITIES - _NOT_NEGATIVE - {"lr"}:
+    if unknown := {*names} - _SIZES - _PROBABILITIES - _NOT_NEGATIVE - _FLAGS - {"lr"}:
         raise TypeError(f"{constructor.__qualname__} has arguments without a rule: {unknown}.")
 
     @functools.wraps(constructor)

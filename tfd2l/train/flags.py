@@ -1,0 +1,120 @@
+"""Reads the settings of a run from the command line, and from the file that it may name."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.basics.text import one_line
+from tfd2l.common.commands import CommandParser
+from tfd2l.train.config import ConfigError, TrainConfig, about, from_settings
+
+__all__ = ["parse"]
+
+# The largest settings file: a hundred times the size of all settings with a comment each.
+MAX_BYTES = 1_000_000
+EXAMPLES = [
+    "--model softmax --epochs 3",
+    "--model mlp --num-hiddens 512 --lr 0.05 --run-dir runs/wide",
+    "--resume runs/wide --epochs 20",
+]
+
+
+def parse(argv: Sequence[str]) -> TrainConfig:
+    """The settings from the flags and from the settings file that they may name.
+
+    Args:
+        argv: the flags, without the program's name.
+
+    Raises:
+        UsageError: a flag is unknown or lacks its value.
+        ConfigError: a settings file, a key in it or a value can't be used.
+        SystemExit: after `--help` and `--version`, which are printed.
+    """
+    settings = vars(_parser().parse_args(argv))
+    sources = {name: _flag(name) for name in settings}
+    if settings.get("config"):
+        path = Path(settings["config"])
+        for key, value in _read(path).items():
+            name = key.replace("-", "_")
+            # A flag outweighs the file.
+            if name not in settings:
+                settings[name], sources[name] = value, f"{path}: {key}"
+    return from_settings(settings, sources)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _parser() -> CommandParser:
+    """Make a flag of each setting; a flag that is not given leaves nothing in the namespace."""
+    parser = CommandParser("python -m tfd2l.train", "[flags]", TrainConfig.__doc__ or "", EXAMPLES)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, field in TrainConfig.model_fields.items():
+        group, metavar = about(name)["group"], about(name)["metavar"]
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group)
+        form: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        text = field.description
+        if metavar is not None:
+            form = {"metavar": metavar}
+            if field.default is not None:
+                text = f"{text} (default: {_shown(field.default)})"
+        groups[group].add_argument(_flag(name), default=argparse.SUPPRESS, help=text, **form)
+    return parser
+
+
+def _shown(default: Any) -> str:
+    return "x".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read the settings in a TOML file, by keys that are spelt like flags or with underscores."""
+    try:
+        with path.open("rb") as file:
+            # One byte more than allowed shows that the file is too large.
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        settings = tomllib.loads(_text(data))
+    except OSError as error:
+        problem = str(error.strerror)
+    except ValueError as error:
+        # Python itself refuses numbers with very many digits, by a ValueError.
+        problem = str(error)
+    except RecursionError:
+        problem = "it is nested too deeply"
+    else:
+        return _distinct(path, settings)
+    raise ConfigError(one_line(f"the settings file {str(path)!r} can't be read: {problem}."))
+
+
+def _text(data: bytes) -> str:
+    """Decode UTF-8, the encoding of TOML, also behind the byte order mark of some editors."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is UTF-16; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8; save the file as UTF-8") from error
+
+
+def _distinct(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, each of which is given once and may be given in a file."""
+    seen: set[str] = set()
+    for key in settings:
+        name = key.replace("-", "_")
+        if name == "config":
+            raise ConfigError(f"{str(path)!r}: a settings file can't name another; drop 'config'.")
+        if name in seen:
+            raise ConfigError(
+                one_line(f"{str(path)!r} sets {name!r} twice, with - and with _; drop one of them.")
+            )
+        seen.add(name)
+    return settings
