@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +21,7 @@ from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.errors import ExportError
 from tfd2l.export.saved_model import Signature, read_signatures
+from tfd2l.export.staging import remove_left_overs, staging
 from tfd2l.export.verify import Check, verify
 from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
@@ -34,13 +31,6 @@ __all__ = ["CARD_FILE", "check_writable", "publish", "published_versions", "tidy
 # A JSON file about the model and what made it; the server ignores other files there.
 CARD_FILE = Path("assets.extra") / "card.json"
 
-# Versions are written in hidden directories, and removed from them. The server ignores them, as
-# their names are not numbers. A publisher locks its own while it lives. Where the file system has
-# no locks, those of this age are left over.
-_STAGING = ".staging-"
-_LEFT_OVER_S = 24 * 60 * 60
-# What tempfile.TemporaryDirectory appends; a user's directory of another name stays.
-_RANDOM = "[a-z0-9_]" * 8
 # Errors of a rename whose target is a directory with content, or a file.
 _TARGET_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -81,8 +71,7 @@ def publish(
             JSON values, or `base` can't be written.
 
     Example:
-        >>> import tempfile
-        >>> from tfd2l.export.expected import regressor_checks
+        >>>         >>> from tfd2l.export.expected import regressor_checks
         >>> from tfd2l.export.signatures import export_regressor
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
         >>> checks = regressor_checks(model, np.ones((8, 2), np.float32))
@@ -97,8 +86,8 @@ def publish(
     base = Path(base)
     with _explaining(base):
         _create(base)
-        _remove_left_overs(base)
-        _remove_left_overs(base)
+        remove_left_overs(base)
+        remove_left_overs(base)
         version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
             _remove_old(base, keep)
@@ -113,7 +102,7 @@ def tidy(base: Path | str, keep: int | None = None) -> None:
     """
     base = Path(base)
     with _explaining(base):
-        _remove_left_overs(base)
+        remove_left_overs(base)
         if keep is not None:
             _remove_old(base, keep)
 
@@ -134,7 +123,7 @@ def check_writable(base: Path | str) -> None:
     base = Path(base)
     with _explaining(base):
         _create(base)
-        with _staging(base) as hidden:
+        with staging(base) as hidden:
             (hidden / "file").write_bytes(b"1")
 
 
@@ -166,57 +155,6 @@ def _create(base: Path) -> None:
         path.chmod(0o755)
 
 
-@contextlib.contextmanager
-def _staging(base: Path) -> Iterator[Path]:
-    """Create and lock a hidden directory below `base`; remove it afterwards."""
-    with contextlib.ExitStack() as stack:
-        # The lock of `base` keeps others from removing the directory before it is locked itself.
-        with _lock(base):
-            directory = Path(
-                stack.enter_context(
-                    tempfile.TemporaryDirectory(
-                        prefix=_STAGING, dir=base, ignore_cleanup_errors=True
-                    )
-                )
-            )
-            stack.enter_context(_lock(directory))
-        yield directory
-
-
-def _remove_left_overs(base: Path) -> None:
-    """Remove the hidden directories of processes that were killed."""
-    with _lock(base):
-        for path in base.glob(f"{_STAGING}{_RANDOM}"):
-            # Another publisher may be removing it too.
-            with contextlib.suppress(OSError):
-                if _is_left_over(path):
-                    shutil.rmtree(path)
-
-
-def _is_left_over(directory: Path) -> bool:
-    """No living process has the directory's lock, or it is too old for one."""
-    try:
-        with _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            return True
-    except OSError:
-        return time.time() - directory.stat().st_mtime > _LEFT_OVER_S
-
-
-@contextlib.contextmanager
-def _lock(directory: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Lock a directory; with LOCK_NB, raise OSError if another process has the lock.
-
-    Where the file system has no locks, only a call with LOCK_NB fails.
-    """
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        with contextlib.nullcontext() if how & fcntl.LOCK_NB else contextlib.suppress(OSError):
-            fcntl.flock(handle, how)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _publish_next(
     write: Callable[[Path], None],
     base: Path,
@@ -225,7 +163,7 @@ def _publish_next(
     timeout_s: float,
 ) -> Path:
     """Write a version to a hidden directory, check it, and rename it to the next number."""
-    with _staging(base) as hidden, c_api_process(timeout_s) as ask:
+    with staging(base) as hidden, c_api_process(timeout_s) as ask:
         directory = hidden / "version"
         directory.mkdir()
         write(directory)
@@ -302,5 +240,5 @@ def _remove_old(base: Path, keep: int) -> None:
     for version in [path for path in versions if (path / "saved_model.pb").is_file()][:-keep]:
         # A rename hides it from the server at once; removing its files takes a while. Another
         # publisher may be removing it too.
-        with _staging(base) as hidden, contextlib.suppress(OSError):
+        with staging(base) as hidden, contextlib.suppress(OSError):
             version.rename(hidden / "version")
