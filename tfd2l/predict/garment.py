@@ -33,7 +33,7 @@ EVEN, STILL = 0.8, 2.0
 # Deviation of the ground from its fit, in greys, and number of places along the edges that differ
 # from it, beyond which it has a pattern. The copy is blurred until that is fainter, at most by this
 # radius.
-QUIET, MAX_CROSSINGS, MAX_BLUR = 4.0, 4, 4
+QUIET, MAX_CROSSINGS, MAX_BLUR = 4.0, 10, 4
 # Parts of the garment, as shares of the largest one: a smaller one is a speck; one so large that
 # lies apart may be another thing.
 SPECK, SECOND = 0.02, 0.3

@@ -321,6 +321,6 @@ def test_an_unreadable_configuration_is_logged_once_and_the_last_one_holds(
     assert served(models) == 2
     record = one_error(caplog)
     assert "models.config is not followed until it changes: " in record.message
-    words = {"text": "got 1:1 :", "directory": "Is a directory", "pipe": "Not a regular file"}
+    words = {"text": "column 1:1 :", "directory": "Is a directory", "pipe": "Not a regular file"}
     assert words.get(damage, "must be a ModelServerConfig") in record.message
     assert [record.message] == models.problems()
