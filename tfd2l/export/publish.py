@@ -71,7 +71,8 @@ def publish(
             JSON values, or `base` can't be written.
 
     Example:
-        >>>         >>> from tfd2l.export.expected import regressor_checks
+        >>> import tempfile
+        >>> from tfd2l.export.expected import regressor_checks
         >>> from tfd2l.export.signatures import export_regressor
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
         >>> checks = regressor_checks(model, np.ones((8, 2), np.float32))
@@ -86,7 +87,6 @@ def publish(
     base = Path(base)
     with _explaining(base):
         _create(base)
-        remove_left_overs(base)
         remove_left_overs(base)
         version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
