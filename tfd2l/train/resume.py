@@ -15,7 +15,8 @@ from tfd2l.common.arrays import read_weights
 from tfd2l.common.packages import package_versions
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import checkpoints, epochs_in
-from tfd2l.engine.state import FitState, History
+from tfd2l.engine.history import History
+from tfd2l.engine.state import FitState
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory

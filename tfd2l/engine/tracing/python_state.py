@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.engine.tracing import watched
 from tfd2l.engine.errors import PythonStateError
+from tfd2l.engine.tracing import watched
 from tfd2l.engine.tracing.watched import (
     GENERATORS,
     LENGTH,
