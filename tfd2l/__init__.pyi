@@ -41,6 +41,8 @@ from .book.aliases import (
     zeros_like,
 )
 from .book.board import ProgressBoard
+from .book.callbacks.early_stopping import EarlyStopping
+from .book.callbacks.model_checkpoint import ModelCheckpoint
 from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .book.downloads import DATA_URL, download
@@ -93,6 +95,7 @@ __all__ = [
     "DataModule",
     "DropoutMLP",
     "DropoutMLPScratch",
+    "EarlyStopping",
     "FashionMNIST",
     "GrpcClient",
     "HyperParameters",
@@ -102,6 +105,7 @@ __all__ = [
     "LinearRegressionScratch",
     "LocalModel",
     "MLPScratch",
+    "ModelCheckpoint",
     "Module",
     "ProgressBoard",
     "ResNeXtBlock",

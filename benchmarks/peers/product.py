@@ -81,6 +81,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         jit_compile=JIT[os.environ.get("TFD2L_BENCH_JIT")],
         steps_per_execution=int(steps) if steps else None,
         callbacks=[Watch()],
+        enable_progress_bar=False,
     )
     if "TFD2L_BENCH_ROWS" in os.environ:
         module = Rows(module)

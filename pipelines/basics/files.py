@@ -6,13 +6,16 @@ import errno
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["is_temporary", "remove_temporary_files", "sync", "write_atomically"]
+__all__ = ["is_temporary", "open_regular", "read_regular", "remove_temporary_files", "sync",
+           "write_atomically"]  # fmt: skip
 
 # Of `.<name>.<random>.tfd2l`; a user's hidden file has no such name.
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tfd2l")
@@ -53,6 +56,39 @@ def write_atomically(
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read it; a link to one counts.
+
+    A pipe would block until somebody writes to it, and a device such as /dev/zero has no end.
+
+    Raises:
+        OSError: the file can't be opened, or is a directory, a pipe, a device or a socket.
+    """
+    # Without O_NONBLOCK, opening a pipe blocks already.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_regular(path: Path, max_bytes: int = 2**24) -> bytes:
+    """Read a regular file of at most `max_bytes`, by default 16 MiB.
+
+    Raises:
+        OSError: as `open_regular`, or the file is longer.
+    """
+    with open_regular(path) as file:
+        # One byte more shows that the file is too long, without reading all of it.
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"File has more than {max_bytes:,} bytes", str(path))
+    return content
 
 
 def is_temporary(path: Path, of: str | None = None) -> bool:

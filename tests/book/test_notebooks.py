@@ -88,6 +88,8 @@ class WarmKernel(LocalProvisioner):
         """Start a kernel by its command line."""
         # A kernel ends with the process of this number, and here its parent is another one.
         environment = {k: v for k, v in settings["env"].items() if k != "JPY_PARENT_PID"}
+        # As a kernel sets it for itself.
+        environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
         arguments = cmd[cmd.index("-m") :]
         process = WarmProcess(arguments, cwd=settings["cwd"], environment=environment)
         self.pid = self.pgid = process.pid

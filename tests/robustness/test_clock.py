@@ -12,7 +12,7 @@ import pytest
 
 import tfd2l as d2l
 from tests.support.data import regression_data
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import RunDirectory, new_run_path
 

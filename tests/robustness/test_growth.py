@@ -22,8 +22,9 @@ from tfd2l.common.commands import MAX_FLAGS, UsageError
 from tfd2l.deploy.models import ServedModel
 from tfd2l.deploy.models_config import models_config, read_models_config
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints
+from tfd2l.engine.history import History
 from tfd2l.engine.loaders import skip_passes
-from tfd2l.engine.state import FitState, History, Point
+from tfd2l.engine.state import FitState, Point
 from tfd2l.export.checksums import check_files, write_checksums
 from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WarmupRequest, read_warmup, write_warmup

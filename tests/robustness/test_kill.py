@@ -47,8 +47,9 @@ def test_a_hundred_kills_lose_nothing(flags: list[str], tmp_path: Path) -> None:
 
 
 def only_whole_versions(folder: Path) -> None:
-    """Check that each published version is complete."""
+    """Check that each published version is complete, and that nothing else is left there."""
     [exports] = (folder / "savedmodels").iterdir()
+    assert not [*exports.glob(".*")]
     for version in published_versions(exports):
         check_files(exports / str(version))
         assert (exports / str(version) / "assets.extra" / "card.json").exists()

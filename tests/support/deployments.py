@@ -15,8 +15,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wr
 from tests.support import ROOT
 from tfd2l.deploy.command import main
 
-CONFIGURATION = ("models.config", "batching_parameters.txt", "monitoring.config")
+CONFIGURATION = ("models.config", "monitoring.config")
 FILES = (*CONFIGURATION, "compose.yaml", "kubernetes.yaml")
+# Written with --batching only.
+BATCHING_FILE = "batching_parameters.txt"
 # Message -> field -> (number, type), all fields there are: BatchingParameters as in
 # tensorflow_serving/servables/tensorflow/session_bundle_config.proto, the others as in
 # tensorflow_serving/config/monitoring_config.proto.
@@ -73,7 +75,8 @@ def deploy(directory: Path, *flags: str) -> dict[str, str]:
     ran = run(directory, *flags)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
-    return {name: (directory / name).read_bytes().decode() for name in FILES}
+    names = (*FILES, BATCHING_FILE) if "--batching" in flags else FILES
+    return {name: (directory / name).read_bytes().decode() for name in names}
 
 
 def config_message(name: str) -> Any:

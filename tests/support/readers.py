@@ -22,7 +22,8 @@ from pipelines import idx_files
 from pipelines.idx import IdxError, parse_idx, to_idx
 from pipelines.idx_files import DataError, IdxFile, read_directory
 from tests.support.mutations import mutate, with_right_checksums
-from tfd2l.predict.framing import MIDDLE, frame
+from tfd2l.predict.framing import frame
+from tfd2l.predict.garment import MIDDLE
 from tfd2l.predict.images import ImageError, read_image
 from tfd2l.train.records import RunError, read_record, write_record
 

@@ -119,6 +119,11 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "MPLBACKEND" in environment:
+        # Matplotlib reads it while it is imported, which Keras has done.
+        import matplotlib as mpl
+
+        mpl.rcParams["backend"] = environment["MPLBACKEND"]
     sys.path[:] = [cwd, str(ROOT), *(path for path in sys.path if path not in {cwd, str(ROOT)})]
     kind, program, *rest = arguments
     if kind == "-m":

@@ -131,6 +131,7 @@ ZOO: dict[str, Entry] = {
     "custom layers": Entry(lambda: models.CustomLayers(lr=LR), custom_layers),
     "tied parameters": Entry(lambda: models.Tied(lr=LR), tied),
     "convolutions": Entry(lambda: models.Convolutions(lr=LR), convolutions),
+    "lenet": Entry(lambda: d2l.LeNet(lr=LR)),
     "batch normalisation": Entry(lambda: models.Normalised(lr=LR), normalised),
     "loss of shape (1,)": dense(lambda: models.Penalised(lr=LR), decay=0.01),
     "own optimizer": dense(lambda: models.OwnOptimizer([784, 12, 10], lr=LR)),

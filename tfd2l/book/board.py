@@ -11,7 +11,14 @@ import numpy as np
 
 from pipelines.basics.numbers import whole_number
 from tfd2l.book.hyperparameters import HyperParameters
-from tfd2l.common.figures import figure_of, in_notebook, new_figure, set_given, svg
+from tfd2l.common.figures import (
+    LINE_STYLES,
+    figure_of,
+    in_notebook,
+    new_figure,
+    set_given,
+    svg,
+)
 from tfd2l.engine.callback import OutsideSteps
 from tfd2l.engine.state import Curves, Point, WaitingValue
 
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressBoard"]
 
-LINE_STYLES = ("-", "--", "-.", ":")
 COLORS = ("C0", "C1", "C2", "C3")
 # Seconds between two live pictures, at least; after slow ones it is longer.
 LIVE_INTERVAL_S = 0.2

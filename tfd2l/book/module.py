@@ -90,18 +90,26 @@ class Module(nn_Module, HyperParameters):
         """The loss of predictions and targets, () float; training makes it small."""
         raise NotImplementedError(f"{type(self).__name__} has no loss(y_hat, y); define it.")
 
+    def complete_loss(self, y_hat: Any, y: Any) -> Any:
+        """The loss, () float, with the losses that the layers own: regularizers and `add_loss`.
+
+        A `loss` that adds `sum(self.losses)` or the like by itself has nothing added.
+        """
+        with self.layer_losses() as owned:
+            loss = self.loss(y_hat, y)
+        return owned.added_to(loss)
+
     def training_step(self, batch: Batch) -> tf.Tensor:
         """The loss of a batch, () float, also plotted; the batch's last entry is the targets."""
         check_num_inputs(self, batch)
-        loss = self.loss(self(*batch[:-1]), batch[-1])
+        loss = self.complete_loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
         """Plot the loss of a validation batch, whose last entry is the targets."""
         check_num_inputs(self, batch)
-        loss = self.loss(self(*batch[:-1]), batch[-1])
-        self.plot("loss", loss, train=False)
+        self.plot("loss", self.complete_loss(self(*batch[:-1]), batch[-1]), train=False)
 
     @do_not_convert
     def plot(self, key: str, value: Any, train: bool) -> None:
@@ -122,6 +130,15 @@ class Module(nn_Module, HyperParameters):
                 "Trainer.fit(model, data)."
             )
         trainer.record(("train_" if train else "val_") + key, value, train)
+
+    @property
+    def stop_training(self) -> bool:
+        """`should_stop` of the model's trainer, under Keras' name."""
+        return bool(self.trainer.should_stop)
+
+    @stop_training.setter
+    def stop_training(self, stop: bool) -> None:
+        self.trainer.should_stop = stop
 
     def configure_optimizers(self) -> Any:
         """The optimizer: any object with `apply_gradients`; by default plain SGD at `self.lr`.
@@ -176,7 +193,7 @@ class Classifier(Module):
         """Plot loss and accuracy of a validation batch, whose last entry is the class ids."""
         check_num_inputs(self, batch)
         Y_hat = self(*batch[:-1])
-        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
+        self.plot("loss", self.complete_loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
     @do_not_convert

@@ -1,12 +1,11 @@
-"""The base class that holds a model's parameters, and the search for its variables. D2L 3.2.2."""
+"""The base class that holds a model's parameters and the losses of its layers. D2L 3.2.2."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,29 +13,13 @@ from tfd2l.book.summary import representation, summary_of
 from tfd2l.book.torch_names import TorchNames
 from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.common.hints import MODEL, missing_attribute
+from tfd2l.engine.checkpoint import load_checkpoint
+from tfd2l.engine.layer_losses import LayerLosses, Phase
 from tfd2l.engine.prediction import predictions
-from tfd2l.engine.variables import assign_all
+from tfd2l.engine.variable_names import assign_all
+from tfd2l.engine.variables import layers_in, metrics_in, variables_in
 
 __all__ = ["nn_Module"]
-
-
-class _Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Runs a function as the body of a layer.
-
-    Keras layers that are called inside, at any depth, take `training` from the layer around them.
-    A module can't be that layer itself, since Keras does not track a `tf.Variable`.
-    """
-
-    _in_training = False
-
-    def call(
-        self, *, function: Callable[[], Any], training: bool | None = None
-    ) -> tuple[Any, Exception | None]:
-        # An error raised here would be wrapped in Keras' text about this layer.
-        try:
-            return function(), None
-        except Exception as error:
-            return None, error
 
 
 class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - the book's name
@@ -107,7 +90,7 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
         # Variables of layers that are built inside have the layer's name in their path. Set without
         # TensorFlow's tracking, whose records would end up in copies.
         name = type(self).__name__.strip("_").lower() or None
-        object.__setattr__(self, "_phase", _Phase(name=name))
+        object.__setattr__(self, "_phase", Phase(name))
 
     def __call__(self, *inputs: Any, training: bool | None = None, **named: Any) -> Any:
         """The output of `call` for the inputs.
@@ -128,6 +111,7 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
     def in_phase(self, training: bool, function: Callable[[], Any]) -> Any:
         """The result of `function()`, with all layers that it calls in training or not."""
         before, self.training = self.training, training
+        self._phase.hold(layers_in(vars(self), seen=set()))
         try:
             result, error = self._phase(function=function, training=training)
         finally:
@@ -138,8 +122,8 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
 
     @property
     def variables(self) -> list[Any]:
-        """All state: `tf.Variable`s and Keras variables, those of random generators included."""
-        return list(_variables_in(vars(self), seen=set()))
+        """All state: parameters, and the variables of random generators, metrics and optimizers."""
+        return list(variables_in(vars(self), seen=set()))
 
     @property
     def trainable_variables(self) -> list[Any]:
@@ -153,17 +137,40 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
 
     @property
     def weights(self) -> list[Any]:
-        """`variables` without the states of random generators."""
-        layers = list(_layers_in(vars(self)))
-        others = {id(v) for layer in layers for v in layer.variables}
-        others -= {id(v) for layer in layers for v in layer.weights}
-        others |= {id(state) for state in _generator_states(vars(self).values())}
-        return [variable for variable in self.variables if id(variable) not in others]
+        """`variables` without the state of random generators, metrics and optimizers."""
+        return list(variables_in(vars(self), seen=set(), weights_only=True))
 
     @property
     def built(self) -> bool:
         """True if all Keras layers have their variables; some get them on the first input."""
-        return all(layer.built for layer in _layers_in(vars(self)) if layer is not self._phase)
+        return all(layer.built for layer in layers_in(vars(self), seen=set()))
+
+    @property
+    def losses(self) -> list[Any]:
+        """The losses that the layers own, () float each, as in Keras.
+
+        They are the penalties of the regularizers of trainable variables, as the variables are
+        now, and what `add_loss` and activity regularizers added in the last outermost call. In a
+        step of a fit, that call is the step with all calls in it.
+        """
+        self._phase.hold(layers_in(vars(self), seen=set()))
+        losses: list[Any] = self._phase.losses
+        # A call that was traced leaves symbolic tensors, which have no value outside of its graph.
+        symbolic = tf.is_symbolic_tensor if tf.executing_eagerly() else lambda loss: False
+        return [loss for loss in losses if not symbolic(loss)]
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a loss, () float, to `losses`; for use in `call` or `forward`, as in Keras."""
+        self._phase.add_loss(loss)
+
+    def reset_metrics(self) -> None:
+        """Let all Keras metrics begin anew; a fit does so before each pass over data."""
+        for metric in metrics_in(vars(self), seen=set()):
+            metric.reset_state()
+
+    def layer_losses(self) -> LayerLosses:
+        """A `with` block that sees which of `losses` are in the loss that is computed in it."""
+        return LayerLosses(self, self._phase)
 
     def parameters(self) -> list[Any]:
         """`trainable_variables`, under PyTorch's name."""
@@ -198,14 +205,17 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
         write_weights(Path(path), self.get_weights())
 
     def load_weights(self, path: Path | str) -> None:
-        """Read the file that `save_weights` of an equal model wrote.
+        """Read the file that `save_weights` of an equal model wrote, or a checkpoint of its fit.
 
         Raises:
             ValueError: the file is another kind of file, is damaged, or belongs to another model;
                 then nothing is changed.
         """
-        weights, _ = read_weights(Path(path))
-        self.set_weights(weights)
+        weights, about = read_weights(Path(path))
+        if about is None:
+            self.set_weights(weights)
+        else:
+            load_checkpoint(Path(path), self)
 
     def predict(self, X: Any, batch_size: int | None = None) -> Any:
         """The outputs for all examples, in inference mode, as NumPy arrays.
@@ -237,49 +247,3 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the parts, the shapes of their variables and their parameters."""
         print_fn(summary_of(type(self).__name__, vars(self), self.weights))
-
-
-def _layers_in(value: Any) -> Iterator[keras.layers.Layer]:
-    """The outermost Keras layers in attributes, modules, lists, tuples and dicts."""
-    if isinstance(value, keras.layers.Layer):
-        yield value
-    elif isinstance(value, tf.Module):
-        yield from _layers_in(vars(value))
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _layers_in(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _layers_in(entry)
-
-
-def _generator_states(values: Any) -> Iterator[Any]:
-    """States of random generators that are attributes themselves."""
-    for value in values:
-        if isinstance(value, keras.random.SeedGenerator | tf.random.Generator):
-            yield value.state
-
-
-def _variables_in(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Each variable once, found in attributes, modules, layers, lists, tuples and dicts."""
-    if id(value) in seen:
-        return
-    if isinstance(value, tf.Variable | keras.Variable):
-        seen.add(id(value))
-        yield value
-    elif isinstance(value, keras.layers.Layer):
-        seen.add(id(value))
-        yield from _variables_in(value.variables, seen)
-        # A reader's own layer may hold tf.Variables, which Keras does not list.
-        yield from _variables_in(vars(value), seen)
-    elif isinstance(value, tf.Module):
-        seen.add(id(value))
-        yield from _variables_in(vars(value), seen)
-    elif isinstance(value, keras.random.SeedGenerator | tf.random.Generator):
-        yield from _variables_in(value.state, seen)
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _variables_in(entry, seen)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _variables_in(entry, seen)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfd2l.common.figures import figure_of, in_notebook, new_figure, set_given, svg
+from tfd2l.common.figures import figure_of, new_figure, set_given, show_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def plot(
     if legend:
         axes.legend(legend)
     axes.grid()
-    return None if own and _show_figure(figure_of(axes)) else axes
+    return None if own and show_figure(figure_of(axes)) else axes
 
 
 def show_images(
@@ -108,7 +108,7 @@ def show_images(
     Source: D2L 4.2.3.
     """
     figure = image_figure(imgs, num_rows, num_cols, titles, scale)
-    _show_figure(figure)
+    show_figure(figure)
     return np.array(figure.axes)
 
 
@@ -129,16 +129,6 @@ def image_figure(
         if titles is not None and number < len(titles):
             axes.set_title(titles[number], fontsize="small")
     return figure
-
-
-def _show_figure(figure: Figure) -> bool:
-    """Show the figure in a notebook; return whether it was shown."""
-    if not in_notebook():
-        return False
-    from IPython.display import SVG, display
-
-    display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
-    return True
 
 
 def _paired(X: Any, Y: Any) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from pipelines.basics.text import shown
-from tfd2l.engine.variables import assign_all, named_variables
+from tfd2l.engine.variable_names import assign_all, named_variables
 
 __all__ = ["TorchNames"]
 

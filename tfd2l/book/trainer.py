@@ -15,44 +15,48 @@ The idea, without the machinery of `engine/`:
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number, whole_number
+from tfd2l.book.callbacks.progress import progress_shown
 from tfd2l.book.devices import check_placement, choose_device
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
-from tfd2l.engine.callback import Callback
-from tfd2l.engine.checkpoint import load_checkpoint
-from tfd2l.engine.checks import check_gradients, check_methods, loss_of, optimizer_of
-from tfd2l.engine.errors import CheckpointError
-from tfd2l.engine.loaders import (
-    Batch,
-    Reiterable,
-    as_batch,
-    count_batches,
-    example_of,
-    loader_of,
-    skip_passes,
+from tfd2l.engine.base_trainer import BaseTrainer
+from tfd2l.engine.callback import Callback, in_order
+from tfd2l.engine.checks import (
+    check_callbacks,
+    check_gradients,
+    check_methods,
+    loss_of,
+    optimizer_of,
 )
-from tfd2l.engine.metrics import NO_BATCHES, Recorder
-from tfd2l.engine.optimizer import clip_by_global_norm, scaled_loss, with_loss_scale
-from tfd2l.engine.passes import Loader
-from tfd2l.engine.python_state import PythonState
-from tfd2l.engine.state import FitAttribute, FitState, History
-from tfd2l.engine.step import Named, Step, spec_of
+from tfd2l.engine.errors import DivergedError
+from tfd2l.engine.history import History
+from tfd2l.engine.loaders import Batch, example_of, loader_of
+from tfd2l.engine.metrics import NO_BATCHES
+from tfd2l.engine.optimizer import (
+    apply_gradients,
+    build_for,
+    clip_by_global_norm,
+    finalize,
+    scaled_loss,
+    with_loss_scale,
+)
+from tfd2l.engine.state import FitAttribute
+from tfd2l.engine.tracing.python_state import PythonState
+from tfd2l.engine.tracing.step import Named, Step
 from tfd2l.engine.variables import saved_variables, tf_variable
 
 __all__ = ["Trainer"]
 
 
-class Trainer(HyperParameters):
+class Trainer(BaseTrainer, HyperParameters):
     """Fits a model to data: epochs of training steps, each followed by a full validation.
 
     The model's own `training_step`, `validation_step`, `loss`, `forward` and optimizer run inside
@@ -68,13 +72,20 @@ class Trainer(HyperParameters):
             is unknown.
         history: a list for each column: 'epoch', 'train_loss', 'val_loss', ..., 'seconds'.
         state: the state of the fit beside the variables; checkpoints save it.
+        should_stop: a callback, an eager step or a user's `fit_epoch` sets it to end the fit. The
+            training pass ends when Python next has control, after the running compiled call; the
+            epoch's validation follows.
+        max_epochs: a callback may change it during the fit.
 
     Example:
         >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2)
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
-        >>> history = d2l.Trainer(max_epochs=3).fit(model, data)
+        >>> trainer = d2l.Trainer(max_epochs=3, enable_progress_bar=False)
+        >>> history = trainer.fit(model, data)
         >>> history["epoch"], history["val_loss"][-1] < history["val_loss"][0] / 10
         ([1.0, 2.0, 3.0], True)
+        >>> trainer.validate(model, data)["val_loss"] == history["val_loss"][-1]
+        True
 
     Source: D2L 3.2.4 and 3.4.4.
     """
@@ -93,6 +104,7 @@ class Trainer(HyperParameters):
     run_eagerly: bool | None
     jit_compile: bool | None
     steps_per_execution: int | None
+    enable_progress_bar: bool
 
     def __init__(
         self,
@@ -103,7 +115,8 @@ class Trainer(HyperParameters):
         run_eagerly: bool | None = None,
         jit_compile: bool | None = None,
         steps_per_execution: int | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
+        enable_progress_bar: bool = True,
     ) -> None:
         """Set up.
 
@@ -118,8 +131,11 @@ class Trainer(HyperParameters):
             steps_per_execution: end compiled calls, after which the callbacks run, at each
                 multiple of so many steps; None ends them a few times a second.
             callbacks: called in their order.
+            enable_progress_bar: show the progress of a fit: on a terminal a bar, and everywhere a
+                line for each epoch. A notebook shows the model's board instead.
 
         Raises:
+            TypeError: a callback is not a d2l.Callback.
             ValueError: a number out of range, or both `run_eagerly` and `jit_compile`.
             DeviceError: a GPU is asked for, and TensorFlow sees none.
         """
@@ -133,11 +149,13 @@ class Trainer(HyperParameters):
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
         self.save_hyperparameters()
         self.device = choose_device(num_gpus)
-        self.callbacks = list(callbacks)
+        self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+        check_callbacks(self.callbacks)
+        self._progress: list[Callback] = []
         self._begin()
 
     def fit(self, model: Module, data: Any, checkpoint: Path | str | None = None) -> History:
-        """Train `model` on `data` for `max_epochs` epochs.
+        """Train `model` on `data` for `max_epochs` epochs, or until `should_stop` is set.
 
         Args:
             model: the model to train.
@@ -150,18 +168,23 @@ class Trainer(HyperParameters):
             The history: a list for each column, as `pandas.DataFrame` takes it.
 
         Raises:
-            TypeError: `model` is not a d2l.Module, `data` is not a data module, or one of their
-                methods returns another kind of object than it should.
+            TypeError: `model` is not a d2l.Module, `data` is not a data module, a callback is not
+                a d2l.Callback, or a method returns another kind of object than it should.
             ValueError: the data is empty or endless.
             LoaderError: a batch can't be read.
             CheckpointError: the checkpoint can't be read, or belongs to another model.
-            DivergedError: the loss became infinite or NaN.
+            DivergedError: a loss or a weight became infinite or NaN.
         """
         check_methods("model", model, "training_step", "configure_optimizers")
         check_methods("data", data, "train_dataloader", "val_dataloader")
-        with tf.device(self.device):
+        check_callbacks(self.callbacks)
+        with (
+            tf.device(self.device),
+            progress_shown(self.enable_progress_bar) as self._progress,
+        ):
             self._begin()
             self.prepare_data(data)
+            self._val_loader.source = data
             self.state.counted = self.state.num_batches
             self.prepare_model(model)
             self._recorder.model = model
@@ -172,8 +195,17 @@ class Trainer(HyperParameters):
             self._val_step = self._make_step("validation_step", self._validate)
             if checkpoint is not None:
                 self._resume(Path(checkpoint), example)
-            for epoch in range(self.state.epoch, self.max_epochs):
-                self._run_epoch(epoch)
+            self._check_weights(now=True)
+            self._call("on_fit_begin")
+            planned = self.max_epochs
+            while self.epochs_left and not self.should_stop:
+                self._run_epoch(self.state.epoch)
+            finalize(self.optim)
+            self._check_weights(now=True)
+            if 0 < self.state.epoch != planned:
+                model.board.xlim = [0, self.state.epoch]
+                model.board.flush()
+            self._call("on_fit_end")
             # A user's own fit_epoch may leave it on.
             model.training = False
         return self.state.history
@@ -203,12 +235,17 @@ class Trainer(HyperParameters):
         training = self._train_loader.passes(self._train_step, self.max_epochs)
         for results in training.run(self.epoch, self.steps_of_epoch, self.steps_per_execution):
             self._recorder.take(results, train=True)
-            for callback in self.callbacks:
-                callback.on_train_batches_end(self, results)
-        if self.val_dataloader is not None:
-            validation = self._val_loader.passes(self._val_step, self.max_epochs)
-            for results in validation.run(self.epoch):
-                self._recorder.take(results, train=False)
+            self._check_weights(now=bool(self.run_eagerly))
+            self._call("on_train_batches_end", results)
+            if self.should_stop:
+                break
+        self._check_weights(now=self.epoch == 0)
+        try:
+            self._run_validation(self.epoch)
+        except DivergedError:
+            # The reason, if weights are not finite either.
+            self._check_weights(now=True)
+            raise
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[Any]) -> list[Any]:
         """The gradients scaled to a joint l2 norm of at most `grad_clip_val`."""
@@ -220,73 +257,49 @@ class Trainer(HyperParameters):
         self._recorder.record(label, value, train)
 
     @property
-    def train_dataloader(self) -> Any:
-        """The training batches; setting it counts them."""
-        return self._train_loader.batches
-
-    @train_dataloader.setter
-    def train_dataloader(self, loader: Any) -> None:
-        self._train_loader.batches = loader
-        self.num_train_batches = count_batches(loader)
-
-    @property
-    def val_dataloader(self) -> Any:
-        """The validation batches, None without any; setting it counts them."""
-        return self._val_loader.batches
-
-    @val_dataloader.setter
-    def val_dataloader(self, loader: Any) -> None:
-        self._val_loader.batches = loader
-        self.num_val_batches = 0 if loader is None else count_batches(loader)
-
-    @property
-    def steps_of_epoch(self) -> int:
-        """The number of training steps made in the running epoch."""
-        return self.state.so_far.steps
-
-    @property
     def num_traces(self) -> int:
         """The number of times that the steps were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the fit as JSON values, which a checkpoint saves beside the variables."""
-        self.state.board = self.model.board.curves
-        self.state.untracked = self._train_step.untracked
-        values = self.state.to_json()
-        if self.steps_of_epoch:
-            values["so_far"]["seconds"] = self._recorder.seconds()
-        return values
-
-    def _begin(self) -> None:
-        """Start a fit from nothing."""
-        self.state = FitState.new()
-        self._recorder = Recorder(self.state)
-        self._train_loader, self._val_loader = Loader(), Loader()
-
     def _run_epoch(self, epoch: int) -> None:
         self._recorder.begin_epoch(epoch)
-        for callback in self.callbacks:
-            callback.on_epoch_begin(self)
+        self._call("on_epoch_begin")
+        if self.should_stop:
+            return
+        if self.steps_of_epoch == 0:
+            self.model.reset_metrics()
+        self._build_optimizer()  # a callback may have unfrozen a layer
         self.fit_epoch()
         row = self._recorder.end_epoch()
-        for callback in self.callbacks:
-            callback.on_epoch_end(self, row)
+        # A user's own fit_epoch may not have done it.
+        self._check_weights(now=epoch == 0)
+        self._call("on_epoch_end", row)
+
+    def _call(self, hook: str, *values: Any) -> None:
+        """Call a hook of all callbacks."""
+        for callback in in_order([*self.callbacks, *self._progress]):
+            getattr(callback, hook)(self, *values)
 
     def _train(self, batch: Batch) -> Named:
         """One training step: the loss first, then what the model plotted while it was traced."""
         self._recorder.begin_step(batch)
         model = self.model
         with tf.GradientTape() as tape:
-            given = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+            with model.layer_losses() as owned:
+                given = model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
             loss = loss_of(given, type(model).__name__)
+            if not owned.complete:
+                self._train_step.trace_again()
+            loss = owned.added_to(loss)
+            # Layers may have made their variables just now, or may be trained from now on.
+            variables = self._weights.variables = model.trainable_variables
+            build_for(self.optim, variables)
             scaled = scaled_loss(self.optim, loss)
-        variables = model.trainable_variables
         gradients = tape.gradient(scaled, variables)
         check_gradients(gradients, type(model).__name__)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
-        self.optim.apply_gradients(zip(gradients, variables, strict=True))
+        apply_gradients(self.optim, gradients, variables)
         return [("train_loss", loss), *self._recorder.named]
 
     def _validate(self, batch: Batch) -> Named:
@@ -306,10 +319,11 @@ class Trainer(HyperParameters):
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
             state=PythonState(self),
             variables=lambda: saved_variables(self.model, self.optim),
+            eager_where_not_finite=name == "validation_step",
         )
 
     def _build_variables(self, example: Batch | None) -> None:
-        """Make the variables of layers that wait for a first input, and the optimizer's own."""
+        """Make the variables of layers that wait for a first input."""
         model = self.model
         if example is not None and not (model.built and model.variables):
             # The call is only for the variables. A model whose steps don't call it on the batch's
@@ -317,47 +331,3 @@ class Trainer(HyperParameters):
             with contextlib.suppress(Exception):
                 model(*self.prepare_batch(example)[:-1], training=False)
         check_placement(map(tf_variable, model.variables), self.device)
-        if model.built and isinstance(self.optim, keras.optimizers.Optimizer):
-            self.optim.build(model.trainable_variables)
-
-    def _resume(self, path: Path, example: Batch | None) -> None:
-        """Bring the fit to the state of the one that wrote the checkpoint."""
-        self._build_late_variables(example)
-        self.state.restore(load_checkpoint(path, self.model, self.optim, self._parse_state))
-        self.model.board.curves = self.state.board
-        skip_passes(self.train_dataloader, self.state.epoch)
-        skip_passes(self.val_dataloader, self.state.epoch)
-        if self.state.untracked:
-            warnings.warn(
-                "the resumed fit may end otherwise than one without a break: "
-                f"{self.state.untracked}",
-                stacklevel=3,
-            )
-
-    def _parse_state(self, values: Any) -> FitState:
-        """Read the state in a checkpoint; raises ValueError if it is not of the same data."""
-        state, counted = FitState.from_json(values), self.state.counted
-        if state.counted != counted:
-            raise ValueError(
-                f"counted: {list(state.counted)} batches to train and validate on; the data given "
-                f"has {list(counted)}. Take the data and the batch size of that fit"
-            )
-        return state
-
-    def _build_late_variables(self, batch: Batch | None) -> None:
-        """Make variables of layers that only the step calls, so that a checkpoint can be read."""
-        model, loader = self.model, self.train_dataloader
-        if model.built and model.variables:
-            return
-        if batch is None and isinstance(loader, Reiterable):
-            first = next(iter(loader.again()), None)
-            batch = None if first is None else as_batch(first)
-        if batch is not None:
-            self._build_variables(batch)
-            if not model.built:
-                self._train_step.trace(spec_of(batch))
-        if not (model.built and model.variables):
-            raise CheckpointError(
-                f"{type(model).__name__} has layers without variables yet, into which a checkpoint "
-                "can't be read; call the model on a batch, model(X), before the fit."
-            )

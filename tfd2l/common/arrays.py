@@ -60,6 +60,9 @@ def read_weights(path: Path) -> tuple[list[Array], Any]:
         )
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            # Ours are not compressed. A compressed one could unpack to a thousand times its length.
+            if sum(member.file_size for member in file.zip.infolist()) > len(content):
+                raise ValueError("compressed arrays")
             about = json.loads(file["about"].item())
             return [file[name] for name in sorted(file.files) if name != "about"], about
     except Exception as error:  # on strange files NumPy raises almost anything

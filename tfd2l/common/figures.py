@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["figure_of", "in_notebook", "new_figure", "save_figure", "set_given", "svg"]
+__all__ = ["LINE_STYLES", "figure_of", "in_notebook", "new_figure", "save_figure", "set_given",
+           "show_figure", "svg"]  # fmt: skip
+
+# Of the book's curves, taken in turn.
+LINE_STYLES = ("-", "--", "-.", ":")
 
 
 def new_figure(figsize: tuple[float, float]) -> Figure:
@@ -44,6 +48,16 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+def show_figure(figure: Figure) -> bool:
+    """Show the figure in a notebook; return whether it was shown."""
+    if not in_notebook():
+        return False
+    from IPython.display import SVG, display
+
+    display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
+    return True
 
 
 def svg(figure: Figure) -> str:

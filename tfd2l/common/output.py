@@ -24,6 +24,9 @@ class _Lasting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        # A stream that the program itself has closed would raise ValueError.
+        if self._stream.closed:
+            return len(text)
         try:
             return self._stream.write(text)
         except UnicodeEncodeError as error:
@@ -35,7 +38,8 @@ class _Lasting:
 
     def flush(self) -> None:
         try:
-            self._stream.flush()
+            if not self._stream.closed:
+                self._stream.flush()
         except OSError:
             self._fall_silent()
 

@@ -122,6 +122,12 @@ def _parser() -> CommandParser:
          _name_reader("[A-Za-z0-9][A-Za-z0-9._/:@-]*", "a name"))  # fmt: skip
     _add(server, "cpus", "that it may use", whole_number_from(1, 1024))
     _add(server, "memory", "that it may use, MiB", whole_number_from(256, 2**24))
+    server.add_argument(
+        "--batching", action="store_true",
+        help="let requests share runs of a model. Those that share one fail together, so a client "
+        "with a wrong shape makes requests of others fail; and an empty request gets no answer "
+        "before the next one. For large models with many small requests from clients that you know",
+    )  # fmt: skip
     compose = parser.add_argument_group("Compose")
     for protocol in ("rest", "grpc"):
         _add(compose, f"{protocol}-port", "of this machine", whole_number_from(1, 65535))

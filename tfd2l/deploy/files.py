@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.basics.files import write_atomically
+from pipelines.basics.files import read_regular, write_atomically
 from pipelines.basics.text import shown
 
 __all__ = ["GeneratedFile", "read_generated"]
@@ -85,6 +85,6 @@ def read_generated(directory: Path, texts: Mapping[str, str]) -> list[GeneratedF
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         return None

@@ -62,9 +62,11 @@ def read_models_config(text: str) -> dict[str, ServedModel]:
     """
     try:
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, RecursionError, ValueError) as error:
+        # Others than a parse error are of nested braces and numbers.
+        place = "at line and column " if isinstance(error, text_format.ParseError) else "got "
         raise DeployError(
-            f"{CONFIG_FILE} must be a ModelServerConfig of TensorFlow Serving; at line and column "
+            f"{CONFIG_FILE} must be a ModelServerConfig of TensorFlow Serving; {place}"
             f"{one_line(str(error))}. Edit it, or overwrite it by python -m tfd2l.deploy --force."
         ) from error
     return {model.name: _served_model(model) for model in config.model_config_list.config}

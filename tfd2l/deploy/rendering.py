@@ -12,12 +12,9 @@ from string import Template
 from tfd2l.deploy.models import ServedModel
 from tfd2l.deploy.models_config import CONFIG_FILE, MODELS_IN_CONTAINER, models_config
 
-__all__ = ["CONFIGURATION", "Settings", "configuration", "render"]
+__all__ = ["Settings", "configuration", "render"]
 
 _BATCHING_FILE, _MONITORING_FILE = "batching_parameters.txt", "monitoring.config"
-# The files that the server reads.
-CONFIGURATION = (CONFIG_FILE, _BATCHING_FILE, _MONITORING_FILE)
-
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -34,6 +31,7 @@ class Settings:
         grpc_port: the port of this machine for gRPC, in Compose.
         claim: the PersistentVolumeClaim of Kubernetes that has the models.
         replicas: the number of servers in Kubernetes.
+        batching: requests share runs of a model, and fail together.
     """
 
     name: str = "tfd2l-serving"
@@ -44,10 +42,11 @@ class Settings:
     grpc_port: int = 8500
     claim: str = "savedmodels"
     replicas: int = 3
+    batching: bool = False
 
 
 def render(models: Sequence[ServedModel], settings: Settings) -> dict[str, str]:
-    """Render all five files: the server's configuration, `compose.yaml` and `kubernetes.yaml`.
+    """Render all files: the server's configuration, `compose.yaml` and `kubernetes.yaml`.
 
     Args:
         models: those to serve, at least one.
@@ -65,12 +64,11 @@ def render(models: Sequence[ServedModel], settings: Settings) -> dict[str, str]:
 
 
 def configuration(models: Sequence[ServedModel], settings: Settings) -> dict[str, str]:
-    """Render the three text protos that the server reads, by the name of the file."""
-    return {
-        CONFIG_FILE: models_config(models),
-        _BATCHING_FILE: _fill(_BATCHING_FILE, cpus=settings.cpus),
-        _MONITORING_FILE: _fill(_MONITORING_FILE),
-    }
+    """Render the text protos that the server reads, by the name of the file."""
+    texts = {CONFIG_FILE: models_config(models), _MONITORING_FILE: _fill(_MONITORING_FILE)}
+    if settings.batching:
+        texts[_BATCHING_FILE] = _fill(_BATCHING_FILE, cpus=settings.cpus)
+    return texts
 
 
 def _compose(models: Sequence[ServedModel], settings: Settings) -> str:
@@ -78,32 +76,43 @@ def _compose(models: Sequence[ServedModel], settings: Settings) -> str:
     return _fill(
         "compose.yaml",
         **vars(settings),
-        flags=_yaml_list(_server_flags(MODELS_IN_CONTAINER, settings.cpus), indent=6),
-        names=" ".join(model.name for model in models),
+        flags=_yaml_list(_server_flags(MODELS_IN_CONTAINER, settings), indent=6),
+        # Compose would replace a single dollar by a variable of the user's shell.
+        probe=_yaml_block(_probe(models).replace("$", "$$"), indent=10),
     )
 
 
 def _kubernetes(models: Sequence[ServedModel], settings: Settings, config: dict[str, str]) -> str:
-    """Render replicas behind a service; `config` has the texts of the server's three files."""
+    """Render replicas behind a service; `config` has the texts of the server's files."""
     digest = hashlib.sha256("\0".join(config.values()).encode()).hexdigest()
     return _fill(
         "kubernetes.yaml",
         **vars(settings),
-        flags=_yaml_list(_server_flags("/config", settings.cpus), indent=12),
+        flags=_yaml_list(_server_flags("/config", settings), indent=12),
         config_name=f"{settings.name}-config-{digest[:10]}",
-        # Any model will do: the server opens its ports when all models are loaded.
-        status_path=f"/v1/models/{models[0].name}",
-        config="\n".join(f"  {name}: |\n{_yaml_block(text)}" for name, text in config.items()),
+        probe=_yaml_block(_probe(models), indent=18),
+        config="\n".join(
+            f"  {name}: |\n{_yaml_block(text, indent=4)}" for name, text in config.items()
+        ),
     )
 
 
-def _server_flags(config: str, cpus: int) -> list[str]:
+def _probe(models: Sequence[ServedModel]) -> str:
+    """Render the script for bash that ends with 0 if every model has an available version."""
+    return _fill("probe.bash", names=" ".join(model.name for model in models))
+
+
+def _server_flags(config: str, settings: Settings) -> list[str]:
     """Return the flags of `tensorflow_model_server`.
 
     Args:
-        config: the directory of its three files, as the server sees it.
-        cpus: how many it may use.
+        config: the directory of its files, as the server sees it.
+        settings: names and sizes.
     """
+    batching = [
+        "--enable_batching=true",
+        f"--batching_parameters_file={config}/{_BATCHING_FILE}",
+    ]
     return [
         "--port=8500",
         "--rest_api_port=8501",
@@ -111,14 +120,16 @@ def _server_flags(config: str, cpus: int) -> list[str]:
         "--model_config_file_poll_wait_seconds=30",
         # Without it a label must wait for a version that is loaded already.
         "--allow_version_labels_for_unavailable_models=true",
-        # With these, a good version need not wait for the retries of a bad one.
+        # A model need not wait while a large one loads.
         "--num_load_threads=2",
-        "--enable_batching=true",
-        f"--batching_parameters_file={config}/{_BATCHING_FILE}",
+        # By default a version that fails is loaded five times more, a minute apart, and holds one
+        # of these threads all the time: two such versions would keep every other model waiting.
+        "--max_num_load_retries=0",
+        *(batching if settings.batching else []),
         f"--monitoring_config_file={config}/{_MONITORING_FILE}",
         # By default it uses the CPUs of the machine, not those that a container is limited to.
-        f"--tensorflow_intra_op_parallelism={cpus}",
-        f"--tensorflow_inter_op_parallelism={cpus}",
+        f"--tensorflow_intra_op_parallelism={settings.cpus}",
+        f"--tensorflow_inter_op_parallelism={settings.cpus}",
     ]
 
 
@@ -127,9 +138,9 @@ def _yaml_list(items: Sequence[str], *, indent: int) -> str:
     return "\n".join(f"{' ' * indent}- {item}" for item in items)
 
 
-def _yaml_block(text: str) -> str:
+def _yaml_block(text: str, *, indent: int) -> str:
     """Return the lines of a literal block in YAML, from which the same text is read."""
-    return textwrap.indent(text.removesuffix("\n"), " " * 4)
+    return textwrap.indent(text.removesuffix("\n"), " " * indent)
 
 
 def _fill(template: str, **values: object) -> str:

@@ -18,22 +18,43 @@ from tfd2l.engine.errors import CheckpointError, DivergedError
 from tfd2l.engine.variables import HasVariables, saved_variables, tf_variable
 
 __all__ = ["checkpoint_name", "checkpoints", "epochs_in", "explain_damage", "is_checkpoint",
-           "load_checkpoint", "prune", "save_checkpoint"]  # fmt: skip
+           "load_checkpoint", "prune", "save_checkpoint", "write_checkpoint"]  # fmt: skip
+
+# The key of a NumPy array's place in a callback's state, and that of the number of such arrays,
+# which stand after the variables in the file.
+_ARRAY, _NUM_ARRAYS = "array", "num_callback_arrays"
 
 
 def save_checkpoint(
     directory: Path, model: HasVariables, optimizer: Any, state: Mapping[str, Any]
 ) -> Path:
-    """Write the state of a fit; the file appears whole or not at all.
+    """Write the state of a fit into a directory, under a name that says epoch and step.
 
     Args:
         directory: the directory of the run's checkpoints; made when missing.
-        model: its `variables` are saved in their order, those of random generators included.
-        optimizer: its `variables` are saved if it has any; the scratch `SGD` has none.
-        state: JSON values, among them `epoch`, completed epochs, and `step`, steps since then.
+        model: its `variables` are saved.
+        optimizer: its `variables` are saved if it has any.
+        state: see `write_checkpoint`, which also raises the errors.
 
     Returns:
         The checkpoint's path.
+    """
+    path = directory / checkpoint_name(state["epoch"], state["step"])
+    write_checkpoint(path, model, optimizer, state)
+    return path
+
+
+def write_checkpoint(
+    path: Path, model: HasVariables, optimizer: Any, state: Mapping[str, Any]
+) -> None:
+    """Write the state of a fit; the file appears whole or not at all.
+
+    Args:
+        path: the file; its directory is made when missing.
+        model: its `variables` are saved in their order, those of random generators included.
+        optimizer: its `variables` are saved if it has any; the scratch `SGD` has none.
+        state: JSON values, among them `epoch`, completed epochs, and `step`, steps since then. Its
+            `callbacks` may also hold NumPy arrays.
 
     Raises:
         DivergedError: a trainable variable is infinite or NaN; then nothing is written.
@@ -47,12 +68,14 @@ def save_checkpoint(
                 "checkpoint is written. Resume from the one before with a smaller learning rate or "
                 "gradient_clip_val=1."
             )
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / checkpoint_name(state["epoch"], state["step"])
-    variables = saved_variables(model, optimizer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = [variable.numpy() for variable in saved_variables(model, optimizer)]
+    if "callbacks" in state:
+        num_variables = len(arrays)
+        callbacks = _without_arrays(state["callbacks"], arrays)
+        state = {**state, "callbacks": callbacks, _NUM_ARRAYS: len(arrays) - num_variables}
     about = {"model": type(model).__name__, "optimizer": _kind(optimizer), "state": state}
-    write_weights(path, [variable.numpy() for variable in variables], about)
-    return path
+    write_weights(path, arrays, about)
 
 
 def load_checkpoint(
@@ -88,6 +111,17 @@ def load_checkpoint(
             f"the checkpoint {str(path)!r} is of a fit by {about['optimizer']}; the optimizer here "
             f"is {_kind(optimizer)}."
         )
+    state = about["state"]
+    if isinstance(state, dict) and _NUM_ARRAYS in state:
+        callbacks = _with_arrays(state["callbacks"], values)
+        values = values[: len(values) - state[_NUM_ARRAYS]]
+        state = {k: v for k, v in state.items() if k != _NUM_ARRAYS} | {"callbacks": callbacks}
+    try:
+        parsed = parse(state)
+    except ValueError as error:
+        raise CheckpointError(
+            f"a fit can't resume from the checkpoint {str(path)!r}: {error}."
+        ) from error
     own = saved_variables(model, optimizer)
     # Without an optimizer, its part of the file is left out.
     values = values if optimizer is not None else values[: len(own)]
@@ -99,15 +133,9 @@ def load_checkpoint(
             f"{_first_difference(wanted, given)} Build the model, and its optimizer, as its run "
             "did."
         )
-    try:
-        state = parse(about["state"])
-    except ValueError as error:
-        raise CheckpointError(
-            f"a fit can't resume from the checkpoint {str(path)!r}: {error}."
-        ) from error
     for variable, value in zip(own, values, strict=True):
         variable.assign(value)
-    return state
+    return parsed
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -163,6 +191,29 @@ def prune(directory: Path, keep: int, spared: Collection[str] = ()) -> None:
     for path in checkpoints(directory)[keep:]:
         if path.name not in spared:
             path.unlink()
+
+
+def _without_arrays(value: Any, arrays: list[Any]) -> Any:
+    """The value with each NumPy array in it replaced by its place in `arrays`, where it is put."""
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {_ARRAY: len(arrays) - 1}
+    if isinstance(value, dict):
+        return {key: _without_arrays(entry, arrays) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_arrays(entry, arrays) for entry in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _with_arrays(value: Any, arrays: list[Any]) -> Any:
+    """The value from which `_without_arrays` made this one."""
+    if isinstance(value, dict):
+        if value.keys() == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        return {key: _with_arrays(entry, arrays) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_arrays(entry, arrays) for entry in value]
+    return value
 
 
 def _kind(optimizer: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,9 +12,50 @@ import tensorflow as tf
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.text import shown
 from pipelines.tensors import described
+from tfd2l.engine.callback import Callback
 
-__all__ = ["check_gradients", "check_methods", "check_num_inputs", "class_ids", "loss_of",
-           "optimizer_of", "scores_and_ids"]  # fmt: skip
+__all__ = ["check_callbacks", "check_gradients", "check_methods", "check_num_inputs", "class_ids",
+           "loss_of", "optimizer_of", "scores_and_ids"]  # fmt: skip
+
+# Keras' callbacks, and what does their work here.
+_FOR_KERAS = {
+    "EarlyStopping": "d2l.EarlyStopping",
+    "ModelCheckpoint": "d2l.ModelCheckpoint",
+    "BackupAndRestore": "d2l.ModelCheckpoint, and fit(model, data, checkpoint)",
+    "LearningRateScheduler": "a schedule of keras.optimizers.schedules in configure_optimizers",
+    "ReduceLROnPlateau": "a d2l.Callback whose on_epoch_end sets trainer.optim.learning_rate",
+    "CSVLogger": "pandas.DataFrame(history).to_csv(path)",
+    "TensorBoard": "a d2l.Callback whose on_epoch_end calls tf.summary.scalar",
+    "LambdaCallback": "a subclass of d2l.Callback",
+    "ProgbarLogger": "Trainer(enable_progress_bar=True), the default",
+    "History": "the history that fit returns",
+    "TerminateOnNaN": "fit itself, which stops at a loss or weight that is not finite",
+}
+# Hooks of Keras and Lightning by other names than here.
+_HOOKS = {
+    "on_train_begin": "on_fit_begin", "on_train_start": "on_fit_begin",
+    "on_fit_start": "on_fit_begin", "on_train_end": "on_fit_end",
+    "on_epoch_start": "on_epoch_begin", "on_train_epoch_start": "on_epoch_begin",
+    "on_train_epoch_end": "on_epoch_end", "on_validation_epoch_end": "on_epoch_end",
+    "on_validation_end": "on_epoch_end", "on_test_end": "on_epoch_end",
+    "on_batch_end": "on_train_batches_end", "on_train_batch_end": "on_train_batches_end",
+}  # fmt: skip
+
+
+def check_callbacks(callbacks: Iterable[Any]) -> None:
+    """Raise TypeError unless all are callbacks of this library, with hooks that are called."""
+    for given in callbacks:
+        name = given.__name__ if isinstance(given, type) else type(given).__name__
+        if isinstance(given, type) and issubclass(given, Callback):
+            raise TypeError(f"callbacks are objects; {name} is a class, so give {name}(...).")
+        if not isinstance(given, Callback):
+            remedy = "derive it from d2l.Callback"
+            if type(given).__module__.partition(".")[0] == "keras" and name in _FOR_KERAS:
+                remedy = f"instead of Keras' take {_FOR_KERAS[name]}"
+            raise TypeError(f"a trainer's callbacks are d2l.Callback's; got {name}: {remedy}.")
+        for hook, ours in _HOOKS.items():
+            if hasattr(given, hook):
+                raise TypeError(f"{name}.{hook} would never be called; name it {ours}.")
 
 
 def check_methods(role: str, given: Any, *methods: str) -> None:

@@ -15,7 +15,7 @@ from tfd2l.engine.callback import StepResults
 from tfd2l.engine.errors import DivergedError
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.state import EpochMetrics, FitState, Postponed
-from tfd2l.engine.step import Named
+from tfd2l.engine.tracing.step import Named
 
 __all__ = ["NO_BATCHES", "Recorder"]
 
@@ -78,7 +78,7 @@ class Recorder:
         """Take a value that a step plots: at once when eager, else as an output of the graph."""
         if tf.executing_eagerly():
             mean = float(tf.reduce_mean(tf.cast(value, tf.float32)))
-            self._draw(label, [mean], train, self._state.train_batch_idx)
+            self._draw(label, [mean], train)
         else:
             self.named.append((label, value))
 
@@ -86,7 +86,7 @@ class Recorder:
         """Record the steps of one call.
 
         Raises:
-            DivergedError: a training loss is not finite; the steps before it are recorded.
+            DivergedError: a loss is not finite; the training steps before it are recorded.
         """
         for results in call:
             self._take(results, train)
@@ -121,7 +121,7 @@ class Recorder:
         # The first value of a training step is the loss that it returned; the rest was plotted.
         first_plotted = 1 if train else 0
         for number in range(first_plotted, len(columns)):
-            self._draw(results.labels[number], columns[number], train, state.train_batch_idx)
+            self._draw(results.labels[number], columns[number], train)
         if not train:
             state.val_batch_idx += len(values)
             return
@@ -137,13 +137,24 @@ class Recorder:
                 "data."
             )
 
-    def _draw(self, label: str, values: list[float], train: bool, batch_idx: int) -> None:
-        """Add plotted values, one a step from `batch_idx` on, to the means and the board."""
-        so_far = self._state.so_far
-        for value in values:
-            so_far.add(label, value, self.size)
+    def _draw(self, label: str, values: list[float], train: bool) -> None:
+        """Add plotted values, one for each of the next steps, to the means and the board.
+
+        Raises:
+            DivergedError: a validation loss is not finite.
+        """
+        state, batch_idx = self._state, self._state.train_batch_idx
+        for number, value in enumerate(values):
+            if label == "val_loss" and not train and not math.isfinite(value):
+                step = state.val_batch_idx - self._before[1] + number + 1
+                raise DivergedError(
+                    f"the validation loss became {value} at step {step} of the validation of epoch "
+                    f"{self.epoch + 1}; look for a logarithm of 0 in the loss and for infinite or "
+                    "NaN numbers in the validation data, or try a smaller learning rate."
+                )
+            state.so_far.add(label, value, self.size)
         if self._num_batches(train) is None:
-            so_far.postponed += (
+            state.so_far.postponed += (
                 Postponed(label, value, train, batch_idx + i, self.size)
                 for i, value in enumerate(values)
             )

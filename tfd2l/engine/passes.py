@@ -18,9 +18,10 @@ import tensorflow as tf
 
 from pipelines.batching import IndexedBatches
 from tfd2l.engine.callback import StepResults
-from tfd2l.engine.graphs import WORTHWHILE_STEPS, suits_xla
+from tfd2l.engine.finite import steps_not_finite
 from tfd2l.engine.loaders import batches_of, indexed
-from tfd2l.engine.step import Step, TracedStep, explained, spec_of
+from tfd2l.engine.tracing.graphs import WORTHWHILE_STEPS, suits_xla
+from tfd2l.engine.tracing.step import Step, TracedStep, explained, spec_of
 
 __all__ = ["CallSizer", "IndexedPass", "Loader", "StreamedPass"]
 
@@ -51,6 +52,7 @@ class IndexedPass:
         self._specs: dict[int, Any] = {}
         self._num_batches = data.num_batches
         self._later_steps = data.num_full * (num_passes - 1)
+        self._suspect = steps_not_finite(data) if step.eager_where_not_finite else frozenset()
         # Whether XLA runs the passes; None until the second pass decides.
         self._xla = step.jit_compile
 
@@ -68,8 +70,10 @@ class IndexedPass:
         """
         order, done = self._order(epoch), start
         while done < self._num_batches:
-            if self._is_compiled(epoch):
-                made = self._call(order, epoch, done, per_call)
+            suspect = sorted(s for s in self._suspect if s >= done) if epoch == 0 else []
+            limit = suspect[0] if suspect else self._num_batches
+            if done < limit and self._is_compiled(epoch):
+                made = self._call(order, epoch, done, limit, per_call)
             else:
                 made = [self._eager_step(order, epoch, done)]
             done += sum(len(steps.values) for steps in made)
@@ -93,20 +97,20 @@ class IndexedPass:
         first = done * self._data.batch_size
         batch = self._data.fetch(order[first : first + self._data.batch_size])
         with explained(self._step.name, f"step {done + 1} of epoch {epoch + 1}", batch):
-            return self._step.run(batch)
+            return self._step.run(batch, first_pass=epoch == 0)
 
     def _call(
-        self, order: tf.Tensor, epoch: int, done: int, per_call: int | None
+        self, order: tf.Tensor, epoch: int, done: int, limit: int, per_call: int | None
     ) -> list[StepResults]:
-        """Run the steps of one call, after `done` steps of the pass."""
+        """Run the steps of one call, after `done` steps of the pass and none beyond `limit`."""
         data, xla = self._data, bool(self._xla)
         count = self._sizers[xla].steps_in_a_call()
         if per_call is not None:
             count = min(count, per_call - done % per_call)
-        stop = min(done + count, data.num_full)
+        stop = min(done + count, limit, data.num_full)
         # The smaller last batch joins the call, unless `per_call` ends it before.
         pause = per_call is not None and data.tail_size and done < stop and stop % per_call == 0
-        finished = stop == data.num_full and not pause
+        finished = stop == data.num_full and limit == self._num_batches and not pause
         started_s = time.monotonic()
         bounds = (tf.constant(done), tf.constant(stop), tf.constant(finished))
         last = stop + 1 if finished and data.tail_size else stop
@@ -233,7 +237,7 @@ class StreamedPass:
         number = start
         for number, batch in enumerate(batches, start + 1):
             with explained(self._step.name, f"step {number} of epoch {epoch + 1}", batch):
-                steps = self._step.run(batch)
+                steps = self._step.run(batch, first_pass=epoch == 0)
             yield [steps]
         if number == 0 and self._had_batches:
             raise ValueError(
@@ -248,9 +252,11 @@ class Loader:
 
     Attributes:
         batches: the loader itself, which a user's `fit_epoch` may replace between epochs.
+        source: the data module that made it.
     """
 
     batches: Any = None
+    source: Any = None
     _prepared: tuple[Any, IndexedPass | StreamedPass] | None = None
 
     def passes(self, step: Step, num_passes: int) -> IndexedPass | StreamedPass:

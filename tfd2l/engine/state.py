@@ -8,48 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import pydantic
-import pydantic_core
 import tensorflow as tf
 
 from tfd2l.engine.errors import PythonStateError
+from tfd2l.engine.history import History
 
-__all__ = ["Curves", "EpochMetrics", "FitAttribute", "FitState", "History", "Mean", "NumBatches",
-           "Point", "Postponed", "WaitingValue"]  # fmt: skip
+__all__ = ["Curves", "EpochMetrics", "FitAttribute", "FitState", "Mean", "NumBatches", "Point",
+           "Postponed", "Trained", "WaitingValue"]  # fmt: skip
 
 Count = Annotated[int, pydantic.Field(ge=0)]
 # Nothing is converted, left out or added.
 _EXACT = pydantic.ConfigDict(strict=True, extra="forbid")
-
-
-class History(dict[str, list[float]]):
-    """A fit's metrics: a list for each column, with one entry for each epoch."""
-
-    def append_row(self, row: dict[str, float]) -> None:
-        """Add an epoch; a column that starts late or pauses has NaN where it has no value."""
-        num_rows = max((len(column) for column in self.values()), default=0)
-        for name in {**self, **row}:
-            self.setdefault(name, [math.nan] * num_rows).append(row.get(name, math.nan))
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Validate like the dict that it is."""
-        columns = handler.generate_schema(dict[str, list[float]])
-        return pydantic_core.core_schema.no_info_after_validator_function(cls, columns)
-
-    def _repr_html_(self) -> str:
-        """The table that a notebook shows, with a row for each epoch."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in self)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{value:.4g}</td>' for value in row)}</tr>"
-            for row in zip(*self.values(), strict=True)
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 class Mean(NamedTuple):
@@ -98,6 +72,13 @@ class Postponed(NamedTuple):
     train: bool
     batch_idx: Count
     size: Count
+
+
+class Trained(NamedTuple):
+    """A variable that the fit has trained: its place among the model's, and if it still does."""
+
+    variable: Count
+    still: bool
 
 
 @dataclass
@@ -159,6 +140,7 @@ class FitState:
         so_far: the metrics of the running epoch.
         board: the curves of the model's board.
         untracked: a sentence on state that checkpoints do not save, or None.
+        trained: the variables that the optimizer has state for, in its order.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = _EXACT
@@ -171,6 +153,7 @@ class FitState:
     so_far: EpochMetrics
     board: Curves
     untracked: Annotated[str | None, pydantic.Field(alias="lost")]
+    trained: list[Trained] = field(default_factory=list)
 
     @property
     def num_train_batches(self) -> int | None:

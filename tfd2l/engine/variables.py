@@ -1,15 +1,25 @@
-"""The TensorFlow variables behind a model and its optimizer."""
+"""The TensorFlow variables behind a model and its optimizer, and the search for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-__all__ = ["HasVariables", "assign_all", "named_variables", "saved_variables", "tf_variable"]
+from tfd2l.engine.layer_losses import Phase
+
+__all__ = ["WITH_PARTS", "HasVariables", "layers_in", "metrics_in", "saved_variables",
+           "tf_variable", "variables_in"]  # fmt: skip
+
+# Most attributes are of these; to pass over them first saves most of the search's time.
+_PLAIN = (type(None), bool, int, float, str, bytes)
+_GENERATORS = (keras.random.SeedGenerator, tf.random.Generator)
+_WITH_STATE = (keras.metrics.Metric, keras.optimizers.Optimizer)
+# Objects whose attributes are searched, as those of dataclasses are.
+WITH_PARTS = (tf.Module, keras.losses.Loss, keras.optimizers.schedules.LearningRateSchedule)
 
 
 class HasVariables(Protocol):
@@ -31,74 +41,79 @@ def tf_variable(variable: Any) -> tf.Variable:
 
 def saved_variables(model: HasVariables, optimizer: Any) -> list[tf.Variable]:
     """The variables in a checkpoint, in its order: the model's, then the optimizer's if any."""
-    return [tf_variable(v) for v in [*model.variables, *getattr(optimizer, "variables", ())]]
+    # The optimizer may be an attribute of the model.
+    every = {id(v): v for v in [*model.variables, *getattr(optimizer, "variables", ())]}
+    return [tf_variable(variable) for variable in every.values()]
 
 
-def assign_all(variables: Sequence[Any], values: Iterable[Any]) -> None:
-    """Assign values of the right shapes to variables: all of them, or none.
-
-    Raises:
-        ValueError: a value has no numbers; then nothing is changed.
-    """
-    pairs = list(zip(variables, values, strict=True))
-    try:
-        arrays = [np.asarray(value, tf_variable(v).dtype.as_numpy_dtype) for v, value in pairs]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"weights must be arrays of numbers; {error}.") from error
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-
-
-def named_variables(model: Any) -> dict[str, Any]:
-    """Each variable once, by the attributes and places that lead to it, as PyTorch names them.
-
-    Unlike the paths of Keras, the names are the same for each object of a class.
+def variables_in(value: Any, seen: set[int], weights_only: bool = False) -> Iterator[Any]:
+    """Each variable once, found in attributes, modules, layers, lists, tuples and dicts.
 
     Args:
-        model: a module or layer; its attributes may be variables, Keras layers, other modules, and
-            lists, tuples and dicts of them.
-
-    Example:
-        >>> net = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
-        >>> net.build((1, 3))
-        >>> sorted(named_variables(net))
-        ['1.bias', '1.kernel']
+        value: a module's attributes, or one of them.
+        seen: the ids of what was found before.
+        weights_only: leave out the state of random generators, metrics and optimizers.
     """
-    named: dict[str, Any] = {}
-    for path, variable in _walk("", model, set()):
-        # Layers that are no public attributes of the layer around them give their names alone.
-        name, number = path, 1
-        while name in named:
-            name, number = f"{path}_{number}", number + 1
-        named[name] = variable
-    return named
-
-
-def _walk(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield the variables in a value, each once, with their paths."""
-    if id(value) in seen:
+    if isinstance(value, _PLAIN) or id(value) in seen or isinstance(value, Phase):
         return
-    seen.add(id(value))
     if isinstance(value, tf.Variable | keras.Variable):
-        yield path, value
+        seen.add(id(value))
+        yield value
+    elif isinstance(value, keras.layers.Layer):
+        seen.add(id(value))
+        yield from variables_in(
+            value.weights if weights_only else value.variables, seen, weights_only
+        )
+        # A reader's own layer may hold tf.Variables, which Keras does not list.
+        yield from variables_in(_own_parts(value), seen, weights_only)
+    elif isinstance(value, _GENERATORS) and not weights_only:
+        yield from variables_in(value.state, seen)
+    elif isinstance(value, _WITH_STATE) and not weights_only:
+        yield from variables_in(value.variables, seen)
     else:
-        for name, part in _parts(value):
-            yield from _walk(f"{path}.{name}".lstrip("."), part, seen)
+        for part in _parts(value, seen):
+            yield from variables_in(part, seen, weights_only)
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield what a value holds, with its name or place: the names that users know come first."""
-    if isinstance(value, tf.Module | keras.layers.Layer):
-        attributes = dict(vars(value))
-        # An argument of the constructor is an attribute, too.
-        yield from ((n, v) for n, v in attributes.items() if n[0] != "_" and n != "hparams")
-        if isinstance(value, keras.layers.Layer):
-            yield from enumerate(getattr(value, "layers", ()))
-            yield from ((variable.name, variable) for variable in value.variables)
-        yield from attributes.items()
-    elif isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, list | tuple):
-        yield from enumerate(value)
-    elif isinstance(value, keras.random.SeedGenerator | tf.random.Generator):
-        yield "state", value.state
+def layers_in(value: Any, seen: set[int]) -> Iterator[keras.layers.Layer]:
+    """The outermost Keras layers in attributes, modules, lists, tuples and dicts."""
+    if isinstance(value, keras.layers.Layer):
+        yield value
+    else:
+        for part in _parts(value, seen):
+            yield from layers_in(part, seen)
+
+
+def metrics_in(value: Any, seen: set[int]) -> Iterator[keras.metrics.Metric]:
+    """The Keras metrics in attributes, modules, layers, lists, tuples and dicts."""
+    if isinstance(value, keras.metrics.Metric):
+        yield value
+    elif isinstance(value, keras.layers.Layer):
+        yield from value.metrics
+    else:
+        for part in _parts(value, seen):
+            yield from metrics_in(part, seen)
+
+
+def _own_parts(layer: keras.layers.Layer) -> list[Any]:
+    """A layer's attributes, without what a Keras model was compiled with for a fit of its own."""
+    # The metrics of a layer itself are in one of its lists too. TensorFlow's records have all.
+    compiled = (*_WITH_STATE, keras.losses.Loss)
+    return [
+        part
+        for name, part in vars(layer).items()
+        if not (isinstance(part, compiled) or name.startswith("_self_"))
+    ]
+
+
+def _parts(value: Any, seen: set[int]) -> Iterable[Any]:
+    """The attributes of a module, the entries of a collection; nothing for all else."""
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, Mapping):
+        return value.values()
+    has_parts = isinstance(value, WITH_PARTS) or is_dataclass(value)
+    if not has_parts or isinstance(value, type) or id(value) in seen:
+        return ()
+    seen.add(id(value))
+    return list(vars(value).values())

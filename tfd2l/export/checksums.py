@@ -10,7 +10,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from pipelines.basics.files import write_atomically
+from pipelines.basics.files import open_regular, read_regular, write_atomically
 from pipelines.basics.text import one_line
 from tfd2l.export.errors import DamagedError
 
@@ -34,14 +34,18 @@ def write_checksums(directory: Path) -> None:
 def check_files(directory: Path) -> None:
     """Compare the files with their checksums, if the version has any: other programs write none.
 
-    Files that were added later do not belong to the version and are ignored.
+    Regular files that were added later do not belong to the version and are ignored.
 
     Raises:
-        DamagedError: a file differs, is missing or can't be read.
+        DamagedError: a file differs, is missing, can't be read, or is a pipe or a device, at which
+            the runtime would block.
     """
+    for special in directory.rglob("*"):
+        if special.exists() and not (special.is_file() or special.is_dir()):
+            raise DamagedError(one_line(f"{special} must be a regular file. {_REMEDY}"))
     path = directory / CHECKSUMS_FILE
     try:
-        lines = os.fsdecode(path.read_bytes()).split("\n")
+        lines = os.fsdecode(read_regular(path)).split("\n")
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -62,7 +66,7 @@ def unlisted_files(directory: Path) -> list[str]:
     """
     listed = {os.fspath(CHECKSUMS_FILE)}
     if (directory / CHECKSUMS_FILE).exists():
-        lines = os.fsdecode((directory / CHECKSUMS_FILE).read_bytes()).split("\n")
+        lines = os.fsdecode(read_regular(directory / CHECKSUMS_FILE)).split("\n")
         listed |= {line.partition("  ")[2] for line in lines}
     files = (path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir())
     return sorted({path.relative_to(directory).as_posix() for path in files} - listed)
@@ -86,5 +90,5 @@ def _end(files: int) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,9 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
-import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,19 +22,16 @@ from tfd2l.export.c_api_process import c_api_process
 from tfd2l.export.checksums import unlisted_files, write_checksums
 from tfd2l.export.errors import ExportError
 from tfd2l.export.saved_model import Signature, read_signatures
+from tfd2l.export.staging import remove_left_overs, staging
 from tfd2l.export.verify import Check, verify
 from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
-__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions"]
+__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions", "tidy"]
 
 # A JSON file about the model and what made it; the server ignores other files there.
 CARD_FILE = Path("assets.extra") / "card.json"
 
-# Versions are written in hidden directories, and removed from them. The server ignores them, as
-# their names are not numbers. Those of killed processes are removed when they are this old.
-_STAGING = ".staging-"
-_LEFT_OVER_S = 24 * 60 * 60
 # Errors of a rename whose target is a directory with content, or a file.
 _TARGET_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -94,11 +88,24 @@ def publish(
     base = Path(base)
     with _explaining(base):
         _create(base)
-        _remove_left_overs(base)
+        remove_left_overs(base)
         version = _publish_next(write, base, checks, card, timeout_s)
         if keep is not None:
             _remove_old(base, keep)
     return version
+
+
+def tidy(base: Path | str, keep: int | None = None) -> None:
+    """Remove the hidden directories of killed publishers, and all but the last `keep` versions.
+
+    Raises:
+        ExportError: `base` can't be read or written.
+    """
+    base = Path(base)
+    with _explaining(base):
+        remove_left_overs(base)
+        if keep is not None:
+            _remove_old(base, keep)
 
 
 def _check_arguments(write: Any, card: Any) -> None:
@@ -117,7 +124,7 @@ def check_writable(base: Path | str) -> None:
     base = Path(base).absolute()
     with _explaining(base):
         present = next(path for path in (base, *base.parents) if path.exists())
-        with _staging(present) as hidden:
+        with staging(present) as hidden:
             created = hidden / base.relative_to(present)
             created.mkdir(parents=True, exist_ok=True)
             (created / "file").write_bytes(b"1")
@@ -151,24 +158,6 @@ def _create(base: Path) -> None:
         path.chmod(0o755)
 
 
-@contextlib.contextmanager
-def _staging(base: Path) -> Iterator[Path]:
-    """Create a hidden directory below `base`; remove it afterwards."""
-    with tempfile.TemporaryDirectory(
-        prefix=_STAGING, dir=base, ignore_cleanup_errors=True
-    ) as directory:
-        yield Path(directory)
-
-
-def _remove_left_overs(base: Path) -> None:
-    """Remove the hidden directories of processes that were killed."""
-    for path in base.glob(f"{_STAGING}*"):
-        # Another publisher may be removing it too.
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
-                shutil.rmtree(path)
-
-
 def _publish_next(
     write: Callable[[Path], None],
     base: Path,
@@ -177,7 +166,7 @@ def _publish_next(
     timeout_s: float,
 ) -> Path:
     """Write a version to a hidden directory, check it, and rename it to the next number."""
-    with _staging(base) as hidden, c_api_process(timeout_s) as ask:
+    with staging(base) as hidden, c_api_process(timeout_s) as ask:
         directory = hidden / "version"
         directory.mkdir()
         write(directory)
@@ -252,15 +241,17 @@ def _remove_old(base: Path, keep: int) -> None:
     """Remove all but the last `keep` versions; files and foreign directories stay."""
     versions = [base / str(number) for number in published_versions(base)]
     for version in [path for path in versions if (path / "saved_model.pb").is_file()][:-keep]:
+        foreign: list[str] = []
         # Another publisher may be removing it too.
         with contextlib.suppress(OSError):
-            if foreign := unlisted_files(version):
-                warnings.warn(
-                    f"{version} stays, though only {keep} versions are kept: its publisher did not "
-                    f"write {shown(foreign)}. Remove it if you don't need them.",
-                    stacklevel=3,
-                )
-                continue
-            # A rename hides it from the server at once; removing its files takes a while.
-            with _staging(base) as hidden:
-                version.rename(hidden / "version")
+            foreign = unlisted_files(version)
+        if foreign:
+            warnings.warn(
+                f"{version} stays, though only {keep} versions are kept: its publisher did not "
+                f"write {shown(foreign)}. Remove it if you don't need them.",
+                stacklevel=3,
+            )
+            continue
+        # A rename hides it from the server at once; removing its files takes a while.
+        with staging(base) as hidden, contextlib.suppress(OSError):
+            version.rename(hidden / "version")

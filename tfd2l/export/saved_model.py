@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from pipelines.basics.files import read_regular
 from tfd2l.export.errors import ExportError
 from tfd2l.export.signature_types import Signature, TensorSpec
 
@@ -23,6 +24,8 @@ __all__ = [
     "read_signatures",
 ]
 
+# A message of Protocol Buffers has less.
+_MAX_BYTES = 2**31
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 # The random ops whose names lack the word.
 _RANDOM_OPS = {"Multinomial", "StatelessMultinomial", "TruncatedNormal", "RngReadAndSkip"}
@@ -79,7 +82,7 @@ def _read_meta_graph(path: Path) -> Any:
     """Read the one MetaGraphDef of a saved_model.pb."""
     saved_model = saved_model_pb2.SavedModel()
     try:
-        saved_model.ParseFromString(path.read_bytes())
+        saved_model.ParseFromString(read_regular(path, _MAX_BYTES))
     except (OSError, DecodeError) as error:
         raise ExportError(
             f"a version needs a readable saved_model.pb; {path}: {error}. Export the model again."

@@ -199,18 +199,19 @@ def _print(
     if as_json:
         texts = [json.dumps({"model": model, "images": entries}, indent=2)]
     for text in texts:
-        print(text)
-    # Errors come after the answers, also where both outputs go to one file.
-    sys.stdout.flush()
+        # Flushed, so that errors come after the answers where both outputs go to one file.
+        print(text, flush=True)
     for error in errors:
         complain(error)
 
 
 def _as_json(answer: LabelledImage) -> dict[str, Any]:
+    # The scores of a picture without a garment are a model's, but they say nothing.
+    is_sure = answer.image.shows_garment
     return {
         "file": answer.file,
-        "label": answer.classes[0],
-        "probability": answer.scores[0],
+        "label": answer.classes[0] if is_sure else None,
+        "probability": answer.scores[0] if is_sure else None,
         "classes": answer.classes,
         "scores": answer.scores,
         "notes": answer.image.notes,
@@ -221,6 +222,8 @@ def _as_text(answer: LabelledImage) -> str:
     """Return three lines: the answer, the next likeliest classes, changes to the image."""
     pairs = zip(answer.classes[:3], answer.scores, strict=False)
     first, *others = [f"{label} {score:.3f}" for label, score in pairs]
+    if not answer.image.shows_garment:
+        first, others = "no garment found", []
     then = ", ".join(others) or "nothing else"
     changes = "; ".join(answer.image.notes) or "taken as it is"
     return f"{one_line(answer.file)}: {first}\n  then   {then}\n  image  {changes}"

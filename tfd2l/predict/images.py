@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.predict.framing import TOLERANCE, frame
+from tfd2l.predict.framing import NO_GARMENT, frame
+from tfd2l.predict.garment import TOLERANCE
 
 __all__ = ["MAX_BYTES", "ImageError", "Prepared", "read_image", "read_image_file"]
 
@@ -48,6 +49,11 @@ class Prepared:
 
     pixels: npt.NDArray[np.uint8]
     notes: tuple[str, ...]
+
+    @property
+    def shows_garment(self) -> bool:
+        """Something stands out from the ground; if not, a model's answer means nothing."""
+        return NO_GARMENT not in self.notes
 
 
 def read_image_file(path: Path | str, size: tuple[int, int] = (28, 28)) -> Prepared:
@@ -86,8 +92,9 @@ def read_image(data: bytes, size: tuple[int, int] = (28, 28)) -> Prepared:
     A grey image that has the size and a dark ground is returned bit for bit. Others are turned
     upright, made grey, inverted if the garment is darker than its ground, and shifted in grey so
     that the ground is 0; those of another size are cropped to the garment (unless that fills the
-    image already), resized, and centred on the ground. The ground's grey is the median of the four
-    corners.
+    image already), resized, and centred on the ground. The ground is a quadratic surface, which
+    follows light that falls off; where it has a pattern, all but the garment becomes 0. A note says
+    where the crop may be wrong, and where no garment was found.
 
     Args:
         data: a PNG, JPEG or GIF file of any mode; if it has several pictures, the first is taken.

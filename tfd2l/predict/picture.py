@@ -74,4 +74,6 @@ def _draw_bars(axes: Axes, answer: LabelledImage) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.tick_params("x", labelsize="x-small")
-    axes.set_title(f"{labels[0]} {scores[0]:.3f}", fontsize="small", parse_math=False)
+    answered = answer.image.shows_garment
+    title = f"{labels[0]} {scores[0]:.3f}" if answered else "no garment found"
+    axes.set_title(title, fontsize="small", parse_math=False)

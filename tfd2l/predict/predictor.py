@@ -25,7 +25,7 @@ __all__ = ["CLASSIFY", "EXPORT_HINT", "MAX_IMAGES", "PREDICT", "Outputs", "Predi
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Any]
-# The deployed configuration takes as many: max_batch_size in batching_parameters.txt.
+# A server that was deployed with --batching takes as many: max_batch_size of its parameters.
 MAX_IMAGES = 1024
 # Dtypes and ranks of the outputs of both signatures.
 _FORMS: dict[str, tuple[npt.DTypeLike, int]] = {

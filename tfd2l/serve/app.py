@@ -163,6 +163,12 @@ def metadata(models: ServedModels, request: Request, **target: Any) -> dict[str,
     return {"model_spec": spec, "metadata": {"signature_def": signatures}}
 
 
+def health(models: ServedModels, request: Request) -> Response:
+    """Answer 200, or 503 with the reasons while the models' directory can't be followed."""
+    problems = [one_line(problem) for problem in models.problems()]
+    return _json(503 if problems else 200, {"problems": problems})
+
+
 class _NameConverter(BaseConverter):
     regex = "[^/:]+"
 
@@ -176,6 +182,7 @@ _ROUTES = Map(
     [
         Rule("/", endpoint=page.send_file, methods=["GET"]),
         Rule("/<any('app.js', 'style.css'):name>", endpoint=page.send_file, methods=["GET"]),
+        Rule("/health", endpoint=health, methods=["GET"]),
         Rule("/page/models", endpoint=page.list_models, methods=["GET"]),
         Rule("/page/samples", endpoint=page.list_samples, methods=["GET"]),
         Rule("/page/prepare", endpoint=page.prepare_image, methods=["POST"]),

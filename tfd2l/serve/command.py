@@ -22,7 +22,14 @@ from tfd2l.common.commands import (
 )
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.deploy.models import list_models
-from tfd2l.serve.server import IDLE_S, MAX_BODY_BYTES, THREADS, serve_until_signal
+from tfd2l.serve.server import (
+    CONNECTIONS,
+    IDLE_S,
+    MAX_BODY_BYTES,
+    THREADS,
+    max_connections,
+    serve_until_signal,
+)
 
 if TYPE_CHECKING:
     from tfd2l.serve.models import ServedModels
@@ -120,6 +127,8 @@ def _load_models(directory: Path) -> ServedModels:
     except SessionError as error:
         raise ServeError(str(error)) from error
     models.poll()
+    if problems := models.problems():
+        raise ServeError(problems[0])
     if failures := models.failures():
         raise ServeError(
             f"{' and '.join(failures)} can't be loaded, and TensorFlow Serving does not start "
@@ -139,6 +148,12 @@ def _serve(models: ServedModels, bound: socket.socket, flags: argparse.Namespace
         print(
             f"note: everyone who can reach this machine at {url} can use this server; it asks for "
             "no password and encrypts nothing. Without --host it serves this machine alone.",
+            file=sys.stderr,
+        )
+    if (connections := max_connections()) < CONNECTIONS:
+        print(
+            f"note: at most {connections} connections at a time, because this process may open few "
+            "files; ulimit -n shows and sets how many.",
             file=sys.stderr,
         )
     max_body_bytes = flags.max_body_mb << 20

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from werkzeug.exceptions import abort
 
+from pipelines.basics.files import read_regular
+from pipelines.basics.text import one_line
 from tfd2l.common.startup import quiet_libraries
 from tfd2l.deploy.models import DeployError, ServedModel
 from tfd2l.deploy.models_config import CONFIG_FILE, read_models_config
@@ -27,6 +29,8 @@ from tfd2l.export.versions import models_in
 __all__ = ["LoadStatus", "ServedModels"]
 
 _LOG = logging.getLogger(__name__)
+# Seconds that a running poll has at the end.
+_LAST_POLL_S = 5
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,6 @@ class ServedModels:
             self._library = load_library()
         self._models: dict[str, _Model] = {}
         self._policies: Mapping[str, ServedModel] = {}
-        # What the last poll could not read.
         self._problems: list[str] = []
         # Held for moments only, never while a model loads or runs.
         self._lock = threading.Lock()
@@ -95,11 +98,7 @@ class ServedModels:
             found = models_in(self._base)
         except OSError as error:
             problems.append(f"{self._base} can't be read; the loaded models stay: {error}")
-        for problem in problems:
-            # Logged once, not every second.
-            if problem not in self._problems:
-                _LOG.error("%s", problem)
-        self._problems = problems
+        self._report(problems)
         for name, versions in found.items():
             self._follow(name, versions)
 
@@ -110,7 +109,10 @@ class ServedModels:
 
         def watch() -> None:
             while not stopped.wait(every_s):
-                self.poll()
+                try:
+                    self.poll()
+                except Exception as error:  # whatever it is, the next poll may go well
+                    self._report([f"a look for new versions failed: {one_line(repr(error))}"])
 
         thread = threading.Thread(target=watch, name="watch-models", daemon=True)
         thread.start()
@@ -118,7 +120,8 @@ class ServedModels:
             yield
         finally:
             stopped.set()
-            thread.join()
+            # A version that is loading does not hold up the end of the process.
+            thread.join(_LAST_POLL_S)
 
     def version(
         self, model: str, number: int | None = None, label: str | None = None
@@ -172,10 +175,21 @@ class ServedModels:
                 if status.error
             ]
 
+    def problems(self) -> list[str]:
+        """Return the reasons why the last poll did not follow all of the directory."""
+        return [*self._problems]
+
+    def _report(self, problems: list[str]) -> None:
+        """Keep the problems of a poll, and log those that the last one did not have."""
+        for problem in problems:
+            if problem not in self._problems:
+                _LOG.error("%s", problem)
+        self._problems = problems
+
     def _read_config(self) -> dict[str, ServedModel]:
         """Read `models.config`; without the file, every model serves its highest version."""
         try:
-            text = (self._base / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")
+            text = read_regular(self._base / CONFIG_FILE).decode(errors="replace")
         except FileNotFoundError:
             return {}
         return read_models_config(text)

@@ -58,7 +58,11 @@ def prepare_image(models: ServedModels, request: Request) -> dict[str, Any]:
         image = read_image(request.get_data(cache=False))
     except ImageError as error:
         abort(400, str(error))
-    return {"pixels": image.pixels.tolist(), "notes": [*image.notes]}
+    return {
+        "pixels": image.pixels.tolist(),
+        "notes": [*image.notes],
+        "shows_garment": image.shows_garment,
+    }
 
 
 @cache

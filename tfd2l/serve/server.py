@@ -7,9 +7,14 @@ others, so a slow client delays nobody. Its settings limit the connections and c
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waitress.channel import HTTPChannel
@@ -19,7 +24,8 @@ from waitress.server import create_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["CONNECTIONS", "IDLE_S", "MAX_BODY_BYTES", "THREADS", "serve_until_signal"]
+__all__ = ["CONNECTIONS", "IDLE_S", "MAX_BODY_BYTES", "THREADS", "max_connections",
+           "serve_until_signal"]  # fmt: skip
 
 # Of a request; 1,024 images are up to 4 MiB of JSON.
 MAX_BODY_BYTES = 2**23
@@ -30,6 +36,36 @@ IDLE_S = 30
 # Open at the same time; further clients wait until one is closed. Each may take two files, its
 # socket and a long body, and Linux allows a process 1,024 by default.
 CONNECTIONS = 500
+# Files beside those of connections: of waitress, and of a version that is loaded.
+_OTHER_FILES = 16
+_ACCEPT_PAUSE_S = 0.1
+
+
+class PatientSocket(socket.socket):
+    """A listening socket that waits a moment after it could not accept a connection.
+
+    Without a free file the connection stays in the queue, and the socket readable: the server would
+    try again at once, for ever.
+    """
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Accept a connection; BlockingIOError, as if there were none, if no file is free."""
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            time.sleep(_ACCEPT_PAUSE_S)
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+
+
+def max_connections() -> int:
+    """Return how many connections this process has files for, at most `CONNECTIONS`."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return CONNECTIONS
+    free = limit - len([*Path("/dev/fd").iterdir()]) - _OTHER_FILES
+    return max(1, min(CONNECTIONS, free // 2))
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
@@ -62,7 +98,7 @@ def serve_until_signal(
 
     Args:
         application: the WSGI application.
-        bound: a listening socket; it is closed in the end.
+        bound: a listening socket; it is detached, and closed in the end.
         name: the value of the header `Server`.
         ready: called when the server answers.
         threads: requests that run at the same time; others wait.
@@ -72,12 +108,13 @@ def serve_until_signal(
     Returns:
         The signal's number.
     """
+    listening = PatientSocket(bound.family, bound.type, bound.proto, fileno=bound.detach())
     server = create_server(
         application,
-        sockets=[bound],
+        sockets=[listening],
         threads=threads,
         # Waitress counts two files of its own.
-        connection_limit=CONNECTIONS + 2,
+        connection_limit=max_connections() + 2,
         channel_timeout=idle_s,
         # Seconds between two searches for silent connections.
         cleanup_interval=max(1, idle_s // 8),
@@ -97,7 +134,7 @@ def serve_until_signal(
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         # New clients are refused, and another server can take the port.
-        bound.close()
+        listening.close()
         raise SystemExit
 
     # `run` handles SystemExit itself: it waits for the running requests.

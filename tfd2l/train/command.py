@@ -87,7 +87,7 @@ def prepare_tensorflow(device: str, precision: str, seed: int, deterministic: bo
     tf.config.list_logical_devices()
     import keras
 
-    for module in ("build", "finish", "progress", "resume"):
+    for module in ("build", "finish", "resume"):
         importlib.import_module(f"tfd2l.train.{module}")
     from tfd2l.book.devices import choose_device
 
@@ -147,7 +147,6 @@ def train(
     from tfd2l.train.build import describe, make_model
     from tfd2l.train.config import settings_to_keep
     from tfd2l.train.finish import Publication, finish
-    from tfd2l.train.progress import ConsoleProgress
     from tfd2l.train.resume import LearningRate, check_data, find_resume_point
 
     base, about_data = config.export_dir / config.model, describe(data)
@@ -162,7 +161,7 @@ def train(
     check_writable(base)
     directory.keep_settings(settings_to_keep(config), about_data, changes)
 
-    stop, progress = StopOnSignal(directory.keep), ConsoleProgress()
+    stop = StopOnSignal(directory.keep)
     trainer = Trainer(
         config.epochs,
         num_gpus=NUM_GPUS[config.device],
@@ -170,15 +169,15 @@ def train(
         run_eagerly=config.run_eagerly,
         jit_compile=False if config.deterministic else config.jit_compile,
         steps_per_execution=config.checkpoint_every,
-        # The directory keeps an epoch before it is shown.
-        callbacks=[directory, stop, progress],
+        # The directory keeps an epoch before the fit stops at its end.
+        callbacks=[directory, stop],
     )
     if changes is not None:
         trainer.callbacks.append(LearningRate(config.lr))
     with tf.device(trainer.device):
         model = make_model(config.model, config.resize, config.num_hiddens, config.lr)
     card = {"model": config.model, "settings": config.model_dump(mode="json"), "data": about_data}
-    with stop, contextlib.closing(progress):
+    with stop:
         trainer.fit(model, data, checkpoint)
         stop.end_at_once()
         publication = Publication(base, config.keep_versions, config.precision, card)

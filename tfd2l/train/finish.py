@@ -13,15 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import fashion_mnist
+from pipelines.basics.files import read_regular
 from pipelines.images import prepare_images
 from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
-from tfd2l.export.publish import CARD_FILE, publish, published_versions
+from tfd2l.export.publish import CARD_FILE, publish, published_versions, tidy
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.verify import Check
 from tfd2l.train.report import write_classifier_report, write_curves
@@ -76,7 +77,8 @@ def finish(
         ExportError: the export fails its load check, or can't be written.
     """
     history = trainer.history
-    # A killed run may have written its last checkpoint and not these.
+    # A killed run may have written its last checkpoint and not come to these.
+    directory.prune(history)
     directory.log.write(history)
     check_fit(trainer.model, history)
     card = {
@@ -84,14 +86,18 @@ def finish(
         "metrics": {name: column[-1] for name, column in history.items()},
         "run": directory.path.name,
         "run_id": directory.record.get("id"),
+        "tolerance": TOLERANCE[publication.precision],
     }
 
     def published(write: Callable[[Path], None], checks: list[Check]) -> Path:
         """The version of this run in its present state, published unless it was before."""
-        known = _published_version(card, publication.base)
-        return known or publish(
-            write, publication.base, checks=checks, card=card, keep=publication.keep
-        )
+        base, keep = publication.base, publication.keep
+        known = _published_version(card, base)
+        if known is None:
+            return publish(write, base, checks=checks, card=card, keep=keep)
+        # The killed process may not have come to it.
+        tidy(base, keep)
+        return known
 
     # The pictures are drawn while another process runs the load check.
     with ThreadPoolExecutor(1) as pool:
@@ -180,7 +186,7 @@ def _published_version(card: Mapping[str, Any], base: Path) -> Path | None:
     for number in reversed(published_versions(base)):
         version = base / str(number)
         try:
-            found = json.loads((version / CARD_FILE).read_text(encoding="utf-8"))
+            found = json.loads(read_regular(version / CARD_FILE))
             if card["run_id"] and all(found[key] == card[key] for key in ("run_id", "metrics")):
                 check_files(version)
                 return version

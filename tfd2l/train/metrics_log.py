@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from pipelines.basics.files import write_atomically
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.records import RunError
 
 __all__ = ["METRICS_FILE", "TENSORBOARD", "MetricsLog"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.basics.files import write_atomically
+from pipelines.basics.files import read_regular, write_atomically
 from pipelines.basics.text import one_line
 from tfd2l.common.errors import Tfd2lError
 
@@ -40,7 +40,7 @@ def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
         )
     path = run / name
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_regular(path).decode())
         checksum = record.pop("checksum")
     except OSError as error:
         raise RunError(

@@ -9,11 +9,14 @@ from typing import Any
 
 import keras
 
+from pipelines.basics.text import one_line
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.arrays import read_weights
 from tfd2l.common.packages import package_versions
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import checkpoints, epochs_in
+from tfd2l.engine.history import History
+from tfd2l.engine.state import FitState
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
@@ -55,7 +58,8 @@ def find_resume_point(
     Raises:
         RunError: the run can't be resumed, or not with these changes.
     """
-    _say_versions(directory.record.get("versions", {}), say)
+    versions = directory.record.get("versions")
+    _say_versions(versions if isinstance(versions, dict) else {}, say)
     export = _whole_export(directory, say)
     if export is not None and not changes and not checkpoints(directory.path / CHECKPOINTS):
         # Users who make room delete the checkpoints of finished runs first.
@@ -74,8 +78,7 @@ def find_resume_point(
                 f"with other settings, add --epochs with more than that."
             )
         if checkpoint is not None:
-            _, about = read_weights(checkpoint)
-            directory.log.write_table(about["state"]["history"])
+            directory.log.write_table(_history_in(checkpoint))
         return checkpoint, export
     return checkpoint, None
 
@@ -90,6 +93,18 @@ def check_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
             f"the run in {str(directory.path)!r} began with other data than there is now: other "
             f"{', '.join(different)}. Put that data back, or begin a new run."
         )
+
+
+def _history_in(checkpoint: Path) -> History:
+    """The history of the fit; RunError if the file is whole and no checkpoint of a fit."""
+    try:
+        _, about = read_weights(checkpoint)
+        return FitState.from_json(about["state"]).history
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{str(checkpoint)!r} must be a checkpoint of a fit; got {one_line(repr(error), 200)}. "
+            "Put a copy of the run's own back, or begin a new run."
+        ) from error
 
 
 def _whole_export(directory: RunDirectory, say: Say) -> str | None:

@@ -25,7 +25,7 @@ from tfd2l.engine.checkpoint import (
     prune,
     save_checkpoint,
 )
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.metrics_log import METRICS_FILE, TENSORBOARD, MetricsLog
 from tfd2l.train.records import RECORD_FILE, RunError, read_record, write_record
 
@@ -159,11 +159,15 @@ class RunDirectory(Callback):
         """Write a checkpoint of the fit in its present state, and delete old ones."""
         folder = self.path / CHECKPOINTS
         latest = save_checkpoint(folder, trainer.model, trainer.optim, trainer.state_dict())
-        spared = {latest.name}
-        best = _best_epoch(trainer.history)
+        self.prune(trainer.history, latest)
+
+    def prune(self, history: History, latest: Path | None = None) -> None:
+        """Delete all checkpoints but the last few, the best epoch's and the latest."""
+        spared = set() if latest is None else {latest.name}
+        best = _best_epoch(history)
         if best is not None:
             spared.add(checkpoint_name(best))
-        prune(folder, KEEP_CHECKPOINTS, spared)
+        prune(self.path / CHECKPOINTS, KEEP_CHECKPOINTS, spared)
 
     def on_train_batches_end(self, trainer: Trainer, results: Sequence[StepResults]) -> None:
         """Write a checkpoint after each multiple of `checkpoint_every` steps."""

@@ -51,7 +51,7 @@ def test_in_a_notebook_the_picture_is_the_only_output_of_a_cell(
         shown.append(figure)
         return True
 
-    monkeypatch.setattr(plotting, "_show_figure", show)
+    monkeypatch.setattr(plotting, "show_figure", show)
     assert plot([1.0, 2.0]) is None
     assert len(shown) == 1
     axes = new_figure((1, 1)).subplots()

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from tests.support.data import regression_data
-from tfd2l.engine.variables import named_variables
+from tfd2l.engine.variable_names import named_variables
 
 
 class Pair(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types

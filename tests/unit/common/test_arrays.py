@@ -58,6 +58,15 @@ def test_strange_content_under_a_right_checksum_is_refused(content: bytes, tmp_p
         read_weights(path)
 
 
+def test_an_archive_that_unpacks_to_more_than_its_length_is_refused(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    np.savez_compressed(content, about=np.array("null"), a=np.zeros(10**6))
+    checksum = hashlib.sha256(content.getvalue()).hexdigest().encode()
+    (tmp_path / "bomb").write_bytes(FORMAT + checksum + b"\n" + content.getvalue())
+    with pytest.raises(ValueError, match="compressed arrays"):
+        read_weights(tmp_path / "bomb")
+
+
 def test_an_archive_without_the_entry_about_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, array=np.zeros(3))

@@ -157,6 +157,7 @@ def test_a_command_is_run_with_its_own_arguments_and_status(tmp_path: Path) -> N
 
 def test_the_line_for_the_shell_runs_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/no/such/directory")
+    monkeypatch.chdir(tmp_path)
     line = shell_line("json.tool", tmp_path / "a b")
     assert shlex.split(line) == [sys.executable, "-m", "json.tool", f"{tmp_path}/a b"]
     monkeypatch.chdir(Path(sys.executable).parents[1])

@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import tfd2l as d2l
 from tests.support import ROOT
 from tests.support.data import regression_data
+from tfd2l.book.callbacks.progress import ConsoleProgress
 from tfd2l.common.output import lasting, lasting_output
-from tfd2l.train.progress import ConsoleProgress
 
 
 class Gone(io.StringIO):
@@ -92,7 +91,7 @@ def test_closed_streams_change_neither_files_nor_the_exit_status(
 def test_a_closed_terminal_stops_the_bar_but_not_the_training() -> None:
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as file:
-        progress = ConsoleProgress(Console(file=file, force_terminal=True))
+        progress = ConsoleProgress(file, refresh_s=0)
         data = regression_data(70)
 
         class Close(d2l.Callback):

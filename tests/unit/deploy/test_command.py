@@ -37,7 +37,7 @@ def state(directory: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_one_command_writes_five_files_that_everybody_can_read(models: Path) -> None:
+def test_one_command_writes_four_files_that_everybody_can_read(models: Path) -> None:
     before = os.umask(0o077)
     try:
         ran = run_process(models)
@@ -57,7 +57,7 @@ def test_a_second_call_changes_nothing_and_says_so_from_any_directory(models: Pa
     before = state(models)
     ran = run_process("savedmodels/", cwd=models.parent)
     assert ran.returncode == 0
-    assert ran.stdout.startswith("nothing to change: the 5 files in savedmodels are up to date\n")
+    assert ran.stdout.startswith("nothing to change: the 4 files in savedmodels are up to date\n")
     assert state(models) == before
     # A new version needs no new configuration.
     add_models(models, {"mlp": [3]})

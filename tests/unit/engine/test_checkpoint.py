@@ -99,7 +99,7 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_an_infinite_or_nan_loss_stops_the_fit_and_names_the_step() -> None:
-    data = regression_data(96, 32)
+    data = regression_data(960, 32)
     # Each step multiplies the distance by about 1 - 1000, until float32 ends.
     model = d2l.LinearRegressionScratch(2, lr=1000.0)
     pattern = r"the training loss became (inf|nan) at step \d+ of epoch \d+; try a smaller"

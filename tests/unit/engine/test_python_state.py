@@ -13,7 +13,7 @@ import tensorflow as tf
 import tfd2l as d2l
 from tests.support.data import regression_data
 from tfd2l.engine.errors import CompileError, PythonStateError
-from tfd2l.engine.python_state import PythonState
+from tfd2l.engine.tracing.python_state import PythonState
 
 
 class Counting(d2l.HyperParameters):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from tests.support.data import regression_data
-from tfd2l.engine.step import MAX_SILENT_RETRACES
+from tfd2l.engine.tracing.step import MAX_SILENT_RETRACES
 
 EPOCHS = 3
 Fit = tuple[d2l.Module, d2l.Trainer]

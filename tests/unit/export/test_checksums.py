@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,24 @@ def test_files_that_were_added_later_and_versions_without_a_list_are_ignored(ver
     (version / "saved_model.pb").write_bytes(b"other")
     check_files(version)
     check_files(version / "saved_model.pb")
+
+
+def test_a_pipe_or_a_device_is_refused_without_a_list_too(version: Path) -> None:
+    # The runtime would wait for it, or read it for ever.
+    for make in (lambda path: os.mkfifo(path), lambda path: path.symlink_to("/dev/zero")):
+        path = version / "variables" / "special"
+        make(path)
+        with pytest.raises(DamagedError, match="special must be a regular file"):
+            check_files(version)
+        (version / CHECKSUMS_FILE).rename(version / "list")
+        with pytest.raises(DamagedError, match="special must be a regular file"):
+            check_files(version)
+        (version / "list").rename(version / CHECKSUMS_FILE)
+        path.unlink()
+    (version / CHECKSUMS_FILE).unlink()
+    os.mkfifo(version / CHECKSUMS_FILE)
+    with pytest.raises(DamagedError):
+        check_files(version)
 
 
 def cut(version: Path) -> None:

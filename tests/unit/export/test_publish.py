@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -20,7 +23,7 @@ from tests.support.small_models import IMAGES, LABELS, Concise, preprocess
 from tfd2l.export import publish as publishing
 from tfd2l.export.checksums import check_files
 from tfd2l.export.expected import classifier_checks
-from tfd2l.export.publish import CARD_FILE, publish, published_versions
+from tfd2l.export.publish import CARD_FILE, publish, published_versions, tidy
 from tfd2l.export.signatures import ExportError, export_classifier
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
@@ -184,15 +187,33 @@ def test_a_base_that_is_a_file_is_refused(
             publish_copy(base)
 
 
-def test_hidden_directories_of_killed_publishers_are_removed_after_a_day(
+def test_hidden_directories_of_killed_publishers_are_removed_and_those_of_others_stay(
     tmp_path: Path, publish_copy: Callable[..., Path]
 ) -> None:
-    for name, age_s in ((".staging-old", 25 * 3600), (".staging-new", 23 * 3600), (".others", 1e6)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "saved_model.pb").write_text("half")
-        os.utime(tmp_path / name, (time.time() - age_s, time.time() - age_s))
+    killed, running = (tmp_path / f".staging-{name * 8}" for name in "ab")
+    for path in (killed, running, tmp_path / ".others", tmp_path / ".staging-mine"):
+        path.mkdir()
+        (path / "saved_model.pb").write_text("half")
+    handle = os.open(running, os.O_RDONLY)
+    # A lock belongs to the open file, so it excludes this process' others too.
+    fcntl.flock(handle, fcntl.LOCK_EX)
     publish_copy(tmp_path)
-    assert names(tmp_path) == [".others", ".staging-new", "1"]
+    assert names(tmp_path) == [".others", ".staging-bbbbbbbb", ".staging-mine", "1"]
+    os.close(handle)
+    tidy(tmp_path)
+    assert names(tmp_path) == [".others", ".staging-mine", "1"]
+
+
+def test_without_locks_hidden_directories_are_removed_after_a_day(
+    tmp_path: Path, publish_copy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_locks = mock.Mock(side_effect=OSError(errno.ENOLCK, "No locks available"))
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for name, age_s in (("a" * 8, 25 * 3600), ("b" * 8, 23 * 3600)):
+        (tmp_path / f".staging-{name}").mkdir()
+        os.utime(tmp_path / f".staging-{name}", (time.time() - age_s, time.time() - age_s))
+    publish_copy(tmp_path)
+    assert names(tmp_path) == [".staging-bbbbbbbb", "1"]
 
 
 def test_versions_with_files_of_others_stay_and_are_named(

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines.basics.autograph import do_not_convert
 from pipelines.batching import batched
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 
 
 def halved_when_positive(x: tf.Tensor) -> tf.Tensor:

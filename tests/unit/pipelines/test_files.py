@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.basics.files import is_temporary, remove_temporary_files, write_atomically
+from pipelines.basics.files import (
+    is_temporary,
+    read_regular,
+    remove_temporary_files,
+    write_atomically,
+)
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
@@ -124,3 +129,21 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=re.escape(repr(str(path)))):
         write_atomically(path, "text")
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "file") == read_regular(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(OSError, match="File has more than 4 bytes"):
+        read_regular(tmp_path / "file", 4)
+    with pytest.raises(IsADirectoryError):
+        read_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "absent")
+    # These would block, or never end.
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(OSError, match="Not a regular file"):
+            read_regular(tmp_path / name)

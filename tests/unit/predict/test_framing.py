@@ -14,7 +14,8 @@ from PIL import Image
 import tfd2l as d2l
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.predict.framing import MIDDLE, frame
+from tfd2l.predict.framing import NO_GARMENT, frame
+from tfd2l.predict.garment import MIDDLE, survey
 from tfd2l.predict.images import read_image
 
 Array = np.ndarray[Any, Any]
@@ -195,3 +196,68 @@ def test_a_trained_model_answers_for_photographs_as_for_the_images_themselves(
     # Measured 0.87 to 0.91 with four seeds; 0.8 is three standard deviations of 200 draws below.
     # A photograph that is merely shrunk gets the same answer in 0.08, an inverted one in 0.17.
     assert agreement >= 0.8
+
+
+def lit(light: Array, garment: int | None = 40) -> Array:
+    """A page under this light, 0 to 1, with a garment of 60 x 40 in its upper left part."""
+    image = 230 * light
+    if garment is not None:
+        image[30:90, 40:80] = garment * light[30:90, 40:80]
+    return image
+
+
+Y, X = np.mgrid[-1:1:160j, -1:1:120j]
+UNEVEN = {
+    "vignette of 30 %": 1 - 0.3 * (X**2 + Y**2) / 2,
+    "gradient of 40 %": 0.8 - 0.2 * X,
+    "gradient of 60 %": 0.7 + 0.15 * X + 0.15 * Y,
+    "stripes": 1 - 0.3 * (np.arange(120) // 6 % 2) * np.ones((160, 1)),
+    "checks": 1 - 0.3 * ((np.arange(120) // 6 + np.arange(160)[:, None] // 6) % 2),
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_a_garment_is_found_on_a_ground_of_uneven_light_or_with_a_pattern(name: str) -> None:
+    scene = survey(Image.fromarray(lit(UNEVEN[name]).astype(np.uint8)))
+    assert scene.garment is not None
+    # Two pixels of the copy are three of the image.
+    np.testing.assert_allclose(scene.garment, (40, 30, 80, 90), atol=3)
+    assert scene.is_darker
+    found, notes = framed(lit(UNEVEN[name]))
+    # The note calls some of the patterns uneven.
+    assert any(note.startswith("cropped to ") for note in notes)
+    # The garment is 28 x 19 in the middle of a ground of 0, evenly light.
+    assert not found[:, :3].any()
+    assert not found[:, 25:].any()
+    assert found[3:25, 8:20].min() > 130
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_uneven_light_is_not_taken_for_a_garment(name: str) -> None:
+    _, notes = framed(lit(UNEVEN[name], garment=None))
+    assert notes[0] == NO_GARMENT
+
+
+def test_a_note_says_where_the_crop_may_be_wrong() -> None:
+    apart = page(230, 40)
+    apart[82:110, 5:35] = 40
+    edge = page(230, 40)
+    edge[:76, 50:78] = 40
+    random = np.random.default_rng(0)
+    rough = np.asarray(
+        Image.fromarray(random.integers(0, 255, (14, 11), np.uint8)).resize((84, 112))
+    )
+    for image, reason in (
+        (apart, "2 things lie apart from each other"),
+        (edge, "it touches the edge of the image"),
+        (np.minimum(page(230, 40), 150 + rough // 3), "the ground is uneven"),
+    ):
+        _, notes = framed(image)
+        assert f"cropped to what may be the garment: {reason}" in notes, reason
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20), (20, 1), (2, 3), (300, 15)])
+def test_the_smallest_and_narrowest_images_have_a_ground(shape: tuple[int, int]) -> None:
+    for image in (np.full(shape, 200), np.arange(shape[0] * shape[1]).reshape(shape) % 256):
+        found, _ = framed(image)
+        assert found.shape == (28, 28)

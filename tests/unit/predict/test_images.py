@@ -147,7 +147,8 @@ def test_the_result_may_have_another_size() -> None:
     # The garment is 16 wide of 28, here 32, in the middle of 64; each of its pixels is there twice.
     np.testing.assert_array_equal(found.pixels[::2, 16:48:2], SHIRT[:, 4:20])
     assert not found.pixels[:, :16].any()
-    assert found.notes == ("cropped to the garment", "padded", "resized to 56 x 64")
+    cropped = "cropped to what may be the garment: it touches the edge of the image"
+    assert found.notes == (cropped, "padded", "resized to 56 x 64")
 
 
 @pytest.mark.parametrize("size", [(0, 28), (28,), (5000, 28), (28.5, 28), 28, None, (True, 28)])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfd2l.predict.framing import NO_GARMENT
 from tfd2l.predict.images import Prepared
 from tfd2l.predict.picture import LabelledImage, prediction_figure
 
@@ -34,6 +35,11 @@ def test_each_image_has_its_bars() -> None:
     assert bars.get_title() == "b$ag 0.750"
     assert not figure.axes[9].axison
     figure.canvas.draw()
+
+
+def test_the_bars_of_an_image_without_a_garment_have_no_answer_for_a_title() -> None:
+    empty = LabelledImage("wall.png", Prepared(NOISE[0], (NO_GARMENT,)), ["bag"], [0.99])
+    assert prediction_figure([empty]).axes[1].get_title() == "no garment found"
 
 
 def test_a_long_name_is_cut_and_an_unprintable_one_escaped() -> None:

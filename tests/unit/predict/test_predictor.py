@@ -79,7 +79,7 @@ def test_a_batch_size_out_of_range_is_refused(batch_size: Any) -> None:
         Here(batch_size)
 
 
-def test_a_request_has_as_many_images_as_the_deployed_server_takes() -> None:
+def test_a_request_has_as_many_images_as_a_server_takes_that_batches() -> None:
     template = Path(deploy.__file__).with_name("templates") / "batching_parameters.txt"
     assert f"max_batch_size {{ value: {MAX_IMAGES} }}" in template.read_text(encoding="utf-8")
     here = Here(MAX_IMAGES)

@@ -294,3 +294,18 @@ def test_a_bug_is_logged_and_answered_with_500(
     assert "log" in error_of(response)
     [record] = caplog.records
     assert record.exc_info is not None
+
+
+def test_health_says_when_the_directory_is_not_followed(tmp_path: Path) -> None:
+    models = loaded(export_models(tmp_path))
+    client = Client(Application(models))
+    assert (client.get("/health").status_code, client.get("/health").json) == (
+        200,
+        {"problems": []},
+    )
+    (tmp_path / "models.config").write_text("no proto")
+    models.poll()
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert "models.config is not followed" in answer.json["problems"][0]

@@ -126,6 +126,18 @@ def test_it_does_not_start_with_a_version_that_fails(base: Path, tmp_path: Path)
     assert last.startswith("error: broken/7 can't be loaded")
 
 
+@pytest.mark.slow
+def test_it_does_not_start_with_a_configuration_that_can_not_be_read(
+    base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linear").symlink_to(base / "linear")
+    (tmp_path / "models.config").write_text("{" * 400)
+    ran = run(str(tmp_path), "--port", "0")
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith("error: models.config is not followed until")
+
+
 def test_help_needs_nothing_slow() -> None:
     program = (
         "import sys; from tfd2l.serve.command import main\n"

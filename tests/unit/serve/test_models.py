@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -279,7 +280,27 @@ def test_the_last_version_answers_until_the_pinned_one_has_loaded(
     assert models.failures() == ["linear/1"]
 
 
-@pytest.mark.parametrize("damage", ["text", "directory"])
+def test_a_watcher_outlives_any_error_and_the_problem_is_kept_until_a_poll_goes_well(
+    store: Path, base: Path, models: ServedModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(store, base, 1)
+    models.poll()
+    with (
+        mock.patch.object(served_models, "models_in", side_effect=ZeroDivisionError("a\nbug")),
+        models.watching(0.01),
+    ):
+        until(lambda: bool(models.problems()))
+    [problem] = models.problems()
+    assert problem == r"a look for new versions failed: ZeroDivisionError('a\nbug')"
+    # However many polls there were.
+    assert one_error(caplog).message == problem
+    publish(store, base, 2)
+    with models.watching(0.01):
+        until(lambda: served(models) == 2)
+    assert models.problems() == []
+
+
+@pytest.mark.parametrize("damage", ["text", "directory", "nested braces", "pipe"])
 def test_an_unreadable_configuration_is_logged_once_and_the_last_one_holds(
     store: Path, base: Path, models: ServedModels, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -289,11 +310,17 @@ def test_an_unreadable_configuration_is_logged_once_and_the_last_one_holds(
     config.unlink()
     if damage == "text":
         config.write_text("no proto")
-    else:
+    elif damage == "directory":
         config.mkdir()
+    elif damage == "pipe":
+        os.mkfifo(config)
+    else:
+        config.write_text("model_config_list {" * 4000)
     for _ in range(3):
         models.poll()
     assert served(models) == 2
     record = one_error(caplog)
     assert "models.config is not followed until it changes: " in record.message
-    assert ("column 1:" if damage == "text" else "Is a directory") in record.message
+    words = {"text": "column 1:1 :", "directory": "Is a directory", "pipe": "Not a regular file"}
+    assert words.get(damage, "must be a ModelServerConfig") in record.message
+    assert [record.message] == models.problems()

@@ -76,7 +76,13 @@ def test_an_image_file_is_prepared_as_the_model_sees_it(client: Client) -> None:
     response = client.post("/page/prepare", data=file.getvalue())
     assert response.status_code == 200, response.json
     assert response.json is not None
-    assert sorted(response.json) == ["notes", "pixels"]
+    assert sorted(response.json) == ["notes", "pixels", "shows_garment"]
+    assert response.json["shows_garment"]
+    empty = io.BytesIO()
+    Image.new("L", (50, 40), 200).save(empty, "PNG")
+    prepared = client.post("/page/prepare", data=empty.getvalue()).json
+    assert prepared is not None
+    assert not prepared["shows_garment"]
     np.testing.assert_array_equal(response.json["pixels"], pixels)
 
 

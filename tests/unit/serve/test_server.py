@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import socket
 import threading
@@ -24,6 +25,7 @@ from tests.support.http_program import (
     serving,
 )
 from tests.support.served import DEADLINE_S, Server, until
+from tfd2l.serve.server import PatientSocket, max_connections
 
 HALF = b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf"
 
@@ -158,3 +160,33 @@ def test_a_second_signal_does_not_wait(server: Server, tmp_path: Path) -> None:
     server.process.terminate()
     assert server.process.wait(DEADLINE_S) == -signal.SIGTERM
     thread.join()
+
+
+def test_without_a_free_file_a_connection_waits_in_the_queue_and_the_server_a_moment() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        address = bound.getsockname()
+        listening = PatientSocket(bound.family, bound.type, bound.proto, fileno=bound.detach())
+    with listening, socket.create_connection(address):
+        begin_s = time.monotonic()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert time.monotonic() - begin_s > 0.05
+        connection, _ = listening.accept()
+        connection.close()
+
+
+def test_the_limit_on_connections_follows_the_limit_on_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = len([*Path("/dev/fd").iterdir()])
+    # A connection takes two files, and 16 are for others.
+    for limit, expected in (
+        (10_000, 500), (used + 16 + 60, 30), (16, 1), (resource.RLIM_INFINITY, 500),
+    ):  # fmt: skip
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert abs(max_connections() - expected) <= (expected == 30)

@@ -153,7 +153,11 @@ def test_other_settings_train_and_export_too(tmp_path: Path, flags: list[str]) -
     accuracy = re.search(r"validation accuracy (\S+)", ran.stdout)
     assert accuracy is not None
     assert float(accuracy[1]) > 0.6
-    assert (tmp_path / "savedmodels" / flags[1] / "1" / "saved_model.pb").exists()
+    version = tmp_path / "savedmodels" / flags[1] / "1"
+    assert (version / "saved_model.pb").exists()
+    card = json.loads((version / "assets.extra/card.json").read_text())
+    # The load check's, of a probability.
+    assert card["tolerance"] == (0.02 if "mixed_bfloat16" in flags else 1e-4)
 
 
 def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tfd2l as d2l
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train import command as train
 from tfd2l.train.finish import UnfitModelError, check_fit
 
@@ -42,7 +42,7 @@ def test_an_infinite_weight_is_named() -> None:
     ("batch_size", "message"),
     [
         # Three steps, each of which roughly squares the loss; the last one overflows float32.
-        (334, "val_loss is inf in epoch 1. Nothing"),
+        (334, "the validation loss became inf at step 1 of the validation of epoch 1; "),
         # Two steps: the numbers are finite, but useless.
         (500, "the training loss grew from "),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.metrics_log import MetricsLog
 
 HISTORY = History(epoch=[1.0, 2.0, 3.0], val_loss=[0.5, 0.25, 0.125], seconds=[3.0, 2.0, 1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,4 +52,10 @@ def test_a_change_by_hand_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace("0.1", "0.2"))
     with pytest.raises(RunError, match="its checksum differs. Undo the change, or begin a new run"):
+        read_record(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_record_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(RunError, match="can't be read .Not a regular file"):
         read_record(tmp_path)

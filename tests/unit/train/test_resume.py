@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfd2l.common.arrays import read_weights
+from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.engine.checkpoint import checkpoints
 from tfd2l.train import command as train
 from tfd2l.train.records import read_record, write_record
@@ -130,6 +130,44 @@ def test_a_version_that_a_killed_process_did_not_record_is_not_published_twice(r
     assert train.main(["--resume", "run"]) == 0
     assert versions() == ["1"]
     assert read_record(run, "export.json")["export"] == str(version(1))
+
+
+def test_a_resume_removes_what_a_killed_process_did_not_come_to(run: Path) -> None:
+    # Killed between the version's rename and its last steps.
+    record = read_record(run)
+    record["settings"]["keep_versions"] = 1
+    write_record(run, record)
+    (run / "export.json").unlink()
+    shutil.copytree(version(1), version(2))
+    shutil.rmtree(version(1) / "assets.extra")
+    (version(1).parent / ".staging-abcdefgh").mkdir()
+    first = checkpoints(run / "checkpoints")[-1]
+    for step in (1, 2, 3):
+        # More than are kept, and none of them the best.
+        shutil.copyfile(first, first.with_name(f"epoch-00000.step-000000{step}"))
+    assert train.main(["--resume", "run"]) == 0
+    assert versions() == ["2"]
+    names = [path.name for path in checkpoints(run / "checkpoints")]
+    assert names == [
+        f"epoch-0000{n}" for n in ("2.step-0000000", "1.step-0000000", "0.step-0000003")
+    ]
+
+
+@pytest.mark.parametrize("state", [5, {"history": 5}, {"history": {"\ud800": [1]}}, None])
+def test_a_checkpoint_of_a_wrong_form_is_refused_in_a_line(
+    run: Path, state: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, about = read_weights(checkpoints(run / "checkpoints")[0])
+    for path in checkpoints(run / "checkpoints"):
+        write_weights(path, weights, {**about, "state": state})
+    for flags in ([], ["--epochs", "3"]):
+        assert train.main(["--resume", "run", *flags]) == 2
+        assert capsys.readouterr().err.count("\n") <= 2
+
+
+def test_versions_of_a_wrong_form_are_ignored(run: Path) -> None:
+    write_record(run, {**read_record(run), "versions": 7})
+    assert train.main(["--resume", "run"]) == 0
 
 
 def test_a_finished_run_can_be_published_in_another_directory(run: Path) -> None:

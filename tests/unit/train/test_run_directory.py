@@ -19,7 +19,7 @@ from tests.support import ROOT
 from tests.support.data import regression_data
 from tfd2l.common.arrays import write_weights
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, load_checkpoint
-from tfd2l.engine.state import History
+from tfd2l.engine.history import History
 from tfd2l.train.records import RunError
 from tfd2l.train.resume import check_data
 from tfd2l.train.run_directory import KEEP_CHECKPOINTS, RunDirectory, new_run_path

@@ -44,7 +44,7 @@ async function listModels() {
   return versions;
 }
 
-async function classify(pixels, notes) {
+async function classify(pixels, notes, showsGarment = true) {
   const bytes = String.fromCharCode(...pixels.flat());
   // With its number, so that the shown version is the one that answered.
   const versions = await listModels(), model = byId("model").value, version = versions.get(model);
@@ -55,13 +55,15 @@ async function classify(pixels, notes) {
       examples: [{ image: { b64: btoa(bytes) } }],
     }),
   });
-  return { pixels, notes, source: `${model}, version ${version}`, scores: answer.results[0] };
+  const source = `${model}, version ${version}`;
+  return { pixels, notes, showsGarment, source, scores: answer.results[0] };
 }
 
-function show({ pixels, notes, source, scores }) {
+function show({ pixels, notes, showsGarment, source, scores }) {
   draw(byId("seen"), pixels);
   byId("notes").textContent = notes.join("; ");
-  byId("label").textContent = `${scores[0][0]} (${(100 * scores[0][1]).toFixed(1)} %)`;
+  const likeliest = `${scores[0][0]} (${(100 * scores[0][1]).toFixed(1)} %)`;
+  byId("label").textContent = showsGarment ? likeliest : "No garment found";
   byId("source").textContent = source;
   byId("bars").replaceChildren(...scores.map(([label, share]) => {
     const row = document.createElement("tr");
@@ -119,9 +121,11 @@ function take(files) {
     const body = await file.arrayBuffer().catch(() => {
       throw new Error(`${file.name} can't be read; choose an image file, and not a folder.`);
     });
-    const { pixels, notes } = await fetchJson("page/prepare", { method: "POST", body });
+    const prepared = await fetchJson("page/prepare", { method: "POST", body });
+    const { pixels, notes } = prepared;
     const others = `${file.name} is the first of ${files.length} files; the others were not used`;
-    return classify(pixels, files.length > 1 ? [others, ...notes] : notes);
+    const said = files.length > 1 ? [others, ...notes] : notes;
+    return classify(pixels, said, prepared.shows_garment);
   });
 }
 

@@ -71,6 +71,10 @@ def untracked_state(function: Any, saved: Iterable[tf.Variable]) -> str | None:
     handles = {id(variable.handle) for variable in saved}
     captured = {id(within): outside for outside, within in graph.captures}
     for operation in graph.get_operations():
+        if operation.type.startswith(
+            ("LookupTableInsert", "LookupTableImport", "LookupTableRemove")
+        ):
+            return "a step changes a lookup table; keep what it should remember in a tf.Variable."
         changes = operation.type.startswith("Assign") or operation.type == "RngReadAndSkip"
         outside = captured.get(id(operation.inputs[0])) if changes else None
         if outside is not None and id(outside) not in handles:

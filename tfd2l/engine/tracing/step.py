@@ -18,9 +18,10 @@ from pipelines.basics.autograph import do_not_convert
 from tfd2l.common.errors import first_line, reason
 from tfd2l.engine.callback import StepResults
 from tfd2l.engine.errors import CompileError, PythonStateError, StepError
-from tfd2l.engine.graphs import untracked_state
+from tfd2l.engine.finite import all_finite
 from tfd2l.engine.loaders import Batch, batch_size_of
-from tfd2l.engine.python_state import PythonState
+from tfd2l.engine.tracing.graphs import untracked_state
+from tfd2l.engine.tracing.python_state import PythonState
 
 __all__ = ["MAX_SILENT_RETRACES", "Named", "Step", "TracedStep", "explained", "spec_of"]
 
@@ -55,6 +56,7 @@ class Step:
         must_compile: bool,
         state: PythonState | None = None,
         variables: Callable[[], Iterable[tf.Variable]] = tuple,
+        eager_where_not_finite: bool = False,
     ) -> None:
         """Wrap `function`.
 
@@ -66,8 +68,11 @@ class Step:
             must_compile: raise where the step can't be traced, instead of running it eagerly.
             state: Python state that the step may not change; a graph would change it only once.
             variables: returns the variables that checkpoints save.
+            eager_where_not_finite: in the first pass, run the step as plain Python on batches with
+                infinite or NaN numbers, which some kernels of graphs hide from the loss.
         """
         self.name = name
+        self.eager_where_not_finite = eager_where_not_finite
         self.eager = eager
         self.jit_compile = jit_compile
         self._function = function
@@ -80,6 +85,7 @@ class Step:
         self._searched: set[tuple[Any, ...]] = set()
         self._retraces = 0
         self._eager_runs = 0
+        self._outdated = False
 
     @property
     def num_traces(self) -> int:
@@ -116,6 +122,10 @@ class Step:
                 return None
         return self._traced[key]
 
+    def trace_again(self) -> None:
+        """Trace once more what is being traced: it built layers that it should have known."""
+        self._outdated = True
+
     def forget_outdated_graphs(self) -> bool:
         """Forget the graphs if Python state that they depend on has changed.
 
@@ -136,10 +146,11 @@ class Step:
             )
         return True
 
-    def run(self, batch: Batch) -> StepResults:
+    def run(self, batch: Batch, *, first_pass: bool = False) -> StepResults:
         """One step on one batch, compiled where that is possible."""
         self.forget_outdated_graphs()
-        traced = self.trace(spec_of(batch))
+        eager = first_pass and self.eager_where_not_finite and not all_finite(batch)
+        traced = None if eager else self.trace(spec_of(batch))
         if traced is not None:
             labels, values = traced.labels, traced.function(batch)
         else:
@@ -180,8 +191,15 @@ class Step:
             labels[:] = [label for label, _ in named]
             return [_mean(value) for _, value in named]
 
-        function = tf.function(values_of, jit_compile=self.jit_compile or None)
-        return TracedStep(function.get_concrete_function(spec), tuple(labels))
+        def traced() -> Any:
+            function = tf.function(values_of, jit_compile=self.jit_compile or None)
+            return function.get_concrete_function(spec)
+
+        self._outdated = False
+        function = traced()
+        if self._outdated:
+            function = traced()
+        return TracedStep(function, tuple(labels))
 
     def _warn_once(self) -> None:
         """Warn why the step runs eagerly, after it has run that way without an error."""

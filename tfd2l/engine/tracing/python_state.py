@@ -17,9 +17,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.engine import watched
 from tfd2l.engine.errors import PythonStateError
-from tfd2l.engine.watched import GENERATORS, LENGTH, PLAIN, Contents, OuterVariables, Trainable
+from tfd2l.engine.tracing import watched
+from tfd2l.engine.tracing.watched import (
+    GENERATORS,
+    LENGTH,
+    PLAIN,
+    Contents,
+    OuterVariables,
+    Trainable,
+)
 
 __all__ = ["PythonState", "Snapshot"]
 
