@@ -151,7 +151,7 @@ def json_examples(folder: Path, n: int) -> Work:
 
 SIZES: dict[Callable[[Path, int], Work], int] = {
     csv_columns: 4000, csv_rows: 2000, csv_names: 100, idx: 10_000, weights: 100, state: 1000,
-    history: 2000, events: 100, shuffled_passes: 500, record: 2000, names: 200, checksums: 100,
+    history: 4000, events: 100, shuffled_passes: 500, record: 2000, names: 200, checksums: 100,
     warmup: 5, config: 500, json_rows: 2000, json_columns: 5000, json_examples: 500,
 }  # fmt: skip
 

@@ -22,7 +22,9 @@ class History(dict[str, list[float]]):
         """Add an epoch; a column that starts late or pauses has NaN where it has no value."""
         num_rows = max((len(column) for column in self.values()), default=0)
         for name in {**self, **row}:
-            self.setdefault(name, [math.nan] * num_rows).append(row.get(name, math.nan))
+            if name not in self:
+                self[name] = [math.nan] * num_rows
+            self[name].append(row.get(name, math.nan))
 
     def plot(self, *names: str, figsize: tuple[float, float] = (3.5, 2.5)) -> Any:
         """Draw columns against the epochs and, in a notebook, show the picture.

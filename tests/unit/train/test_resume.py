@@ -139,7 +139,6 @@ def test_a_resume_removes_what_a_killed_process_did_not_come_to(run: Path) -> No
     write_record(run, record)
     (run / "export.json").unlink()
     shutil.copytree(version(1), version(2))
-    shutil.rmtree(version(1) / "assets.extra")
     (version(1).parent / ".staging-abcdefgh").mkdir()
     first = checkpoints(run / "checkpoints")[-1]
     for step in (1, 2, 3):
