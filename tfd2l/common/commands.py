@@ -106,11 +106,16 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
         interrupted: printed after Ctrl-C.
 
     Returns:
-        The body's exit status; 2 after a Tfd2lError or OSError, 130 after Ctrl-C.
+        The body's exit status; 2 after a Tfd2lError or OSError, or if the disk of the output is
+        full; 130 after Ctrl-C.
     """
-    with lasting_output():
+    with lasting_output() as full:
         try:
-            return command()
+            status = command()
+            sys.stdout.flush()
+            if full and status == 0:
+                return complain(f"the output is not complete: {full[0].strerror}.")
+            return status
         except KeyboardInterrupt:
             print(interrupted, file=sys.stderr)
             return EXIT_INTERRUPTED

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 __all__ = ["lasting", "lasting_output"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Lasting:
@@ -17,8 +20,8 @@ class _Lasting:
     Characters that its encoding lacks are escaped; after another error it shows nothing more.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, full: list[OSError] | None = None) -> None:
+        self._stream, self._full = stream, full
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -32,18 +35,20 @@ class _Lasting:
         except UnicodeEncodeError as error:
             known = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
             return self.write(known)
-        except OSError:
-            self._fall_silent()
+        except OSError as error:
+            self._fall_silent(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             if not self._stream.closed:
                 self._stream.flush()
-        except OSError:
-            self._fall_silent()
+        except OSError as error:
+            self._fall_silent(error)
 
-    def _fall_silent(self) -> None:
+    def _fall_silent(self, error: OSError) -> None:
+        if self._full is not None and error.errno in _FULL:
+            self._full.append(error)
         # Otherwise Python writes the stream's buffer again and again, also at exit. A stream
         # without a file descriptor raises io.UnsupportedOperation, a ValueError.
         with contextlib.suppress(OSError, ValueError):
@@ -60,15 +65,21 @@ def lasting(stream: TextIO) -> TextIO:
 
 
 @contextlib.contextmanager
-def lasting_output() -> Iterator[None]:
-    """Inside, writing to standard output and standard error never fails."""
+def lasting_output() -> Iterator[list[OSError]]:
+    """Inside, writing to standard output and standard error never fails.
+
+    Yields a list, to which the error of an output that goes to a full disk is added: unlike a
+    reader that has gone, whoever keeps the output in a file wants all of it.
+    """
     _open_closed_streams()
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123  # it has no path
         # Either is None in a process that was started without it.
-        sys.stdout, sys.stderr = (lasting(nowhere if s is None else s) for s in before)
+        full: list[OSError] = []
+        streams = [_Lasting(nowhere if stream is None else stream, full) for stream in before]
+        sys.stdout, sys.stderr = cast("list[TextIO]", streams)
         try:
-            yield
+            yield full
         finally:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()

@@ -169,3 +169,13 @@ def test_the_version_is_that_of_the_package() -> None:
     text = (ROOT / "tfd2l/__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{tfd2l.__version__}"' in text
     assert re.fullmatch(r"\d+\.\d+\.\d+", tfd2l.__version__)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_to_a_full_disk_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run_command(lambda: print("lost") or 0) == 2
+    assert capfd.readouterr().err == "error: the output is not complete: No space left on device.\n"

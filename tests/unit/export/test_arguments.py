@@ -33,7 +33,7 @@ def refused(words: str, tmp_path: Path, **wrong: Any) -> None:
     "labels",
     [[1, 2], [b"a", b"b"], "ab", ["a", None], {"a", "b"}, {"a": 0}, iter("ab"), None, 2, [],
      np.arange(6)],
-    ids=repr,
+    ids=lambda labels: type(labels).__name__,
 )  # fmt: skip
 def test_labels_that_are_not_a_list_of_strings_are_refused(labels: Any, tmp_path: Path) -> None:
     rule = r"labels must be a list of strings, .*; got .*str\(label\).*label\.decode\(\)"
