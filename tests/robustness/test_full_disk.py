@@ -62,8 +62,14 @@ def test_a_read_only_directory_is_refused_by_name(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, "1m"):
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        refused = train(disk, "--model", "linear", "--run-dir", "run")
-    assert refused.returncode == 2
+        # Both directories are checked before anything is written.
+        exports = str(tmp_path / "exports")
+        flags = ["--model", "linear", "--run-dir", "run"]
+        refused = train(disk, *flags, "--export-dir", exports)
+        both = train(disk, *flags)
+    assert refused.returncode == both.returncode == 2
+    assert "below savedmodels/linear; [Errno 30] Read-only file system" in both.stderr
+    assert not Path(exports).exists()
     assert refused.stderr == (
         "error: the run's directory 'run' can't be made or read: Read-only file system; choose "
         "another with --run-dir.\n"

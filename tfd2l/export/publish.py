@@ -121,8 +121,8 @@ def _check_arguments(write: Any, card: Any) -> None:
 
 def check_writable(base: Path | str) -> None:
     """Raise ExportError unless `base` can be created, and versions written below it."""
-    base = Path(base).absolute()
-    with _explaining(base):
+    with _explaining(Path(base)):
+        base = Path(base).absolute()
         present = next(path for path in (base, *base.parents) if path.exists())
         with staging(present) as hidden:
             created = hidden / base.relative_to(present)
