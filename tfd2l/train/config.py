@@ -6,14 +6,12 @@ Imports nothing slow, so that `--help` and errors in flags are answered at once.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -21,9 +19,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from pipelines.basics.numbers import MAX_INT32
 from pipelines.basics.text import one_line, shown
 from tfd2l.common.commands import UsageError
 from tfd2l.common.suggestions import did_you_mean
+from tfd2l.train.setting_types import FilePath, Real, Size, Whole
 
 __all__ = ["CHANGEABLE", "ConfigError", "TrainConfig", "about", "from_settings", "settings_to_keep"]
 
@@ -34,66 +34,14 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
 # The settings that may change when a run is resumed.
 CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
-MAX_PIXELS = 4096
 # More don't fit into the line.
 MAX_FAULTS = 8
-# The system's limits, 4,096 and 255, with room for the files below.
-MAX_PATH, MAX_NAME = 3072, 255
 # Weights of a layer: 4 GiB of float32.
 MAX_WEIGHTS = 2**30
-# The largest number of steps that TensorFlow counts.
-MAX_COUNT = 2**31 - 1
 
 
 class ConfigError(UsageError, ValueError):
     """A flag, a settings file or a value in it can't be used."""
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a number, not true or false")
-    return value
-
-
-def _size(value: Any) -> tuple[int, int]:
-    """(height, width) from '32', '32x48', '32,48', or one or two numbers."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    sides = re.split("[x,]", value.strip("[]() ")) if isinstance(value, str) else value
-    sides = [sides] if isinstance(sides, int) else sides
-    try:
-        height, width = int(sides[0]), int(sides[-1])
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
-        height = width = 0
-    in_range = 1 <= min(height, width) <= max(height, width) <= MAX_PIXELS
-    # int() would cut off what comes after a point.
-    if not in_range or len(sides) > 2 or {bool, float} & {*map(type, sides)}:
-        raise ValueError(
-            f"HEIGHTxWIDTH in whole pixels from 1 to {MAX_PIXELS}, such as 32x32 or 32"
-        )
-    return (height, width)
-
-
-def _path(value: Any) -> Any:
-    # An unset variable of a shell gives "", which Path would take for the current directory.
-    if value == "":
-        raise ValueError("a path; the current directory is '.'")
-    # TensorFlow refuses some of these only when it writes there.
-    if re.search("[\0-\x1f\x7f-\x9f\u2028\u2029]", str(value)):
-        raise ValueError("a path without line breaks and other control characters")
-    # Python keeps bytes that it can't decode as half a surrogate pair, which TensorFlow refuses.
-    if re.search("[\ud800-\udfff]", str(value)):
-        raise ValueError("a path in UTF-8, read in a locale that has it, such as LC_ALL=C.UTF-8")
-    parts = str(value).encode().split(b"/")
-    if len(str(value).encode()) > MAX_PATH or max(map(len, parts)) > MAX_NAME:
-        raise ValueError(f"a path of at most {MAX_PATH} bytes, {MAX_NAME} in each part")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Real = Annotated[float, BeforeValidator(_no_bool)]
-Size = Annotated[tuple[int, int], BeforeValidator(_size)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
 
 
 def _setting(
@@ -191,11 +139,11 @@ class TrainConfig(BaseModel):
         None, "output", "the run's directory, new or empty (default: a new one in runs)"
     )
     checkpoint_every: Whole | None = _whole(
-        None, "output", "also write checkpoints after so many steps within an epoch", 1, MAX_COUNT
+        None, "output", "also write checkpoints after so many steps within an epoch", 1, MAX_INT32
     )
     export_dir: FilePath = _file(Path("savedmodels"), "output", "the directory of exports")
     keep_versions: Whole | None = _whole(
-        None, "output", "the number of the model's versions to keep (default: all)", 1, MAX_COUNT
+        None, "output", "the number of the model's versions to keep (default: all)", 1, MAX_INT32
     )
     resume: FilePath | None = _file(
         None,

@@ -221,6 +221,13 @@ def test_malformed_paths_and_other_methods_are_400(
     assert error_of(response) == f"Malformed request: {method} /v1/{target}"
 
 
+def test_numbers_of_thousands_of_digits_are_400(client: Client) -> None:
+    for rest in ("", "/metadata"):
+        response = client.get(f"/v1/models/linear/versions/{'9' * 5000}{rest}")
+        assert response.status_code == 400
+        assert error_of(response).startswith("Malformed request: GET /v1/models/linear/versions/99")
+
+
 def test_a_head_request_is_400_without_a_text(client: Client) -> None:
     response = client.head("/v1/models/linear")
     assert (response.status_code, response.get_data()) == (400, b"")
