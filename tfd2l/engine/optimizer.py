@@ -111,7 +111,6 @@ def check_trained(trained: Sequence[Trained], model: HasVariables) -> None:
     )
 
 
-@do_not_convert
 def apply_gradients(optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
     """Update the variables, and keep the constraints that layers have put on them.
 
