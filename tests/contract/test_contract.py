@@ -127,10 +127,8 @@ def test_eager_and_compiled_agree_on_one_seed(name: str, fitted: Fits) -> None:
     assert_agrees_with_eager(name, "compiled", fitted)
 
 
-# XLA takes seconds to compile a classifier, so only the long run does so for all of them.
-IN_XLA = {"mlp", "softmax-scratch", "own steps", "batch normalisation"} | {
-    name for name, entry in ZOO.items() if entry.is_regression
-}
+# XLA takes seconds to compile a step, so only the long run does so for all models.
+IN_XLA = {"mlp", "own steps", "batch normalisation", "linear-scratch", "weight-decay"}
 
 
 @pytest.mark.parametrize(
