@@ -35,7 +35,7 @@ train: setup  ## train the MLP on Fashion-MNIST and export it; ARGS="--model sof
 	@$(RUN) -m tfd2l.train $(ARGS)
 
 test: lint  ## check style, types and imports, and run all tests but the long ones
-	@$(RUN) -m pytest -n 3 --dist loadfile
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: setup-test  ## check style, types and which part imports which
 	@$(RUN) -m ruff check
@@ -44,7 +44,7 @@ lint: setup-test  ## check style, types and which part imports which
 	@.venv/bin/lint-imports --no-logo
 
 quick: setup-test  ## run the fast part of the unit tests, for the inner loop
-	@$(RUN) -m pytest -q -n 3 --dist loadfile tests/unit -m "not long and not slow"
+	@$(RUN) -m pytest -q -n 2 --dist loadfile tests/unit -m "not long and not slow"
 
 long: setup-test  ## run the tests that take minutes
 	@$(RUN) -m pytest -m long

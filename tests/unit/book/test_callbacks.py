@@ -47,6 +47,7 @@ def fit(model: d2l.Module, *callbacks: d2l.Callback, checkpoint: Path | None = N
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patience", "min_delta", "best", "stopped"),
     [
@@ -68,6 +69,7 @@ def test_early_stopping_counts_epochs_without_improvement(
     assert stop.best == pytest.approx(LOSSES[best - 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (2, 0.1), (3, 0.1)])
 def test_early_stopping_ends_where_keras_does(patience: int, min_delta: float) -> None:
     class Scores(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -131,6 +133,7 @@ def test_a_path_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
         fit(Scripted(LOSSES), d2l.ModelCheckpoint(tmp_path / "{val_acc}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 3, 4])
 def test_a_resumed_fit_stops_and_restores_like_one_without_a_break(
     epoch: int, tmp_path: Path
@@ -179,6 +182,7 @@ class Stops(d2l.Callback):
         self.ended = True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("hook", "epochs", "steps"),

@@ -76,6 +76,7 @@ def test_a_grouped_convolution_is_one_convolution_for_each_group() -> None:
     )
 
 
+@pytest.mark.slow
 def test_gradients_reach_all_groups_alike_eagerly_and_compiled() -> None:
     X = tf.random.stateless_normal((2, 4, 4, 6), seed=(1, 2))
     block = d2l.ResNeXtBlock(6, 3, 1)

@@ -30,6 +30,7 @@ def test_batches_are_float_images_in_0_to_1_with_their_labels(
     np.testing.assert_array_equal(y, fashion.val_labels[:64])
 
 
+@pytest.mark.slow
 def test_a_shuffled_pass_has_every_image_with_its_own_label(fashion: fashion_mnist.Arrays) -> None:
     data = d2l.FashionMNIST(batch_size=256, arrays=fashion)
     loader = data.train_dataloader()
@@ -137,6 +138,7 @@ def orders(data: d2l.DataModule) -> list[tuple[int, ...]]:
     return [order(loader) for loader in loaders for _ in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapped", [False, True])
 def test_each_pass_over_each_training_loader_has_an_order_of_its_own(mapped: bool) -> None:
     found = orders(Numbers(mapped=mapped))
@@ -159,6 +161,7 @@ def test_validation_loaders_keep_the_order_and_use_up_no_other() -> None:
     assert order(data.train_dataloader()) == orders(Numbers())[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_fit_has_the_same_orders_whatever_was_read_before(mapped: bool) -> None:
     class Guess(d2l.Module):
@@ -187,6 +190,7 @@ def test_a_fit_has_the_same_orders_whatever_was_read_before(mapped: bool) -> Non
     assert used.next_sequence() == 5
 
 
+@pytest.mark.slow
 def test_the_books_data_modules_shuffle_each_training_loader(
     fashion: fashion_mnist.Arrays,
 ) -> None:

@@ -56,6 +56,7 @@ def test_without_a_gpu_try_gpu_uses_the_cpu_and_gpu_is_refused() -> None:
         gpu()
 
 
+@pytest.mark.slow
 def test_gpus_are_chosen_by_their_number() -> None:
     program = """
 import tensorflow as tf

@@ -109,6 +109,7 @@ def test_layer_summary_prints_the_shape_behind_each_layer(
 
 
 # TensorFlow's variables copy their numbers in a way that NumPy 2 deprecates.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_deep_copy_is_an_independent_model_with_the_same_weights() -> None:
     data = regression_data(64, 32)

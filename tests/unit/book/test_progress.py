@@ -53,6 +53,7 @@ def fitted(trainer: d2l.Trainer) -> None:
     trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), regression_data(70))
 
 
+@pytest.mark.slow
 def test_a_fit_prints_a_header_and_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         fitted(d2l.Trainer(2))
@@ -74,6 +75,7 @@ def test_a_notebook_has_the_board_instead(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_an_early_end_and_a_fit_within_a_fit(capsys: pytest.CaptureFixture[str]) -> None:
     class Nested(d2l.Callback):
         def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
@@ -86,6 +88,7 @@ def test_an_early_end_and_a_fit_within_a_fit(capsys: pytest.CaptureFixture[str])
     assert last == "stopped after 1 of 4 epochs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_error_or_ctrl_c_removes_the_bar_and_shows_the_cursor(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,7 @@ def test_the_smaller_last_batch_is_trained_on_and_weighted_by_its_size(mode: str
     assert history["val_loss"][0] == pytest.approx(28 / 3, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_all_modes_and_kinds_of_loader_give_the_same_losses() -> None:
     def fit(mode: str, loaders: Loaders) -> pd.DataFrame:
         history = d2l.Trainer(3, **MODES[mode]).fit(Line(lr=0.01), loaders)
@@ -84,6 +85,7 @@ def test_shuffled_epochs_have_fresh_orders_that_all_modes_share(mode: str) -> No
 
 
 # 64 examples: batches of 4, or of 5 and a last one of 4.
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 5])
 def test_by_default_a_long_fit_changes_to_xla_and_ends_as_a_graph_does(size: int) -> None:
     def fit(**mode: Any) -> tuple[d2l.Trainer, list[float]]:
@@ -102,6 +104,7 @@ def test_by_default_a_long_fit_changes_to_xla_and_ends_as_a_graph_does(size: int
     assert fit()[1] == losses
 
 
+@pytest.mark.slow
 def test_by_default_xla_runs_neither_short_fits_nor_random_numbers() -> None:
     class Noisy(d2l.MLP):
         def forward(self, X: tf.Tensor) -> tf.Tensor:
@@ -148,6 +151,7 @@ def test_a_fit_of_several_epochs_traces_each_kind_of_batch_once() -> None:
     assert trainer.num_traces == 4
 
 
+@pytest.mark.slow
 def test_the_board_has_the_same_points_in_every_mode() -> None:
     def curves(mode: str) -> Any:
         model = Line(lr=0.01)
@@ -171,6 +175,7 @@ def test_gradients_are_clipped_to_the_given_norm() -> None:
     assert model.w.numpy() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_data_of_unknown_length_is_counted_in_the_first_epoch() -> None:
     loader = points(11, 4).filter(lambda X, y: True)
     assert loader.cardinality() == tf.data.UNKNOWN_CARDINALITY
@@ -225,6 +230,7 @@ def test_a_second_fit_draws_its_own_curves_only() -> None:
         assert len(model.board.data["train_loss"]) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_nearly_like_float32(policy: str) -> None:
     def fit() -> list[float]:

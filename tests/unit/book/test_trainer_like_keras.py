@@ -53,6 +53,7 @@ def assert_equal_weights(ours: list[np.ndarray], theirs: list[np.ndarray]) -> No
 Schedule = keras.optimizers.schedules.ExponentialDecay
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -118,6 +119,7 @@ def by_hand(optimizer: Any) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in layers.get_weights()]
 
 
+@pytest.mark.slow
 def test_a_layer_that_is_frozen_or_unfrozen_in_mid_fit_is_trained_as_by_hand() -> None:
     def adam() -> Any:
         return keras.optimizers.Adam(0.05)
@@ -134,6 +136,7 @@ def test_a_layer_that_is_frozen_or_unfrozen_in_mid_fit_is_trained_as_by_hand() -
     assert_equal_weights(model.get_weights(), expected)
 
 
+@pytest.mark.slow
 def test_a_fit_that_has_unfrozen_a_layer_resumes_with_the_same_bits(tmp_path: Path) -> None:
     def made(epoch: int) -> Net:
         model = Net(lambda: keras.optimizers.Adam(0.05))
@@ -169,6 +172,7 @@ class Growing(d2l.Classifier):
         return keras.optimizers.Adam(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["compiled", "eager"])
 def test_a_layer_that_is_built_in_mid_fit_is_trained(mode: str) -> None:
     class Grows(d2l.Callback):
@@ -183,6 +187,7 @@ def test_a_layer_that_is_built_in_mid_fit_is_trained(mode: str) -> None:
     assert moved == pytest.approx(0.01 * (0.639 + 0.781), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_keras_loss_leaves_out_masked_entries_as_in_keras_fit() -> None:
     ids = np.array([[1, 2, 0], [2, 0, 0]], np.int32)
     targets = np.array([[1.0, 2.0, 9.0], [3.0, 9.0, 9.0]], np.float32)[..., None]

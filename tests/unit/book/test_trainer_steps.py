@@ -75,6 +75,7 @@ class Layers(d2l.Classifier):
         return self.blocks[1]["out"](dropped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_training_reaches_dropout_and_batch_normalisation(mode: str) -> None:
     model = Layers()

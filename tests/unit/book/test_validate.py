@@ -25,6 +25,7 @@ def test_the_mean_is_as_worked_by_hand_also_without_a_fit(mode: str) -> None:
     assert found == {"val_loss": pytest.approx(28 / 3, rel=1e-6)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [*MODES, "default"])
 @pytest.mark.parametrize("kind", ["in memory", "streamed"])
 def test_after_a_fit_it_gives_the_bits_of_the_last_validation(mode: str, kind: str) -> None:
@@ -44,6 +45,7 @@ def test_after_a_fit_it_gives_the_bits_of_the_last_validation(mode: str, kind: s
     assert (trainer.epoch, model.trainer, trainer.history) == (before[1], trainer, history)
 
 
+@pytest.mark.slow
 def test_within_a_fit_it_changes_nothing() -> None:
     found = []
 

@@ -88,6 +88,7 @@ def test_closed_streams_change_neither_files_nor_the_exit_status(
     assert (tmp_path / "file").read_text() == "whole"
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_stops_the_bar_but_not_the_training() -> None:
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as file:

@@ -219,6 +219,7 @@ def test_versions_that_would_keep_the_server_from_starting_are_refused(models: P
     deploy(models)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -151,6 +151,7 @@ def test_where_nothing_listens_is_not_healthy(health: Probe) -> None:
         assert probe(health, free.getsockname()[1]).returncode == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_given_up_in_time(health: Probe, start: Start) -> None:
     # The status of `timeout` itself, when it had to end the command.
     given_up = 124

@@ -31,6 +31,7 @@ def classes(wrong: float | None = None, example: int = 37) -> Any:
     return batched((X, y), 16, shuffle=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("loader", [lambda data: data, streamed])
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
@@ -44,6 +45,7 @@ def test_inputs_that_are_not_finite_stop_the_training(mode: str, loader: Any, wr
     assert int(re.findall(r"step (\d+) of epoch 1", str(caught.value))[-1]) in (3, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("loader", [lambda data: data, streamed])
 def test_validation_inputs_that_are_not_finite_stop_the_fit(mode: str, loader: Any) -> None:
@@ -61,6 +63,7 @@ class NoEpochEnds(d2l.Callback):
         raise AssertionError(row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_targets_of_the_smaller_last_batch_are_noticed(mode: str) -> None:
     x = np.arange(1, 6, dtype=np.float32)[:, None]
@@ -112,6 +115,7 @@ def test_weights_that_are_wrong_before_the_fit_are_said_to_be_so() -> None:
         d2l.Trainer(1).fit(model, Loaders(points(4, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_numbers_that_a_model_handles_itself_are_left_alone(mode: str) -> None:
     class Filling(d2l.Classifier):

@@ -91,6 +91,7 @@ def keras_fit() -> tuple[list[np.ndarray], dict[str, list[float]]]:
     return model.get_weights(), history.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "model", "data"),
     [
@@ -151,6 +152,7 @@ class Two(d2l.Module):
         return tf.reduce_mean(y_hat)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_shared_layer_counts_once_and_modules_may_add_losses(mode: str) -> None:
     model, X = Two(), tf.constant([[3.0]])

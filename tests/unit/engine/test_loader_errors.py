@@ -87,6 +87,7 @@ def test_an_error_behind_a_data_set_is_one_line_with_its_place(
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.slow
 def test_a_streamed_tables_error_reaches_the_caller_of_a_fit(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("x,y\n1,2\n2,4\n")

@@ -45,6 +45,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, steps_in_a_call: int) -> list[float]:
     return [point.y for point in model.board.data["train_drawn"]]
 
 
+@pytest.mark.slow
 def test_random_numbers_do_not_depend_on_the_number_of_steps_in_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

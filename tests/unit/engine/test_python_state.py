@@ -184,6 +184,7 @@ def fit(cls: type[Base], start: int = 0, **mode: Any) -> tuple[Base, d2l.Trainer
     return model, trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", STATEFUL)
 def test_a_step_with_python_state_runs_eagerly_and_one_warning_names_it(
     cls: type[Base],

@@ -119,6 +119,7 @@ def same_weights(models: list[d2l.Module]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["compiled", "eager", "xla"])
 @pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
 def test_a_fit_on_any_kind_of_loader_resumes_with_the_same_bits(
@@ -130,11 +131,13 @@ def test_a_fit_on_any_kind_of_loader_resumes_with_the_same_bits(
     assert models[0].board.data == models[1].board.data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [InMemory, Streamed])
 def test_a_trainers_own_loop_resumes_with_the_next_order(data: Any, tmp_path: Path) -> None:
     assert same_weights(whole_and_resumed(Net, data, tmp_path, OwnLoop))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
 def test_layers_that_only_the_step_calls_are_built_before_they_are_restored(
     data: Any, tmp_path: Path
@@ -142,6 +145,7 @@ def test_layers_that_only_the_step_calls_are_built_before_they_are_restored(
     assert same_weights(whole_and_resumed(Late, data, tmp_path))
 
 
+@pytest.mark.slow
 def test_the_error_names_the_remedy_if_layers_cannot_be_built(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     d2l.Trainer(2, callbacks=[Saves(tmp_path)]).fit(Late(), InMemory())
@@ -187,6 +191,7 @@ LOST: dict[Any, str] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:training_step can't be compiled")
 @pytest.mark.parametrize("model", LOST)
 def test_a_resumed_fit_warns_of_state_that_checkpoints_do_not_save(
@@ -207,6 +212,7 @@ class DrawsLater(d2l.LinearRegressionScratch):
         return super().forward(X + tf.random.normal(tf.shape(X)) * self.noise if self.noise else X)
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_traced_again_is_searched_again(tmp_path: Path) -> None:
     class Louder(Saves):
         def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
@@ -220,6 +226,7 @@ def test_a_graph_that_is_traced_again_is_searched_again(tmp_path: Path) -> None:
         d2l.Trainer(3).fit(DrawsLater(), InMemory(), checkpoints(tmp_path)[0])
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_warns_of_nothing_if_checkpoints_save_all_state(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -277,6 +284,7 @@ STATES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", STATES)
 def test_a_state_of_another_form_is_refused_with_the_wrong_part(where: str, saved: Path) -> None:
     values, about = read_weights(saved)

@@ -78,6 +78,7 @@ class Saves(d2l.Callback):
             save_checkpoint(self.folder, trainer.model, trainer.optim, trainer.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [InMemory, Mapped, Generated, ByIndex])
 def test_a_fit_resumes_with_the_same_orders_whatever_was_read_before(
     data: Callable[[], d2l.DataModule], tmp_path: Path

@@ -54,6 +54,7 @@ def test_metrics_begin_anew_in_each_pass_as_in_keras_fit(mode: str) -> None:
     assert history["val_mean"] == [3.0, 3.0]
 
 
+@pytest.mark.slow
 def test_a_fit_with_a_metric_resumes_within_an_epoch_without_a_warning(tmp_path: Path) -> None:
     data = Loaders(points(6, 2), points(2, 2))
     settings: dict[str, Any] = {"steps_per_execution": 1}

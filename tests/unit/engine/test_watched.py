@@ -127,6 +127,7 @@ CHANGES: dict[str, tuple[Callable[[], d2l.Module], type[d2l.Trainer]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_between_epochs_reaches_the_compiled_steps(name: str) -> None:
     model, trainer = CHANGES[name]
@@ -137,6 +138,7 @@ def test_a_change_between_epochs_reaches_the_compiled_steps(name: str) -> None:
     assert not same(compiled, fit(model, unchanged))
 
 
+@pytest.mark.slow
 def test_a_change_by_a_callback_within_an_epoch_reaches_the_compiled_steps() -> None:
     class Halves(d2l.Callback):
         def on_train_batches_end(self, trainer: Any, results: Any) -> None:
@@ -155,6 +157,7 @@ def test_a_change_by_a_callback_within_an_epoch_reaches_the_compiled_steps() -> 
     assert same(one(run_eagerly=False), one(run_eagerly=True))
 
 
+@pytest.mark.slow
 def test_a_change_reaches_the_steps_of_streamed_data() -> None:
     class Streamed(d2l.SyntheticRegressionData):
         def get_dataloader(self, train: bool) -> Any:
@@ -181,6 +184,7 @@ def test_batches_are_counted_again_after_the_data_was_replaced() -> None:
     assert fitted.train_batch_idx == 5
 
 
+@pytest.mark.slow
 def test_a_warning_names_an_attribute_that_changes_in_every_epoch() -> None:
     trainer: Any = changing(lambda t: setattr(t.model, "lambd", float(t.epoch)))
     with pytest.warns(UserWarning, match=r"each time that WeightDecayScratch\.lambd changes"):
@@ -197,6 +201,7 @@ def test_without_changes_a_step_is_traced_once_for_each_kind_of_batch() -> None:
     assert trainer.num_traces == 3
 
 
+@pytest.mark.slow
 def test_a_change_of_an_enclosing_functions_variable_reaches_the_steps() -> None:
     def losses(**mode: Any) -> Any:
         weight = 1.0

@@ -105,6 +105,7 @@ def test_what_is_no_classifier_is_refused(model: Any, tmp_path: Path) -> None:
     refused(r"has a method logits\(X\).* or is a Keras model; got", tmp_path, model=model)
 
 
+@pytest.mark.slow
 def test_a_keras_model_is_exported_as_it_is(tmp_path: Path) -> None:
     model = keras.Sequential(
         [keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(len(LABELS))]

@@ -43,6 +43,7 @@ def test_without_tensorflow_the_error_says_what_is_needed(monkeypatch: pytest.Mo
         load_library()
 
 
+@pytest.mark.slow
 def test_tensors_of_every_kind_come_back_unchanged(identity: Path) -> None:
     arrays = [
         STRINGS,
@@ -71,6 +72,7 @@ def test_tensors_of_every_kind_come_back_unchanged(identity: Path) -> None:
         assert found["y"].tolist() == array.tolist()
 
 
+@pytest.mark.slow
 def test_an_output_of_an_unknown_dtype_is_an_error_of_its_call_only(tmp_path: Path) -> None:
     x = np.ones(2, np.float32)
     spec = tf.TensorSpec(None, tf.float32, name="x")
@@ -103,6 +105,7 @@ def test_an_error_has_the_runtimes_code(identity: Path, tmp_path: Path) -> None:
     session.close()
 
 
+@pytest.mark.slow
 def test_closed_sessions_give_their_memory_back(identity: Path) -> None:
     library = load_library()
 

@@ -38,6 +38,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
     return processes
 
 
+@pytest.mark.slow
 def test_a_tensor_that_is_not_in_the_graph_is_an_error_of_its_call_only(identity: Path) -> None:
     calls: list[Any] = [({}, {"y": "nowhere:0"}), ({}, {"y": "StatefulPartitionedCall:99"})]
     with c_api_process() as ask:
@@ -70,6 +71,7 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(
         ask({})
 
 
+@pytest.mark.slow
 def test_a_model_that_prints_disturbs_neither_the_answer_nor_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def test_each_output_of_predict_is_compared(
     assert re.search(words, mismatch), mismatch
 
 
+@pytest.mark.slow
 def test_each_output_of_classify_is_compared(tmp_path: Path) -> None:
     model = Scratch()
     export_classifier(model, tmp_path, labels=LABELS, preprocess=preprocess)

@@ -46,6 +46,7 @@ def publish_copy(exported: tuple[Path, list[Check]]) -> Callable[..., Path]:
     return publish_it
 
 
+@pytest.mark.slow
 def test_a_published_classifier_has_all_that_a_server_needs(tmp_path: Path) -> None:
     model = Concise()
     model.logits(preprocess(IMAGES[:1]))
@@ -91,6 +92,7 @@ def test_a_published_classifier_has_all_that_a_server_needs(tmp_path: Path) -> N
     np.testing.assert_array_equal(warmup[0].inputs["image"], IMAGES[:1])
 
 
+@pytest.mark.slow
 def test_a_version_gets_the_number_after_the_highest_one(
     tmp_path: Path, publish_copy: Callable[..., Path]
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_version_gets_the_number_after_the_highest_one(
     assert published_versions(tmp_path) == [2, 7, 10, 11, 12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taken", ["directory", "file"])
 def test_a_number_that_a_rival_takes_at_the_last_moment_is_skipped(
     taken: str,
@@ -150,6 +153,7 @@ def write_keras_wrongly(directory: Path) -> None:
     tf.saved_model.save(net, str(directory), signatures={"serving_default": function})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -187,6 +191,7 @@ def test_a_base_that_is_a_file_is_refused(
             publish_copy(base)
 
 
+@pytest.mark.slow
 def test_hidden_directories_of_killed_publishers_are_removed_and_those_of_others_stay(
     tmp_path: Path, publish_copy: Callable[..., Path]
 ) -> None:
@@ -216,6 +221,7 @@ def test_without_locks_hidden_directories_are_removed_after_a_day(
     assert names(tmp_path) == [".staging-bbbbbbbb", "1"]
 
 
+@pytest.mark.slow
 def test_versions_with_files_of_others_stay_and_are_named(
     tmp_path: Path, publish_copy: Callable[..., Path]
 ) -> None:
@@ -233,6 +239,7 @@ def test_versions_with_files_of_others_stay_and_are_named(
     assert "'notes.txt'" in str(warned[1].message)
 
 
+@pytest.mark.slow
 def test_only_the_last_versions_are_kept(tmp_path: Path, publish_copy: Callable[..., Path]) -> None:
     for _ in range(3):
         publish_copy(tmp_path)

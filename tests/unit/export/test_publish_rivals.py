@@ -112,6 +112,7 @@ def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
     assert names(base) == ["1"]
 
 
+@pytest.mark.slow
 def test_a_version_is_synced_to_disk_before_its_rename_and_the_rename_before_the_end(
     tmp_path: Path, exported: tuple[Path, list[Check]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

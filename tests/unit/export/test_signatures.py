@@ -66,6 +66,7 @@ def test_signatures_have_the_names_dtypes_and_shapes_of_the_contract(tmp_path: P
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifier_answers_as_the_model_does_at_any_batch_size(name: str, tmp_path: Path) -> None:
     model = CLASSIFIERS[name]()
@@ -96,6 +97,7 @@ def test_classifier_answers_as_the_model_does_at_any_batch_size(name: str, tmp_p
         )
 
 
+@pytest.mark.slow
 def test_scratch_classifier_agrees_with_numpy(tmp_path: Path) -> None:
     model = Scratch()
     export_classifier(model, tmp_path, labels=LABELS, preprocess=preprocess)
@@ -107,6 +109,7 @@ def test_scratch_classifier_agrees_with_numpy(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["probabilities"], softmax(logits), atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_dropout_and_batch_norm_are_exported_as_in_inference(tmp_path: Path) -> None:
     model = CLASSIFIERS["regularised"]()
     export_classifier(model, tmp_path, labels=LABELS, preprocess=preprocess)
@@ -119,6 +122,7 @@ def test_dropout_and_batch_norm_are_exported_as_in_inference(tmp_path: Path) -> 
     np.testing.assert_allclose(found["logits"], X @ kernel + bias, atol=5 * ROUNDING)
 
 
+@pytest.mark.slow
 def test_wrong_images_are_refused(tmp_path: Path) -> None:
     export_classifier(Concise(), tmp_path, labels=LABELS, preprocess=preprocess)
     shapes = [(28, 28), (2, 28, 28, 1), (1, 56, 28), (784,), (1, 28, 27), ()]
@@ -131,6 +135,7 @@ def test_wrong_images_are_refused(tmp_path: Path) -> None:
         assert "shape" in found or "uint8" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "inputs",
     [
@@ -157,6 +162,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Linear, ConciseLinear])
 def test_regressor_answers_as_the_model_does_at_any_batch_size(
     model: type[Any], tmp_path: Path
@@ -180,6 +186,7 @@ def test_regressor_answers_as_the_model_does_at_any_batch_size(
         np.testing.assert_allclose(regressed["outputs"], own, atol=1e-5, strict=True)
 
 
+@pytest.mark.slow
 def test_regressor_gives_numbers_worked_by_hand_and_refuses_wrong_features(tmp_path: Path) -> None:
     export_regressor(Linear(), tmp_path, num_inputs=2)
     right, *wrong = answers(
@@ -200,6 +207,7 @@ def test_regressor_gives_numbers_worked_by_hand_and_refuses_wrong_features(tmp_p
     assert all(isinstance(found, str) for found in wrong)
 
 
+@pytest.mark.slow
 def test_an_image_of_another_shape_can_be_exported(tmp_path: Path) -> None:
     class Sum(Scratch):
         def logits(self, X: tf.Tensor) -> tf.Tensor:

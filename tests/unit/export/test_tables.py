@@ -42,6 +42,7 @@ def whole_pixels(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.int64)[..., None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concise", [False, True])
 @pytest.mark.parametrize(
     "table", [hash_table, lambda: keras.layers.IntegerLookup(vocabulary=[0, 64, 255])]

@@ -32,6 +32,7 @@ def checks_of(model: Any) -> list[Check]:
     return classifier_checks(model, IMAGES, labels=LABELS, preprocess=preprocess)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["concise", "half precision"])
 def test_a_classifier_passes_the_check(name: str, tmp_path: Path) -> None:
     model = CLASSIFIERS[name]()
@@ -44,11 +45,13 @@ def test_a_classifier_passes_the_check(name: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_regressor_passes_the_check(tmp_path: Path) -> None:
     export_regressor(Linear(), tmp_path, num_inputs=2)
     verify(tmp_path, regressor_checks(Linear(), FEATURES))
 
 
+@pytest.mark.slow
 def test_a_function_that_prepares_images_differently_is_refused(tmp_path: Path) -> None:
     model = Scratch()
     checks = [check for check in checks_of(model) if check.signature == "serving_default"]
@@ -72,6 +75,7 @@ def with_guard_of_one_axis(model: Any, image: tf.Tensor) -> tf.Tensor:
     return model.logits(preprocess(image))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -93,6 +97,7 @@ def test_a_signature_that_takes_wrong_shapes_is_refused(
         verify(tmp_path, checks)
 
 
+@pytest.mark.slow
 def test_keras_variables_saved_the_wrong_way_are_refused(tmp_path: Path) -> None:
     model = Concise()
     checks = [check for check in checks_of(model) if check.signature == "serving_default"]
@@ -119,6 +124,7 @@ def copy(good: tuple[Path, list[Check]], tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -146,6 +152,7 @@ def test_each_signature_must_have_a_check(good: tuple[Path, list[Check]]) -> Non
         verify(directory, checks[:1])
 
 
+@pytest.mark.slow
 def test_answers_are_compared_row_by_row_beyond_the_first_batch(
     good: tuple[Path, list[Check]],
 ) -> None:

@@ -81,6 +81,7 @@ class Blobs(d2l.DataModule):
         return batched((X, y), 8, shuffle=train)
 
 
+@pytest.mark.slow
 def test_autograph_converts_every_hook_that_a_reader_overrides() -> None:
     def fit(**mode: Any) -> History:
         tf.random.set_seed(0)

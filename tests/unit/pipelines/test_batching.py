@@ -21,6 +21,7 @@ def passes(dataset: tf.data.Dataset, count: int) -> list[list[int]]:
     return [[int(x) for X, _ in dataset for x in X] for _ in range(count)]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 1000))
 def test_each_shuffled_pass_has_every_example_once(n: int, batch_size: int, seed: int) -> None:
     indexed = numbers(n, batch_size, shuffle=True, seed=seed).indexed_batches
@@ -85,6 +86,7 @@ def test_derived_data_sets_have_no_indexed_batches() -> None:
     assert not hasattr(numbers(6, 4, shuffle=False).take(1), "indexed_batches")
 
 
+@pytest.mark.slow
 def test_sequences_of_one_seed_have_no_order_in_common() -> None:
     found = [
         order

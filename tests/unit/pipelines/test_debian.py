@@ -126,6 +126,7 @@ def test_the_error_has_apt_s_reasons_for_the_download_and_the_lists(
     )
 
 
+@pytest.mark.slow
 @needs_dpkg
 def test_a_mirror_that_never_answers_takes_bounded_time(tmp_path: Path, programs: Path) -> None:
     stand_in(programs, "sleep 300")
@@ -225,6 +226,7 @@ def open_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirror")
 @pytest.mark.parametrize(
     ("user", "lists"),
@@ -262,6 +264,7 @@ def test_the_real_mirror_gives_a_real_package(open_directory: Path, user: str, l
         assert copyright_file.owner() == "nobody"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirror")
 def test_the_real_mirror_has_no_package_of_that_name(tmp_path: Path) -> None:
     with pytest.raises(DebianPackageError, match="Unable to locate package no-such-thing-at-all"):

@@ -81,6 +81,7 @@ def test_the_arrays_have_the_documented_shapes_and_types(fashion: Arrays) -> Non
     assert fashion.sha256 == {file.name: file.sha256 for file in FILES}
 
 
+@pytest.mark.slow
 def test_the_data_are_fashion_mnist_as_it_was_published(fashion: Arrays) -> None:
     assert np.bincount(fashion.train_labels).tolist() == [6000] * 10
     assert np.bincount(fashion.val_labels).tolist() == [1000] * 10
@@ -103,6 +104,7 @@ def test_a_given_directory_is_used_and_the_cache_stays_empty(fashion: Arrays, fi
     assert not cache_dir().exists()
 
 
+@pytest.mark.slow
 def test_the_files_may_be_gz_and_the_directory_a_string(
     fashion: Arrays, files: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +195,7 @@ SOURCES: list[tuple[str, Callable[[Path, pytest.MonkeyPatch], None]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(len(SOURCES)))
 def test_the_first_source_that_has_the_data_is_used_and_kept_for_the_next_time(
     fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch, first: int
@@ -279,6 +282,7 @@ def test_a_full_disk_for_temporary_files_is_a_reason_and_no_crash(
     assert any("No space left on device" in line for line in said)
 
 
+@pytest.mark.slow
 def test_debian_s_real_package_is_fetched_without_installing_it(
     fashion: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +300,7 @@ def test_debian_s_real_package_is_fetched_without_installing_it(
     assert same(got, fashion)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_bad_file_in_the_cache_is_named_and_replaced(
     fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch, file: IdxFile
@@ -413,6 +418,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
     fashion: Arrays, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,6 +446,7 @@ def test_a_kill_at_any_instant_of_filling_leaves_no_half_file(
     assert load().source.startswith("the cache")
 
 
+@pytest.mark.slow
 def test_processes_that_fill_the_cache_at_once_all_succeed(fashion: Arrays, files: Path) -> None:
     processes = [start_filling(files) for _ in range(3)]
     for process in processes:

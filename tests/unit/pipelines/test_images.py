@@ -159,6 +159,7 @@ def test_it_runs_inside_a_parallel_map_of_tf_data() -> None:
     assert np.abs(got - reference(images, (32, 30))).max() < TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_process_without_this_library_loads_a_saved_model_with_it(
     tmp_path: Path,
 ) -> None:

@@ -58,6 +58,7 @@ def test_the_error_names_a_missing_program(tmp_path: Path) -> None:
         run([str(tmp_path / "no-such-program")], timeout_s=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["wait", "exit 0"])
 def test_when_the_time_is_up_it_is_killed_with_its_helpers(tmp_path: Path, rest: str) -> None:
     with pytest.raises(ProgramError, match="sh took longer than 1 s"):

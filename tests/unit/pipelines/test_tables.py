@@ -86,6 +86,7 @@ KIND = st.one_of(st.none(), st.sampled_from(["Slate", "Tin", "a, b", 'say "x"', 
 ROWS = st.lists(st.tuples(CELL, KIND, st.integers(0, 9).map(str)), min_size=1, max_size=30)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, chunk_rows=st.integers(1, 7))
 def test_chunks_give_the_result_of_the_whole_up_to_rounding(
     rows: list[tuple[str | None, ...]], chunk_rows: int, tmp_path_factory: pytest.TempPathFactory
@@ -238,6 +239,7 @@ def test_prepared_numbers_that_overflow_are_refused(tmp_path: Path) -> None:
         dataset(inputs.assign(a=0.0), target, 2, shuffle=False)
 
 
+@pytest.mark.slow
 def test_an_error_stays_a_line_however_long_names_and_texts_are(tmp_path: Path) -> None:
     name, text = "n" * 10_000, "t\x1b" * 10_000
     columns = ",".join(f"{name}{number}" for number in range(100))

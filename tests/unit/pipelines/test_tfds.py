@@ -83,6 +83,7 @@ def test_the_order_is_that_of_tensorflow_datasets_own_shuffler(split: str, tmp_p
     assert tfds.original_order(split, 2000) == [int(data) for _, data in shuffler]
 
 
+@pytest.mark.slow
 @needs_tfds
 def test_a_copy_in_shards_is_put_back_into_the_original_order(small: Path, tmp_path: Path) -> None:
     tfds.write_copy(small, tmp_path)
@@ -97,6 +98,7 @@ def test_a_copy_in_shards_is_put_back_into_the_original_order(small: Path, tmp_p
         read_directory(tmp_path)
 
 
+@pytest.mark.slow
 @needs_tfds
 def test_a_damaged_copy_is_refused_in_one_line_with_the_reason(small: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(small / "fashion_mnist", tmp_path / "fashion_mnist")
@@ -168,6 +170,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
         thread.join()
 
 
+@pytest.mark.slow
 @needs_tfds
 def test_the_four_files_are_downloaded(
     served: tuple[str, Path], tmp_path: Path, contents: dict[str, bytes]
@@ -181,6 +184,7 @@ def test_the_four_files_are_downloaded(
     assert read_directory(into) == contents
 
 
+@pytest.mark.slow
 @needs_tfds
 def test_a_download_that_breaks_off_is_an_error_of_one_line(
     served: tuple[str, Path], tmp_path: Path
@@ -206,6 +210,7 @@ def test_a_host_that_refuses_is_an_error_of_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_tfds
 def test_a_host_that_accepts_and_never_answers_takes_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -124,6 +124,7 @@ def test_an_image_without_a_garment_has_no_confident_headline(
     assert {*found["classes"]} == {*LABELS}
 
 
+@pytest.mark.slow
 def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: Path) -> None:
     ran = run(tmp_path, "-", "--url", server.url, stdin=(tmp_path / files[0]).read_bytes())
     assert (ran.returncode, ran.stderr) == (0, b"")
@@ -149,6 +150,7 @@ def test_a_letter_that_the_terminal_lacks_is_escaped(
     assert rb"p\xfallover" in ran.stdout
 
 
+@pytest.mark.slow
 def test_the_picture_shows_what_the_model_saw(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_picture_does_not_overwrite_an_image(
     assert (tmp_path / files[0]).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_picture_of_very_many_shows_the_first(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
@@ -243,6 +246,7 @@ def test_after_a_server_error_the_command_ends_with_one_line(
     assert ran.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_written_loses_no_answer(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
@@ -283,6 +287,7 @@ def test_after_ctrl_c_the_command_ends_with_one_line(
     assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
 
 
+@pytest.mark.slow
 def test_with_a_server_tensorflow_is_not_imported(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def test_an_image_of_the_size_is_neither_cropped_nor_centred() -> None:
         assert notes == []
 
 
+@pytest.mark.slow
 def test_all_test_images_of_the_data_set_stay_as_they_are(fashion: fashion_mnist.Arrays) -> None:
     for image in fashion.val_images:
         found, notes = framed(image)
@@ -150,6 +151,7 @@ def test_all_test_images_of_the_data_set_stay_as_they_are(fashion: fashion_mnist
         assert notes == []
 
 
+@pytest.mark.slow
 def test_the_data_sets_images_have_dark_grounds_and_keep_their_place_when_enlarged(
     fashion: fashion_mnist.Arrays,
 ) -> None:

@@ -211,6 +211,7 @@ def test_without_a_server_the_error_says_how_to_start_one(opened: Open) -> None:
         opened(f"127.0.0.1:{unused_port()}", retries=1).predict(IMAGES)
 
 
+@pytest.mark.slow
 def test_a_client_can_wait_for_a_server_that_starts_later(service: Service) -> None:
     port = unused_port()
     with (
@@ -241,6 +242,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         GrpcClient(**settings)
 
 
+@pytest.mark.slow
 def test_the_documented_program_works_and_imports_the_stubs_when_it_makes_a_client(
     running_grpc: tuple[Service, str], service: Service, documented_program: Callable[[str], str]
 ) -> None:

@@ -237,6 +237,7 @@ def test_memory_stays_bounded_at_the_largest_size(
     assert int(process.stdout) < max_kb
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "side", "mean", "largest"),
     [

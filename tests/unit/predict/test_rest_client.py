@@ -183,6 +183,7 @@ def test_after_other_errors_a_request_is_not_sent_again(
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_request_that_times_out_is_sent_again_and_then_reported(
     server: RestServer, opened: Open
 ) -> None:

@@ -49,6 +49,7 @@ def error_of(response: TestResponse) -> str:
     return str(line)
 
 
+@pytest.mark.slow
 def test_predict_answers_rows_with_predictions_and_columns_with_outputs(client: Client) -> None:
     # 2 a - 3.4 b + 4.2
     features = [[1, 1], [0.5, -1]]

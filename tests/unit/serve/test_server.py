@@ -83,6 +83,7 @@ def send_halves(server: Server, number: int, stack: ExitStack) -> list[socket.so
     return connections
 
 
+@pytest.mark.slow
 def test_a_connection_is_closed_after_its_silence(tmp_path: Path) -> None:
     with serving(tmp_path, idle_s=1) as impatient, ExitStack() as stack:
         for connection in send_halves(impatient, 10, stack):
@@ -90,6 +91,7 @@ def test_a_connection_is_closed_after_its_silence(tmp_path: Path) -> None:
         assert get(impatient) == 200
 
 
+@pytest.mark.slow
 def test_beyond_the_limit_of_connections_a_client_waits_until_silent_ones_are_closed(
     tmp_path: Path,
 ) -> None:

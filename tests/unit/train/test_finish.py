@@ -63,6 +63,7 @@ def test_a_diverged_run_publishes_nothing_and_names_the_remedy(
     assert not Path("savedmodels").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_in_a_later_epoch_can_be_resumed_with_a_smaller_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

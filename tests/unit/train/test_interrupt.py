@@ -36,6 +36,7 @@ def _sighup_not_ignored() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_fit_stops_at_the_next_step_and_resumes_from_there(
     number: signal.Signals, tmp_path: Path

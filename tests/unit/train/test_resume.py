@@ -49,6 +49,7 @@ def versions() -> list[str]:
     return sorted(path.name for path in Path("exports/linear").iterdir())
 
 
+@pytest.mark.slow
 def test_the_record_of_the_export_has_absolute_paths(original: Path) -> None:
     note = read_record(original / "run", "export.json")
     assert note["export"] == str(original / "exports/linear/1")
@@ -56,6 +57,7 @@ def test_the_record_of_the_export_has_absolute_paths(original: Path) -> None:
     assert note["best_checkpoint"] == "checkpoints/epoch-00002.step-0000000"
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_resumed_with_more_epochs_and_another_rate(run: Path) -> None:
     first = read_record(run)
     first["settings"]["keep_versions"] = 1
@@ -105,6 +107,7 @@ def test_changes_without_effect_are_refused(
     assert versions() == ["1"]
 
 
+@pytest.mark.slow
 def test_metrics_and_export_of_a_finished_run_are_restored(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +172,7 @@ def test_versions_of_a_wrong_form_are_ignored(run: Path) -> None:
     assert train.main(["--resume", "run"]) == 0
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_published_in_another_directory(run: Path) -> None:
     assert train.main(["--resume", "run", "--export-dir", "elsewhere"]) == 0
     assert read_record(run, "export.json")["export"] == str(Path("elsewhere/linear/1").absolute())
@@ -176,6 +180,7 @@ def test_a_finished_run_can_be_published_in_another_directory(run: Path) -> None
     assert versions() == ["1"]
 
 
+@pytest.mark.slow
 def test_an_impossible_export_directory_is_refused_before_the_first_epoch(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

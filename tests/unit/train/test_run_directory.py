@@ -77,6 +77,7 @@ def test_the_last_checkpoint_has_the_final_weights(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.w, other.w)
 
 
+@pytest.mark.slow
 def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
@@ -116,6 +117,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     assert latest.with_name(f"passed-over.{latest.name}").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_copies_beside_the_checkpoints_stay_and_are_named_once(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     fit(run, 2)
