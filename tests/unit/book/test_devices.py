@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tests.support import run_python
+from tests.support.warm import run_warm
 from tfd2l.book.devices import (
     DeviceError,
     check_placement,
@@ -73,6 +73,6 @@ tf.device = lambda name: named.append(name) or name
 devices.try_gpu(1), devices.try_gpu(2), devices.gpu(0), devices.try_all_gpus()
 print(named)
 """
-    process = run_python("-c", program)
+    process = run_warm("-c", program)
     assert process.returncode == 0, process.stderr
     assert process.stdout == "['/GPU:1', '/CPU:0', '/GPU:0', '/GPU:0', '/GPU:1']\n"

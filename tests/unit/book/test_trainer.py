@@ -86,7 +86,7 @@ def test_shuffled_epochs_have_fresh_orders_that_all_modes_share(mode: str) -> No
 
 # 64 examples: batches of 4, or of 5 and a last one of 4.
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [4, 5])
+@pytest.mark.parametrize("size", [pytest.param(4, marks=pytest.mark.long), 5])
 def test_by_default_a_long_fit_changes_to_xla_and_ends_as_a_graph_does(size: int) -> None:
     def fit(**mode: Any) -> tuple[d2l.Trainer, list[float]]:
         keras.utils.set_random_seed(0)

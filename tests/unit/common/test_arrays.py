@@ -114,6 +114,7 @@ def test_weights_of_another_model_change_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(same, one)
 
 
+@pytest.mark.slow
 def test_weights_can_be_read_in_a_fresh_process(tmp_path: Path) -> None:
     model = d2l.MLPScratch(4, 3, 2, lr=0.1)
     model.save_weights(tmp_path / "weights")

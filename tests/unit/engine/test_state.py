@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -120,8 +121,16 @@ def same_weights(models: list[d2l.Module]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["compiled", "eager", "xla"])
-@pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
+@pytest.mark.parametrize(
+    ("data", "mode"),
+    [
+        *itertools.product([InMemory, Streamed, Generated], ["compiled", "eager"]),
+        (InMemory, "xla"),
+        # XLA takes seconds, and the order of the batches does not depend on it.
+        pytest.param(Streamed, "xla", marks=pytest.mark.long),
+        pytest.param(Generated, "xla", marks=pytest.mark.long),
+    ],
+)
 def test_a_fit_on_any_kind_of_loader_resumes_with_the_same_bits(
     data: Any, mode: str, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from tests.support.served import (
     running,
     until,
 )
+from tests.support.warm import run_warm
 from tfd2l.serve import command
 from tfd2l.serve.server import MAX_BODY_BYTES
 
@@ -48,8 +49,7 @@ def post(server: Server, target: str, document: Any) -> requests.Response:
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tfd2l.serve", *flags]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    return run_warm("-m", "tfd2l.serve", *flags)
 
 
 @pytest.mark.slow

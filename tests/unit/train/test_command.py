@@ -160,6 +160,7 @@ def test_other_settings_train_and_export_too(tmp_path: Path, flags: list[str]) -
     assert card["tolerance"] == (0.02 if "mixed_bfloat16" in flags else 1e-4)
 
 
+@pytest.mark.slow
 def test_a_wrong_flag_is_refused_at_once_in_one_line(tmp_path: Path) -> None:
     ran = run(tmp_path, "--epochs", "0")
     assert ran.returncode == 2
