@@ -184,17 +184,8 @@ class Trainer(BaseTrainer, HyperParameters):
         ):
             self._begin()
             self.prepare_data(data)
-            self._val_loader.source = data
-            self.state.counted = self.state.num_batches
             self.prepare_model(model)
-            self._recorder.model = model
-            self.optim = with_loss_scale(optimizer_of(model), self.gradient_clip_val)
-            example = example_of(self.train_dataloader)
-            self._build_variables(example)
-            self._train_step = self._make_step("training_step", self._train)
-            self._val_step = self._make_step("validation_step", self._validate)
-            if checkpoint is not None:
-                self._resume(Path(checkpoint), example)
+            self._prepare_steps(data, checkpoint)
             self._check_weights(now=True)
             self._call("on_fit_begin")
             planned = self.max_epochs
@@ -260,6 +251,18 @@ class Trainer(BaseTrainer, HyperParameters):
     def num_traces(self) -> int:
         """The number of times that the steps were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
+
+    def _prepare_steps(self, data: Any, checkpoint: Path | str | None) -> None:
+        """Make optimizer, variables and steps, and read the checkpoint to resume from, if any."""
+        self._val_loader.source, self._recorder.model = data, self.model
+        self.state.counted = self.state.num_batches
+        self.optim = with_loss_scale(optimizer_of(self.model), self.gradient_clip_val)
+        example = example_of(self.train_dataloader)
+        self._build_variables(example)
+        self._train_step = self._make_step("training_step", self._train)
+        self._val_step = self._make_step("validation_step", self._validate)
+        if checkpoint is not None:
+            self._resume(Path(checkpoint), example)
 
     def _run_epoch(self, epoch: int) -> None:
         self._recorder.begin_epoch(epoch)

@@ -182,14 +182,14 @@ class BaseTrainer:
             warnings.warn(
                 "the resumed fit may end otherwise than one without a break: "
                 f"{self.state.untracked}",
-                stacklevel=3,
+                stacklevel=4,
             )
         check_trained(state.trained, self.model)
         if missing := restore_states(self.callbacks, callbacks):
             warnings.warn(
                 "the resumed fit may end otherwise than one without a break: the checkpoint has "
                 f"the state of {missing[0]}, and the trainer has no such callback.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _parse_state(self, values: Any) -> tuple[FitState, dict[str, Any]]:

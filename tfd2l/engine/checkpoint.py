@@ -79,7 +79,10 @@ def write_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: HasVariables, optimizer: Any = None, parse: Callable[[Any], Any] = dict
+    path: Path,
+    model: HasVariables,
+    optimizer: Any = None,
+    parse: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
     """Read a checkpoint into a model and its optimizer.
 
@@ -88,7 +91,8 @@ def load_checkpoint(
         model: a built model of the same shapes as the saved one.
         optimizer: of the same kind as the saved one, built on the model's variables; None reads
             the model alone.
-        parse: turns the saved JSON values into the result; raises ValueError for bad ones.
+        parse: turns the saved JSON values into the result; raises ValueError for bad ones. By
+            default they are the result.
 
     Returns:
         What `parse` makes of the saved state.
@@ -97,26 +101,14 @@ def load_checkpoint(
         CheckpointError: there is no readable checkpoint, or it belongs to another model; then
             nothing is changed.
     """
-    try:
-        values, about = read_weights(path)
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"the checkpoint can't be read: {error}") from error
-    if not isinstance(about, dict) or {*about} != {"model", "optimizer", "state"}:
-        raise CheckpointError(
-            f"{str(path)!r} has weights, but is not a checkpoint of a fit; model.load_weights "
-            "reads what save_weights wrote."
-        )
+    values, about = _read(path)
     if optimizer is not None and about["optimizer"] != _kind(optimizer):
         raise CheckpointError(
             f"the checkpoint {str(path)!r} is of a fit by {about['optimizer']}; the optimizer here "
             f"is {_kind(optimizer)}."
         )
-    state = about["state"]
-    if isinstance(state, dict) and _NUM_ARRAYS in state:
-        callbacks = _with_arrays(state["callbacks"], values)
-        values = values[: len(values) - state[_NUM_ARRAYS]]
-        state = {k: v for k, v in state.items() if k != _NUM_ARRAYS} | {"callbacks": callbacks}
     try:
+        state, values = _with_callbacks(about["state"], values)
         parsed = parse(state)
     except ValueError as error:
         raise CheckpointError(
@@ -136,6 +128,37 @@ def load_checkpoint(
     for variable, value in zip(own, values, strict=True):
         variable.assign(value)
     return parsed
+
+
+def _read(path: Path) -> tuple[list[Any], dict[str, Any]]:
+    """The arrays in a checkpoint, and what is said about them."""
+    try:
+        values, about = read_weights(path)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"the checkpoint can't be read: {error}") from error
+    if not isinstance(about, dict) or {*about} != {"model", "optimizer", "state"}:
+        raise CheckpointError(
+            f"{str(path)!r} has weights, but is not a checkpoint of a fit; model.load_weights "
+            "reads what save_weights wrote."
+        )
+    return values, about
+
+
+def _with_callbacks(state: Any, values: list[Any]) -> tuple[Any, list[Any]]:
+    """The state with its callbacks' arrays, and the values of the variables, which precede them.
+
+    Raises:
+        ValueError: the callbacks' state is of another form.
+    """
+    if not isinstance(state, dict) or _NUM_ARRAYS not in state:
+        return state, values
+    state = dict(state)
+    number = state.pop(_NUM_ARRAYS)
+    try:
+        state["callbacks"] = _with_arrays(state["callbacks"], values)
+        return state, values[: len(values) - range(len(values) + 1)[number]]
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError("callbacks: not values and arrays by name") from error
 
 
 def checkpoints(directory: Path) -> list[Path]:

@@ -107,7 +107,7 @@ def check_trained(trained: Sequence[Trained], model: HasVariables) -> None:
         f"the resumed fit trains other variables than the checkpoint's fit did: {names} "
         f"{'is' if len(changed) == 1 else 'are'} frozen in one of them. Set `trainable` of the "
         "layers as it was at the checkpoint, before the fit.",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

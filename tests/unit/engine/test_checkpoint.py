@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tests.support.data import regression_data
+from tests.support.data import Loaders, regression_data
+from tests.support.fits import Line, points
+from tfd2l.common.arrays import write_weights
 from tfd2l.engine.checkpoint import (
     checkpoint_name,
     checkpoints,
@@ -105,3 +107,18 @@ def test_an_infinite_or_nan_loss_stops_the_fit_and_names_the_step() -> None:
     pattern = r"the training loss became (inf|nan) at step \d+ of epoch \d+; try a smaller"
     with pytest.raises(DivergedError, match=pattern):
         d2l.Trainer(100).fit(model, data)
+
+
+@pytest.mark.parametrize("callbacks", [None, 3, {"EarlyStopping": [{"best": {"array": 9}}]}])
+@pytest.mark.parametrize("number", [1, -1, 99, "one", None])
+def test_callbacks_of_another_form_are_refused_in_a_line(
+    tmp_path: Path, callbacks: Any, number: Any
+) -> None:
+    model, trainer = Line(), d2l.Trainer(1, enable_progress_bar=False)
+    trainer.fit(model, Loaders(points(4, 2)))
+    state = {**trainer.state_dict(), "callbacks": callbacks, "num_callback_arrays": number}
+    about = {"model": "Line", "optimizer": "SGD", "state": state}
+    write_weights(tmp_path / "foreign", model.get_weights(), about)
+    with pytest.raises(CheckpointError) as error:
+        d2l.Trainer(2).fit(Line(), Loaders(points(4, 2)), tmp_path / "foreign")
+    assert "\n" not in str(error.value)
