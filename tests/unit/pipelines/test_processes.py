@@ -78,6 +78,7 @@ def test_ctrl_c_kills_the_program_too(tmp_path: Path) -> None:
     def interrupt_when_it_runs() -> None:
         while not helper.exists() or not helper.read_text().strip():
             time.sleep(0.01)
+        time.sleep(0.2)  # the program may run before Popen has returned, which then loses it
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt_when_it_runs, daemon=True).start()
