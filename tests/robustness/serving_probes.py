@@ -61,6 +61,10 @@ class Target:
             return "no answer"
         return str(answer.status_code)
 
+    def serves(self, model: str) -> bool:
+        """Return True if the server has a model of this name."""
+        return requests.get(f"{self.url}/v1/models/{model}", timeout=PATIENCE_S).status_code == 200
+
     def states(self) -> dict[str, str]:
         """Return the state of each version of the classifier."""
         url = f"{self.url}/v1/models/{self.classifier}"
@@ -169,11 +173,19 @@ def predicting(body: Any) -> Callable[[Target], str]:
 
 def predicting_floats(*features: float) -> Callable[[Target], str]:
     """Make a probe of the regression."""
-    return lambda target: target.post(f"{target.regression}:predict", {"instances": [features]})
+
+    def run(target: Target) -> str:
+        if not target.serves(target.regression):
+            return "not tried"
+        return target.post(f"{target.regression}:predict", {"instances": [features]})
+
+    return run
 
 
 def infinite_answer(target: Target) -> str:
     """Send a number beyond float32; return the status and the word for the answer."""
+    if not target.serves(target.regression):
+        return "not tried"
     url = f"{target.url}/v1/models/{target.regression}:predict"
     answer = requests.post(url, b'{"instances": [[1e39, 0]]}', timeout=PATIENCE_S)
     return f"{answer.status_code} {'Infinity' if 'Infinity' in answer.text else 'a number'}"
@@ -231,7 +243,7 @@ def run(target: Target, probes: Sequence[Probe]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the flags; return the exit status."""
+    """Read the flags; return the exit status: 1 for differences, 2 without server or model."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -246,7 +258,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     target = Target(
         flags.url.rstrip("/"), flags.classifier, flags.regression, flags.directory, flags.seconds
     )
-    return min(1, run(target, PROBES))
+    try:
+        if not target.serves(target.classifier):
+            print(f"error: {target.url} has no model {target.classifier!r}", file=sys.stderr)
+            return 2
+        return min(1, run(target, PROBES))
+    except requests.ConnectionError:
+        print(f"error: no server answers at {target.url}", file=sys.stderr)
+    except requests.Timeout as error:
+        print(f"error: {target.url} gives no answer in time: {error}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":
