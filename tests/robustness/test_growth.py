@@ -34,6 +34,9 @@ from tfd2l.train.flags import MAX_BYTES, parse
 from tfd2l.train.metrics_log import MetricsLog
 from tfd2l.train.records import read_record, write_record
 
+# A measurement of time, which a busy machine may disturb.
+pytestmark = pytest.mark.long
+
 Work = Callable[[], object]
 # Four times the size takes four times as long, or 16 times if the time grows with the square.
 FACTOR, MOST = 4, 9

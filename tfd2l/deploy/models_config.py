@@ -67,7 +67,8 @@ def read_models_config(text: str) -> dict[str, ServedModel]:
         place = "at line and column " if isinstance(error, text_format.ParseError) else "got "
         raise DeployError(
             f"{CONFIG_FILE} must be a ModelServerConfig of TensorFlow Serving; {place}"
-            f"{one_line(str(error))}. Edit it, or overwrite it by python -m tfd2l.deploy --force."
+            f"{one_line(str(error)).rstrip('.')}. Edit it, or overwrite it by "
+            "python -m tfd2l.deploy --force."
         ) from error
     return {model.name: _served_model(model) for model in config.model_config_list.config}
 
