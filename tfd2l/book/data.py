@@ -13,7 +13,9 @@ import tensorflow as tf
 from pipelines import fashion_mnist
 from pipelines.basics.numbers import MAX_FLOAT32, real_number, whole_number
 from pipelines.batching import batched
-from pipelines.images import check_size
+from pipelines.images import check_size, prepare_images
+from pipelines.outputs import ClassOutput, NumberOutput, Output
+from pipelines.raw_inputs import FeatureInput, ImageInput, RawInput
 from pipelines.synthetic import as_weights, linear_examples
 from pipelines.tensors import tensors_in_memory
 from tfd2l.book.hyperparameters import HyperParameters
@@ -73,6 +75,33 @@ class DataModule(HyperParameters):
         """Return the batches for validation, or None."""
         return self.get_dataloader(train=False)
 
+    def raw_input(self) -> RawInput:
+        """Return the form of raw inputs, and their preparation inside an exported graph.
+
+        `d2l.publish` and `python -m tfd2l.train` need it, and the two methods below.
+        """
+        raise NotImplementedError(_not_published(self, "raw_input()"))
+
+    def output(self) -> Output:
+        """Return the names of the classes, or the unit of the numbers, that a model predicts."""
+        raise NotImplementedError(_not_published(self, "output()"))
+
+    def raw_examples(self, limit: int | None = None) -> tuple[dict[str, Any], Any]:
+        """Return validation examples, or training examples where there are no others.
+
+        Args:
+            limit: the largest number of examples, the first ones; None for all.
+
+        Returns:
+            An array for each raw input, (n, ...), by the names of `raw_input().specs`; and the
+            targets, (n,): class ids, or numbers in the unit of the data.
+        """
+        raise NotImplementedError(_not_published(self, "raw_examples(limit)"))
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values that identify the data, for the records of runs and exports."""
+        return {"name": type(self).__name__, "seed": self.seed}
+
     def next_sequence(self) -> int:
         """The number of the next shuffled loader, from 0: a `sequence` of `pipelines.batching`."""
         if self._fixed_sequence is not None:
@@ -119,6 +148,13 @@ class DataModule(HyperParameters):
             seed=self.seed,
             sequence=self.next_sequence() if train else 0,
         )
+
+
+def _not_published(data: DataModule, method: str) -> str:
+    return (
+        f"{type(data).__name__} has no {method}, which an export needs; define it, or use a data "
+        "module that has it, such as d2l.ImageFolder or d2l.Table."
+    )
 
 
 class SyntheticRegressionData(DataModule):
@@ -187,6 +223,20 @@ class SyntheticRegressionData(DataModule):
         indices = slice(0, self.num_train) if train else slice(self.num_train, None)
         return self.get_tensorloader((self.X, self.y), train, indices)
 
+    def raw_input(self) -> FeatureInput:
+        """The d numbers of an example, as they are."""
+        return FeatureInput(int(self.X.shape[1]))
+
+    def output(self) -> NumberOutput:
+        """A number, as it is."""
+        return NumberOutput()
+
+    def raw_examples(self, limit: int | None = None) -> tuple[dict[str, Any], Any]:
+        """`features`, (n, d) float32, and y, (n,) float32, of the validation."""
+        rows = slice(self.num_train if self.num_val else 0, None)
+        X, y = self.X.numpy()[rows][:limit], self.y.numpy()[rows][:limit]
+        return {"features": X}, np.ravel(y)
+
 
 class FashionMNIST(DataModule):
     """Fashion-MNIST: 60,000 and 10,000 grey images of 28 x 28 pixels in ten classes.
@@ -252,6 +302,24 @@ class FashionMNIST(DataModule):
             seed=self.seed,
             sequence=self.next_sequence() if train else 0,
         )
+
+    def raw_input(self) -> ImageInput:
+        """Grey images of 28 x 28 pixels; a photograph is framed as the data set's images are."""
+        shape = tuple(self.train[0].shape[1:])
+        return ImageInput(shape, lambda images: prepare_images(images, self.resize), "garment")
+
+    def output(self) -> ClassOutput:
+        """The ten classes."""
+        return ClassOutput(tuple(fashion_mnist.LABELS))
+
+    def raw_examples(self, limit: int | None = None) -> tuple[dict[str, Any], Any]:
+        """`image`, (n, 28, 28) uint8, and class ids, (n,) uint8, of the validation."""
+        images, labels = self.val
+        return {"image": images[:limit]}, labels[:limit]
+
+    def describe(self) -> dict[str, Any]:
+        """Name, seed, source and hashes of the files."""
+        return super().describe() | {"source": self.source, "sha256": self.sha256}
 
     def visualize(
         self, batch: Any, nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()

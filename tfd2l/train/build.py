@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pipelines.fashion_mnist import LABELS, Arrays
 from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
@@ -12,7 +12,7 @@ from tfd2l.book.models.mlp import MLP, MLPScratch
 from tfd2l.book.models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
 from tfd2l.book.module import Module
 
-__all__ = ["Data", "describe", "make_data", "make_model"]
+__all__ = ["Data", "make_data", "make_model"]
 
 # The true parameters of the synthetic data, as in the book's section 3.4.
 TRUE_W, TRUE_B = (2.0, -3.4), 4.2
@@ -32,12 +32,6 @@ def make_data(
         return SyntheticRegressionData(TRUE_W, TRUE_B, batch_size=batch_size, seed=seed)
     say(f"data: Fashion-MNIST from {arrays.source}")
     return FashionMNIST(batch_size, resize, seed=seed, arrays=arrays)
-
-
-def describe(data: Data) -> dict[str, Any]:
-    """A record of the data for the run and its export: name, seed, source and hashes."""
-    about = {"name": type(data).__name__, "seed": data.seed}
-    return about | {key: getattr(data, key) for key in ("source", "sha256") if hasattr(data, key)}
 
 
 def make_model(name: str, resize: tuple[int, int], num_hiddens: int, lr: float) -> Module:

@@ -144,12 +144,12 @@ def train(
 
     from tfd2l.book.trainer import Trainer
     from tfd2l.export.publish import check_writable
-    from tfd2l.train.build import describe, make_model
+    from tfd2l.train.build import make_model
     from tfd2l.train.config import settings_to_keep
     from tfd2l.train.finish import Publication, finish
     from tfd2l.train.resume import LearningRate, check_data, find_resume_point
 
-    base, about_data = config.export_dir / config.model, describe(data)
+    base, about_data = config.export_dir / config.model, data.describe()
     checkpoint = None
     if changes is not None:
         check_data(directory, about_data)
