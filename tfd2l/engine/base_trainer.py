@@ -112,6 +112,15 @@ class BaseTrainer:
         """The number of epochs until `max_epochs`."""
         return max(self.max_epochs - self.state.epoch, 0)
 
+    @property
+    def execution(self) -> dict[str, Any]:
+        """The device of the fit, and whether steps ran eagerly or compiled by XLA."""
+        return {
+            "device": self.device,
+            "eager": self._train_step.eager,
+            "xla": self._train_loader.used_xla,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the fit, which a checkpoint saves beside the variables.
 
