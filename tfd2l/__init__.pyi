@@ -44,6 +44,7 @@ from .book.board import ProgressBoard
 from .book.callbacks.early_stopping import EarlyStopping
 from .book.callbacks.model_checkpoint import ModelCheckpoint
 from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from .book.data_modules.table import Table
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .book.downloads import DATA_URL, download
 from .book.functional import (
@@ -67,7 +68,7 @@ from .book.models.linear import (
     WeightDecay,
     WeightDecayScratch,
 )
-from .book.models.mlp import MLP, DropoutMLP, DropoutMLPScratch, MLPScratch
+from .book.models.mlp import MLP, DropoutMLP, DropoutMLPScratch, MLPRegression, MLPScratch
 from .book.models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
 from .book.module import Classifier, Module
 from .book.nn_module import nn_Module
@@ -104,6 +105,7 @@ __all__ = [
     "LinearRegression",
     "LinearRegressionScratch",
     "LocalModel",
+    "MLPRegression",
     "MLPScratch",
     "ModelCheckpoint",
     "Module",
@@ -113,6 +115,7 @@ __all__ = [
     "SoftmaxRegression",
     "SoftmaxRegressionScratch",
     "SyntheticRegressionData",
+    "Table",
     "Timer",
     "Trainer",
     "WeightDecay",

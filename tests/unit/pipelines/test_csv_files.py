@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.csv_files import TableError, read_chunks, read_table
+from pipelines.tables.csv_files import read_chunks, read_table
+from pipelines.tables.errors import TableError
 
 
 def written(tmp_path: Path, text: str | bytes) -> Path:
