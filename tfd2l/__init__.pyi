@@ -78,7 +78,7 @@ from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
 from .book.timer import Timer
 from .book.trainer import Trainer
 from .engine.callback import Callback
-from .export.publish import publish
+from .export.models import publish
 from .predict.grpc_client import GrpcClient
 from .predict.images import read_image_file
 from .predict.local import LocalModel

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.export.c_api import Session, SessionError
+from tfd2l.export.c_api.session import Session, SessionError
 from tfd2l.export.checksums import check_files
 from tfd2l.export.errors import ExportError
 from tfd2l.export.saved_model import Signature, read_signature_defs, read_signatures
@@ -55,7 +55,7 @@ class LoadedVersion:
         """Load a version and run its warm-up file.
 
         Args:
-            library: from `c_api.load_library`.
+            library: from `c_api.session.load_library`.
             directory: of the version.
             model: the model's name; by default that of the directory above.
             number: the version's number.

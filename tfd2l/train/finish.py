@@ -22,7 +22,7 @@ from tfd2l.engine.history import History
 from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
-from tfd2l.export.publish import CARD_FILE, publish, published_versions, tidy
+from tfd2l.export.publish import CARD_FILE, publish_version, published_versions, tidy
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.verify import Check
 from tfd2l.train.report import write_classifier_report, write_curves
@@ -94,7 +94,7 @@ def finish(
         base, keep = publication.base, publication.keep
         known = _published_version(card, base)
         if known is None:
-            return publish(write, base, checks=checks, card=card, keep=keep)
+            return publish_version(write, base, checks=checks, card=card, keep=keep)
         # The killed process may not have come to it.
         tidy(base, keep)
         return known

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tests.support import ROOT
 from tests.support.small_models import IMAGES, LABELS, Concise, Scratch, preprocess
-from tfd2l.export.c_api import Session
+from tfd2l.export.c_api.session import Session
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier
 from tfd2l.predict.answers import ServingError
