@@ -60,7 +60,7 @@ def days(column: pd.Series) -> pd.Series:
 
 def dates_as_text(column: pd.Series, date_format: str) -> pd.Series:
     """Write the texts that have this format as 2020-01-31 or 2020-01-31T12:30:00."""
-    moments = pd.to_datetime(column, format=date_format, errors="coerce")
+    moments = pd.to_datetime(column, format=date_format, errors="coerce", utc=True)
     return column.where(moments.isna(), texts(moments))
 
 

@@ -150,11 +150,10 @@ class Column:
         found = look_alike(self.values)
         if found is None:
             return None
-        text, advice = found
+        text, kind, advice = found
         return TableError(
             f"column {shown(self.name)}, row {self.values[text]}: {shown(text)} looks like a "
-            f"number, date or time, but is none as it is written; {advice}, or "
-            f"categorical=[{shown(self.name)}]."
+            f"{kind}, but is none as it is written; {advice}, or categorical=[{shown(self.name)}]."
         )
 
     def _too_many(self) -> TableError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import itertools
 import re
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def read_chunks(
         skipped, sep = start_of(file, dialect)
         file.seek(0)
         rows = pd.read_csv(
-            file,
+            _WithoutComments(file, dialect.comment) if dialect.comment else file,
             engine="python",
             sep=sep,
             header=None,
@@ -69,14 +70,12 @@ def read_chunks(
         )
         names = rows.get_chunk(1).iloc[0].str.strip().tolist()
         refuse_duplicates(str(path), [name for name in names if name])
-        numbers = _row_numbers(path, dialect, skipped)
-        next(numbers)
         while True:
             try:
                 frame = rows.get_chunk(chunk_rows)
             except StopIteration:
                 return
-            frame.index = pd.Index([*itertools.islice(numbers, len(frame))], name="row")
+            frame.index = pd.Index(frame.index + skipped + 1, name="row")
             yield dialect.clean(_named(path, _checked(path, frame), names))
 
 
@@ -106,15 +105,17 @@ def _opened(path: Path, dialect: Dialect) -> TextIO:
     return path.open(newline="", encoding="utf-8-sig" if utf8 else dialect.encoding)
 
 
-def _row_numbers(path: Path, dialect: Dialect, skipped: int) -> Iterator[int]:
-    """Number the rows from the header's on; pandas does not count comments."""
-    if dialect.comment is None:
-        yield from itertools.count(skipped + 1)
-        return
-    with _opened(path, dialect) as file:
-        for number, line in enumerate(file, 1):
-            if number > skipped and not line.startswith(dialect.comment):
-                yield number
+class _WithoutComments(io.TextIOBase):
+    """A file whose lines of comments are empty; pandas would not count all of them as rows."""
+
+    def __init__(self, file: TextIO, comment: str) -> None:
+        super().__init__()
+        self._file, self._comment = file, comment
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        """Read a line, or its end if it is a comment."""
+        line = self._file.readline(size)
+        return "\n" if line.startswith(self._comment) else line
 
 
 def _checked(path: Path, frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,8 +6,12 @@ initialise: texts are compared with a constant.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
+from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.text import shown
 from pipelines.raw_inputs import Raw, TableInput
 from pipelines.tables.cells import ISO_DATE
@@ -33,9 +37,27 @@ def table_input(statistics: Statistics) -> TableInput:
         [[3.0, 0.0, 1.0, 0.0]]
     """
     columns = {name: tf.as_dtype(dtype) for name, dtype in statistics.raw_columns.items()}
-    return TableInput(columns, lambda raw: _prepared(raw, statistics))
+    return TableInput(columns, lambda raw: _prepared(raw, statistics), _sample(statistics))
 
 
+def _sample(statistics: Statistics) -> Raw:
+    """Two rows of each column, which differ if the training rows do."""
+    rows: dict[str, Any] = {
+        name: np.array([mean, mean + statistics.deviations.get(name, 1)], np.float32)
+        for name, mean in statistics.means.items()
+    }
+    rows |= {name: np.array(["2000-01-01", "2020-12-31"], object) for name in statistics.dates}
+    for name, values in statistics.categories.items():
+        numbers = as_numbers(values)
+        rows[name] = (
+            np.array([values[0], values[-1]], object)
+            if numbers is None
+            else np.array([numbers[0], numbers[-1]], np.float32)
+        )
+    return rows
+
+
+@do_not_convert
 def _prepared(raw: Raw, statistics: Statistics) -> tf.Tensor:
     """Columns of (n,) float32 or string -> (n, d) float32."""
     blocks = []

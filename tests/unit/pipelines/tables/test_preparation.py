@@ -1,4 +1,4 @@
-"""pipelines/tables.py: numbers and categories, missing values, chunks, and errors."""
+"""pipelines/tables: statistics, preparation and batches: gaps, chunks, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pipelines/columns.py: means and deviations of numbers in chunks, against the standard library."""
+"""pipelines/tables/moments.py: means and deviations in chunks, against the standard library."""
 
 from __future__ import annotations
 
