@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,6 +71,28 @@ def save_colours(directory: Path, shape: tuple[int, ...] = COLOUR_SHAPE, **card:
     return _save(directory, predict, image, {"classify": classify}, card)
 
 
+def save_files(directory: Path, **card: Any) -> Path:
+    """The classifier of `save_colours` with a signature `predict_bytes` instead of `classify`."""
+    height, width, channels = COLOUR_SHAPE
+
+    def decode(data: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(data, channels, expand_animations=False)
+        return tf.image.resize(image, (height, width), antialias=True)
+
+    def of_pixels(pixels: tf.Tensor) -> Outputs:
+        return _classes(tf.reduce_mean(tf.cast(pixels, tf.float32) / 255, [1, 2])[:, ::-1], COLOURS)
+
+    def predict_bytes(image_bytes: tf.Tensor) -> Outputs:
+        spec = tf.TensorSpec(COLOUR_SHAPE, tf.float32)
+        return of_pixels(tf.map_fn(decode, image_bytes, fn_output_signature=spec))
+
+    def predict(image: tf.Tensor) -> Outputs:
+        return of_pixels(tf.ensure_shape(image, [None, *COLOUR_SHAPE]))
+
+    image = [tf.TensorSpec((None, *COLOUR_SHAPE), tf.uint8, name="image")]
+    return _save(directory, predict, image, {"predict_bytes": predict_bytes}, card)
+
+
 _COLUMNS = [
     tf.TensorSpec((None,), tf.float32, name="rooms"),
     tf.TensorSpec((None,), tf.string, name="roof"),
@@ -106,10 +129,12 @@ def _save(
     card: dict[str, Any],
 ) -> Path:
     """Save the functions as signatures, and the card if there is one."""
-    examples = [tf.TensorSpec((None,), tf.string, name="inputs")]
     module = tf.Module()
     signatures = {"serving_default": tf.function(predict, specs, autograph=False)}
-    signatures |= {name: tf.function(f, examples, autograph=False) for name, f in others.items()}
+    for name, function in others.items():
+        [argument] = inspect.signature(function).parameters
+        strings = [tf.TensorSpec((None,), tf.string, name=argument)]
+        signatures[name] = tf.function(function, strings, autograph=False)
     module.functions = [*signatures.values()]
     tf.saved_model.save(module, str(directory), signatures=signatures)
     if card:

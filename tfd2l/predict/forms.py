@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageForm", "RowForm", "raw_form"]
 
-# Fashion-MNIST's, for models that do not say how images are framed.
+# Fashion-MNIST's: for models that do not say how images are framed, and those that take any size.
 _GARMENT_SHAPE = (28, 28)
 
 
@@ -38,6 +38,12 @@ class ImageForm:
     is_number: bool = False
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width at which a client reads images."""
+        height, width = self.shape[:2]
+        return height or _GARMENT_SHAPE[0], width or _GARMENT_SHAPE[1]
+
+    @property
     def channels(self) -> int | None:
         """1 for grey images, 3 for colour; None for any number."""
         return 1 if len(self.shape) == 2 else self.shape[2]
@@ -48,7 +54,8 @@ class RowForm:
     """Rows of a table, an input of float32 or string for each column; or numbers without names.
 
     Attributes:
-        columns: the inputs by name, (n,) each; or the one input `features`, (n, d) float32.
+        columns: the inputs by name, (n,) each, in the card's order if it has one; or the one input
+            `features`, (n, d) float32.
         labels: the names of the classes by class id; empty for numbers, or where nothing says so.
         is_number: the model predicts a number, not a class.
         dialect: arguments of `pandas.read_csv` for files like those that the model was trained on.
@@ -84,8 +91,11 @@ def raw_form(signature: Signature, card: Mapping[str, Any]) -> ImageForm | RowFo
     is_features = [*inputs] == ["features"] and found == {("float32", 2)}
     if not found or not (is_features or found <= {("float32", 1), ("string", 1)}):
         return None
-    labels = card.get("output", {}).get("labels", card.get("labels", ()))
-    return RowForm(inputs, tuple(labels), is_number, card.get("input", {}).get("dialect"))
+    about = card.get("input", {})
+    names = [name for name in about.get("columns", ()) if name in inputs]
+    columns = {name: inputs[name] for name in dict.fromkeys([*names, *inputs])}
+    labels = tuple(card.get("output", {}).get("labels", ()))
+    return RowForm(columns, labels, is_number, about.get("dialect"))
 
 
 def _rank(spec: TensorSpec) -> int:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["answer_images"]
 
-# Height and width at which images are read for a model that takes any size.
-SIZE = (28, 28)
 # More than these make a page that nobody can read.
 MAX_DRAWN = 48
 
@@ -91,12 +89,11 @@ def _read_images(
     files: Sequence[str], form: ImageForm, framing: Framing
 ) -> list[Prepared | ImageError]:
     """Read each file as the model takes it; an error stands for an unreadable one."""
-    size = (form.shape[0] or SIZE[0], form.shape[1] or SIZE[1])
     images: list[Prepared | ImageError] = []
     for file in files:
         path = "/dev/stdin" if file == "-" else file
         try:
-            image = read_image_file(path, size, channels=form.channels or 1, framing=framing)
+            image = read_image_file(path, form.size, channels=form.channels or 1, framing=framing)
             images.append(image)
         except ImageError as error:
             images.append(error)

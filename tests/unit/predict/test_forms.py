@@ -42,6 +42,10 @@ def test_the_card_says_how_images_are_framed(
 def test_a_shape_has_its_channels() -> None:
     forms = [raw_form(images(*shape), {}) for shape in ((4, 6), (4, 6, 1), (4, 6, 3))]
     assert [form.channels for form in forms if isinstance(form, ImageForm)] == [1, 1, 3]
+    any_height = TensorSpec("", "uint8", (None, None, 6, 3))
+    form = raw_form(Signature({"image": any_height}, LABEL), {})
+    assert isinstance(form, ImageForm)
+    assert form.size == (28, 6)
 
 
 def test_columns_of_numbers_and_texts_are_rows() -> None:
@@ -53,8 +57,10 @@ def test_columns_of_numbers_and_texts_are_rows() -> None:
     form = raw_form(Signature(columns, LABEL), card)
     assert form == RowForm(columns, ("no", "yes"), dialect={"sep": ";"})
     assert form.is_table
-    form = raw_form(Signature(columns, NUMBER), {})
+    form = raw_form(Signature(columns, NUMBER), {"input": {"columns": {"image": "", "gone": ""}}})
     assert form == RowForm(columns, is_number=True)
+    # In the card's order, and then the signature's.
+    assert [*form.columns] == ["image", "a b"]
 
 
 def test_numbers_without_names_are_no_table() -> None:

@@ -270,7 +270,7 @@ def test_rows_are_sent_as_a_tensor_for_each_column(monkeypatch: pytest.MonkeyPat
     def answer(self: GrpcClient, method: Any, request: Any) -> Any:
         sent.append(request)
         answer = predict_pb2.PredictResponse()
-        answer.outputs["prediction"].CopyFrom(tf.make_tensor_proto(np.float32([25, 30])))
+        answer.outputs["prediction"].CopyFrom(tf.make_tensor_proto([25.0, 30.0]))
         return answer
 
     monkeypatch.setattr(GrpcClient, "_send", answer)
