@@ -44,6 +44,7 @@ from .book.board import ProgressBoard
 from .book.callbacks.early_stopping import EarlyStopping
 from .book.callbacks.model_checkpoint import ModelCheckpoint
 from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from .book.data_modules.image_folder import ImageFolder
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .book.downloads import DATA_URL, download
 from .book.functional import (
@@ -77,7 +78,7 @@ from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
 from .book.timer import Timer
 from .book.trainer import Trainer
 from .engine.callback import Callback
-from .export.publish import publish
+from .export.models import publish
 from .predict.grpc_client import GrpcClient
 from .predict.images import read_image_file
 from .predict.local import LocalModel
@@ -99,6 +100,7 @@ __all__ = [
     "FashionMNIST",
     "GrpcClient",
     "HyperParameters",
+    "ImageFolder",
     "KaggleHouse",
     "LeNet",
     "LinearRegression",

@@ -21,7 +21,8 @@ The machinery behind `Trainer.fit` is in `engine/`, and each command has a folde
 | 7.2 | `functional`: corr2d |
 | 7.6, 8.6 | `models/convolutional`: LeNet, Residual, ResNeXtBlock |
 
-Without a section: `summary`, the description of a model; `torch_names`, PyTorch's methods.
+Without a section: `data_modules`, a reader's own files; `summary`, the description of a model;
+`torch_names`, PyTorch's methods.
 """
 
 import lazy_loader

@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.basics.files import read_regular
 from pipelines.basics.text import shown
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.export.c_api import Session, SessionError
+from tfd2l.export.c_api.session import Session, SessionError
 from tfd2l.export.checksums import check_files
 from tfd2l.export.errors import ExportError
 from tfd2l.export.publish import CARD_FILE
@@ -60,7 +60,7 @@ class LoadedVersion:
         """Load a version and run its warm-up file.
 
         Args:
-            library: from `c_api.load_library`.
+            library: from `c_api.session.load_library`.
             directory: of the version.
             model: the model's name; by default that of the directory above.
             number: the version's number.

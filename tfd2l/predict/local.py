@@ -66,7 +66,7 @@ class LocalModel(Predictor):
     @cached_property
     def _loaded(self) -> LoadedVersion:
         """The model; loading runs its warm-up requests."""
-        from tfd2l.export.c_api import SessionError, load_library
+        from tfd2l.export.c_api.session import SessionError, load_library
         from tfd2l.export.loaded import LoadedVersion
 
         try:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests.support.raw_models import save_prices
 from tests.support.served import export_identity, export_models
 from tests.support.small_models import IMAGES, LABELS, objects
-from tfd2l.export.c_api import load_library
+from tfd2l.export.c_api.session import load_library
 from tfd2l.export.checksums import write_checksums
 from tfd2l.export.expected import image_examples
 from tfd2l.export.loaded import LoadedVersion, ModelError

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tests.support import ROOT
 from tests.support.raw_models import COLOUR_SHAPE, save_colours, save_prices, save_roofs
 from tests.support.small_models import IMAGES, LABELS, Concise, Linear, Scratch, preprocess
-from tfd2l.export.c_api import Session
+from tfd2l.export.c_api.session import Session
 from tfd2l.export.signature_types import TensorSpec
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.predict.answers import NumberPredictions, Predictions, ServingError
