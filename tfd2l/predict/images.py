@@ -146,7 +146,7 @@ def read_image(
         if framing == "garment":
             pixels = frame(_make_grey(_decode(data), notes), size, notes)
         else:
-            pixels = _resized(_make_plain(_decode(data), channels, notes), size, notes)
+            pixels = _resized(_make_plain(_decode(data), notes), size, channels, notes)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
@@ -222,9 +222,8 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _make_plain(image: Image.Image, channels: int, notes: list[str]) -> Image.Image:
+def _make_plain(image: Image.Image, notes: list[str]) -> Image.Image:
     """Convert the image to mode L or RGB; what is transparent becomes white."""
-    mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith("I;16"):
         image = _upper_bytes(image)
     if image.has_transparency_data:
@@ -235,20 +234,21 @@ def _make_plain(image: Image.Image, channels: int, notes: list[str]) -> Image.Im
             ground = Image.new("RGB", image.size, "white")
             ground.paste(image, mask=alpha)
             image = ground
-    if image.mode != mode:
-        image = image.convert("RGB").convert(mode)
-        if channels == 1:
-            notes.append("made grey")
-    return image
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _resized(image: Image.Image, size: tuple[int, int], notes: list[str]) -> npt.NDArray[np.uint8]:
+def _resized(
+    image: Image.Image, size: tuple[int, int], channels: int, notes: list[str]
+) -> npt.NDArray[np.uint8]:
+    """Stretch an image of mode L or RGB to the size, then make it grey or colour."""
     height, width = size
     if image.size != (width, height):
         notes.append(f"{image.width} x {image.height} resized to {height} x {width}")
         # Pillow's filter widens with the scale, as `antialias=True` in TensorFlow.
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.array(image)
+    if image.mode != "L" and channels == 1:
+        notes.append("made grey")
+    return np.array(image.convert("L" if channels == 1 else "RGB"))
 
 
 def _make_grey(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -104,9 +104,7 @@ def say_changed_file(directory: RunDirectory, file: Mapping[str, str] | None, sa
     """Say that the reader's model file is not as the run began with it, if so."""
     known = directory.record.get("model_file")
     if file is not None and isinstance(known, dict) and known.get("sha256") != file["sha256"]:
-        say(
-            f"{file['path']} has changed since the run began, so it may end otherwise"
-        )
+        say(f"{file['path']} has changed since the run began, so it may end otherwise")
 
 
 def state_in(checkpoint: Path) -> FitState:

@@ -367,9 +367,9 @@ def test_the_models_card_says_how_images_are_framed(
 ) -> None:
     path = str(colours(tmp_path / "stripe.png"))
     for framing, flags, note in (
-        ("none", [], "made grey; 40 x 40 resized to 28 x 28"),
+        ("none", [], "40 x 40 resized to 28 x 28; made grey"),
         ("garment", [], "the ground's greys, 76 to 255, made 0"),
-        ("garment", ["--framing", "none"], "made grey; 40 x 40 resized to 28 x 28"),
+        ("garment", ["--framing", "none"], "40 x 40 resized to 28 x 28; made grey"),
         ("none", ["--framing", "garment"], "the ground's greys, 76 to 255, made 0"),
     ):
         model = tmp_path / framing
@@ -424,4 +424,4 @@ def test_one_channel_may_be_an_axis_of_its_own(
 ) -> None:
     model = save_colours(tmp_path / "model", (4, 6, 1))
     assert main([str(colours(tmp_path / "stripe.png")), "--model", str(model)]) == 0
-    assert "made grey; 40 x 40 resized to 4 x 6" in capsys.readouterr().out
+    assert "40 x 40 resized to 4 x 6; made grey" in capsys.readouterr().out

@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
+from pipelines.image_files import ImageDecoder
 from tests.support import ROOT
 from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
@@ -298,13 +299,23 @@ def test_without_framing_nothing_is_cropped_or_inverted_and_the_sides_are_stretc
     assert found.notes == ("60 x 40 resized to 8 x 4",)
 
 
-def test_without_framing_it_resizes_as_tensorflow_does_with_antialiasing() -> None:
+@pytest.mark.parametrize("size", [(20, 24), (61, 40), (100, 130), (61, 97)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "RGBA", "EXIF"])
+def test_without_framing_it_sees_what_training_saw(kind: str, size: tuple[int, int]) -> None:
     smooth = Image.fromarray(COLOURS).resize((97, 61), Image.Resampling.BICUBIC)
-    for size in ((20, 24), (61, 40), (100, 130)):
-        found = read_image(encode(smooth), size, channels=3, framing="none").pixels
-        expected = tf.image.resize(np.asarray(smooth), size, antialias=True).numpy()
-        # Pillow rounds to whole greys after each of the two directions.
-        np.testing.assert_allclose(found, expected, atol=1.01)
+    options: dict[str, Any] = {}
+    if kind == "RGBA":
+        smooth.putalpha(Image.linear_gradient("L").resize(smooth.size))
+    if kind == "EXIF":
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 8
+    data = encode(smooth, kind if kind in ("PNG", "JPEG", "GIF") else "PNG", **options)
+    for channels in (1, 3):
+        found = read_image(data, size, channels=channels, framing="none").pixels
+        decoder = ImageDecoder(size, channels)
+        expected = decoder(tf.constant(data), 8 if kind == "EXIF" else 1).numpy()
+        # Pillow rounds to whole greys after each of its steps: two directions, ground and grey.
+        np.testing.assert_allclose(found.astype(int), expected, atol=2)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
