@@ -254,7 +254,7 @@ def train(
     # Before the epochs, and before the settings of a resumed run are replaced.
     if config.export != "none":
         check_writable(base)
-        check_interface(base, data.raw_input(), data.output(), config.publish_anyway)
+        check_interface(base, data, config.publish_anyway)
     keras.utils.set_random_seed(config.seed)
     cls, arguments = choose_model(config, data)
     stop = StopOnSignal(directory.keep)

@@ -233,7 +233,8 @@ def test_a_run_with_only_damaged_checkpoints_is_refused(tmp_path: Path) -> None:
 
 def test_the_record_of_the_export_is_read_back_or_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    assert run.conclusion is None
+    unfinished = run.conclusion
+    assert unfinished is None
     run.finish({"export": "savedmodels/mlp/1", "epoch": 3}, run.path / "checkpoints/epoch-00003")
     assert run.conclusion == {
         "export": "savedmodels/mlp/1",
