@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 import tfd2l as d2l
-from pipelines.basics.text import shown
+from pipelines.basics.text import one_line, shown
 from pipelines.fashion_mnist import Arrays
 from pipelines.outputs import ClassOutput, Output
 from pipelines.raw_inputs import RawInput
@@ -114,7 +114,7 @@ def _folder(config: TrainConfig, say: Say) -> d2l.ImageFolder:
     data: d2l.ImageFolder = _made(d2l.ImageFolder, config, arguments)
     say(
         f"data: {data.num_train:,} + {data.num_val:,} images of {len(data.labels):,} classes from "
-        f"{config.data}: {shown(', '.join(data.labels))}"
+        f"{config.data}: {one_line(', '.join(data.labels), 300)}"
     )
     for file in data.skipped:
         say(f"passed over, as it can't be read: {file}")
