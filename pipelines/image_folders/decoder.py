@@ -104,18 +104,17 @@ def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
 
 def _on_white(pixels: tf.Tensor) -> tf.Tensor:
     """Put an image with or without alpha on white: (h, w, 1 to 4) uint8 -> (h, w, 3) uint8."""
-    channels = tf.shape(pixels)[-1]
-    is_grey, has_alpha = channels < 3, tf.equal(channels % 2, 0)
-
-    def colours() -> tf.Tensor:
-        return tf.gather(pixels, tf.where(is_grey, [0, 0, 0], [0, 1, 2]), axis=-1)
+    shape = tf.shape(pixels)
+    has_alpha = 1 - shape[2] % 2
+    colours = pixels[..., : shape[2] - has_alpha]
 
     def mixed() -> tf.Tensor:
-        opaque = tf.cast(pixels[..., channels - 1 :], tf.float32) / 255.0
-        dark = 255.0 - tf.cast(colours(), tf.float32)
+        opaque = tf.cast(pixels[..., shape[2] - 1 :], tf.float32) / 255.0
+        dark = 255.0 - tf.cast(colours, tf.float32)
         return tf.saturate_cast(tf.round(255.0 - dark * opaque), tf.uint8)
 
-    return tf.cond(has_alpha, mixed, colours)
+    on_white = tf.cond(has_alpha > 0, mixed, lambda: colours)
+    return tf.broadcast_to(on_white, [shape[0], shape[1], 3])
 
 
 def _lies_on_its_side(orientation: Any) -> tf.Tensor:

@@ -158,7 +158,8 @@ def _read_ahead(files: Sequence[ImageFile]) -> Iterator[list[_Read]]:
         ahead: list[Future[_Read]] = []
         for chunk in [*chunks, ()]:
             ready, ahead = ahead, [pool.submit(_read, file) for file in chunk]
-            yield [future.result() for future in ready]
+            if ready:
+                yield [future.result() for future in ready]
 
 
 def _read(file: ImageFile) -> _Read:
