@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pipelines.basics.numbers import whole_number
 from pipelines.outputs import ClassOutput, NumberOutput, Output
-from pipelines.raw_inputs import FeatureInput, ImageInput, RawInput
+from pipelines.raw_inputs import FeatureInput, ImageInput, RawInput, TableInput
 from tfd2l.export.arguments import (
     checked_image_shape,
     checked_labels,
@@ -215,6 +215,8 @@ def _sample(raw_input: RawInput, output: Output) -> dict[str, Any]:
         tf.uint8: [0, 255], tf.float32: [0.0, 1.0], tf.string: [b"", b"1"],
     }  # fmt: skip
     rows = 2 if isinstance(output, ClassOutput) else 1
+    if isinstance(raw_input, TableInput) and raw_input.sample is not None:
+        return {name: np.asarray(column)[:rows] for name, column in raw_input.sample.items()}
     return {
         name: np.stack(
             [

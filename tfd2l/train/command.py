@@ -254,7 +254,7 @@ def train(
     # Before the epochs, and before the settings of a resumed run are replaced.
     if config.export != "none":
         check_writable(base)
-        check_interface(base, data.raw_input(), data.output(), config.publish_anyway)
+        check_interface(base, data, config.publish_anyway)
     keras.utils.set_random_seed(config.seed)
     cls, arguments = choose_model(config, data)
     stop = StopOnSignal(directory.keep)
@@ -273,7 +273,8 @@ def train(
     with tf.device(trainer.device):
         model = build_model(cls, arguments, config, data)
     kept, file = settings_to_keep(config, arguments), describe_file(config.model)
-    say_changed_file(directory, file, say=print)
+    if changes is not None:
+        say_changed_file(directory, file, say=print)
     directory.keep_settings(kept, about_data, changes, origin(flags, file))
     card = {"model": config.model, "settings": kept, "data": about_data}
     with stop:
@@ -283,7 +284,10 @@ def train(
             base, config.keep_versions, config.export, config.publish_anyway, card
         )
         result = finish(trainer, data, directory, publication)
-    show(result, directory)
+    if config.dry_run:
+        print(f"\n{result.text}")
+    else:
+        show(result, directory)
     return result
 
 

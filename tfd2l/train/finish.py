@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.basics.files import read_regular
-from pipelines.outputs import ClassOutput, Output
-from pipelines.raw_inputs import RawInput
+from pipelines.outputs import ClassOutput
 from tfd2l.book.data import DataModule, SyntheticRegressionData
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
@@ -157,19 +156,25 @@ def card_of(
     }
 
 
-def check_interface(base: Path, raw_input: RawInput, output: Output, anyway: bool) -> None:
+def check_interface(base: Path, data: DataModule, anyway: bool) -> None:
     """Raise ConfigError if the versions in `base` take other inputs, or name other classes.
 
     A client of theirs would get answers of another model.
     """
     _, card = latest_card(base)
-    wanted = json.loads(json.dumps(interface(raw_input, output)))
-    other = [key for key, value in wanted.items() if key in card and card[key] != value]
+    wanted = json.loads(json.dumps(interface(data)))
+    other = [key for key in wanted if key in card and _form(card[key]) != _form(wanted[key])]
     if other and not anyway:
         raise ConfigError(
             f"{base} has versions of another model: its {' and '.join(other)} differ from those of "
             "this data. Choose another --name, or replace it by --publish-anyway."
         )
+
+
+def _form(side: Any) -> Any:
+    """The part of a card's `input` or `output` that clients depend on."""
+    about = side if isinstance(side, dict) else {}
+    return {key: value for key, value in about.items() if key not in ("dialect", "framing", "name")}
 
 
 def check_fit(model: Any, history: History, epoch: int | None = None) -> None:
@@ -240,7 +245,7 @@ def published(
         lambda path: export_model(model, path, raw_input, output),
         base,
         checks=model_checks(model, raw_input, output, raw, tolerance=tolerance, outputs=outputs),
-        card={**card, **interface(raw_input, output), "tolerance": tolerance},
+        card={**card, **interface(data), "tolerance": tolerance},
         keep=keep,
     )
 

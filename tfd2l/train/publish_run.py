@@ -65,7 +65,7 @@ def publish_run(
         data = make_data(config, arrays, say=say)
         check_data(directory, data.describe())
         base = config.export_dir / config.served_name
-        check_interface(base, data.raw_input(), data.output(), config.publish_anyway)
+        check_interface(base, data, config.publish_anyway)
         checkpoint = _checkpoint(directory, epoch)
         keras.utils.set_random_seed(config.seed)
         cls, arguments = choose_model(config, data)

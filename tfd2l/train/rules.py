@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfd2l.train.catalog import CATALOG
-
-if TYPE_CHECKING:
-    from tfd2l.train.config import TrainConfig
 
 __all__ = ["check_together", "defaults_for"]
 
@@ -41,11 +38,11 @@ def defaults_for(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_together(config: TrainConfig, given: set[str]) -> None:
+def check_together(config: Any, given: set[str]) -> None:
     """Raise ValueError for settings that exclude each other.
 
     Args:
-        config: all settings.
+        config: all settings, a `TrainConfig`.
         given: the names of those that differ from the defaults.
     """
     _check_execution(config)
@@ -59,7 +56,7 @@ def check_together(config: TrainConfig, given: set[str]) -> None:
         raise ValueError("publish and resume exclude each other; drop one")
 
 
-def _check_execution(config: TrainConfig) -> None:
+def _check_execution(config: Any) -> None:
     if config.run_eagerly and config.jit_compile:
         raise ValueError("run_eagerly and jit_compile exclude each other; drop one")
     if config.deterministic and config.jit_compile:
@@ -74,7 +71,7 @@ def _check_execution(config: TrainConfig) -> None:
         )
 
 
-def _check_model(config: TrainConfig, given: set[str]) -> None:
+def _check_model(config: Any, given: set[str]) -> None:
     if config.model not in CATALOG:
         return
     is_mlp = config.model.removesuffix("-scratch") in ("mlp", "dropout")
@@ -91,7 +88,7 @@ def _check_model(config: TrainConfig, given: set[str]) -> None:
         )
 
 
-def _check_data(config: TrainConfig, given: set[str]) -> None:
+def _check_data(config: Any, given: set[str]) -> None:
     if config.data is None:
         others = {"target", "val_share", "data_option", *_OF_FOLDERS} & given
         if others:

@@ -34,9 +34,9 @@ class ImageFolder(DataModule):
 
     JPEG, PNG, GIF (its first frame), BMP and WebP files are read when the object is made, all of
     them, so that a broken one is found before the training. Each is turned upright as its EXIF
-    header says, made grey or RGB, stretched to `resize`, and kept as uint8. Transparent parts of
-    PNG, BMP and WebP become white. An exported graph decodes JPEG, PNG and GIF files in the same
-    way, but does not read EXIF headers.
+    header says, made grey or RGB, stretched to `resize`, and kept as uint8. Transparent parts
+    become white, in a GIF black. An exported graph decodes JPEG, PNG and GIF files in the same way,
+    but does not read EXIF headers; clients convert other files to PNG.
 
     Images that take more than `memory_limit` bytes are kept in a temporary file, which the system
     loads page by page and drops when memory is short. Orders and batches are the same.

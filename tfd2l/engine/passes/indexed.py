@@ -73,6 +73,11 @@ class IndexedPass:
             done += sum(len(steps.values) for steps in made)
             yield made
 
+    @property
+    def used_xla(self) -> bool:
+        """True if XLA has compiled steps of a pass."""
+        return True in self._loops
+
     def _is_compiled(self, epoch: int) -> bool:
         """Return True if the step has graphs; outdated ones are traced again."""
         if self._step.forget_outdated_graphs():

@@ -25,6 +25,11 @@ class Loader:
     source: Any = None
     _prepared: tuple[Any, IndexedPass | StreamedPass] | None = None
 
+    @property
+    def used_xla(self) -> bool:
+        """True if XLA has compiled steps of a pass."""
+        return self._prepared is not None and self._prepared[1].used_xla
+
     def passes(
         self, step: Step, num_passes: int, num_batches: int | None = None
     ) -> IndexedPass | StreamedPass:

@@ -81,6 +81,11 @@ class StreamedPass:
             )
         self._had_batches = done > 0
 
+    @property
+    def used_xla(self) -> bool:
+        """True if XLA has compiled steps of a pass."""
+        return any(loop.xla for loop in self._loops.values())
+
     def _prefetched(self) -> Iterable[Any]:
         """The batches; those of a data set are prepared while calls run, as many as fit a call."""
         # A data set with an `__iter__` of its own does more than TensorFlow's.
@@ -161,11 +166,12 @@ class StackedLoop:
 
     Attributes:
         capacity: the maximum number of batches in a call.
+        xla: compiled by XLA.
     """
 
     def __init__(self, traced: TracedStep, spec: Any, capacity: int, xla: bool) -> None:
         """Trace the loop around a traced step for batches of `spec`."""
-        self.capacity, self._xla, self._labels = capacity, xla, traced.labels
+        self.capacity, self.xla, self._labels = capacity, xla, traced.labels
         self._sizer = CallSizer()
 
         def loop(stack: Batch, count: tf.Tensor) -> tf.Tensor:
@@ -200,7 +206,7 @@ class StackedLoop:
         count = len(batches)
         started_s = time.monotonic()
         # XLA compiles for one shape alone.
-        stack = stacked(batches, self.capacity if self._xla else count)
+        stack = stacked(batches, self.capacity if self.xla else count)
         values = self._function(stack, tf.constant(count)).numpy()[:count]
         self._sizer.note(count, time.monotonic() - started_s)
         return StepResults(self._labels, values, batch_size_of(batches[0]))
