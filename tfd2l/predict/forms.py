@@ -58,7 +58,7 @@ class RowForm:
             `features`, (n, d) float32.
         labels: the names of the classes by class id; empty for numbers, or where nothing says so.
         is_number: the model predicts a number, not a class.
-        dialect: arguments of `pandas.read_csv` for files like those that the model was trained on.
+        dialect: arguments of `pipelines.tables.dialect.Dialect`, by which training read its rows.
     """
 
     columns: Mapping[str, TensorSpec]

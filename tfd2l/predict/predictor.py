@@ -171,7 +171,7 @@ class Predictor(ABC):
                 f"{self} takes rows with {shown([*form.columns])}, such as {example}; got "
                 f"{_kind(examples)}."
             )
-        return check_rows(examples, form.columns)
+        return check_rows(examples, form)
 
     def _in_batches(self, examples: Any, signature: str, answer_type: type[Answer]) -> Answer:
         inputs = self._checked(examples)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Mapping
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,27 @@ import pandas as pd
 
 from pipelines.basics.files import write_atomically
 from pipelines.basics.text import one_line, shown
+from pipelines.tables.csv_files import read_cells, separator_of
+from pipelines.tables.dialect import Dialect
+from pipelines.tables.errors import TableError
 from tfd2l.common.commands import UsageError
 from tfd2l.predict.forms import RowForm
 from tfd2l.predict.predictor import Predictor
 
 __all__ = ["answer_table"]
 
-# Arguments of `pandas.read_csv` that say how text becomes values; the others split it into cells.
-_OF_VALUES = {"decimal", "thousands", "na_values", "keep_default_na", "na_filter", "true_values",
-              "false_values", "dtype", "parse_dates", "date_format", "dayfirst"}  # fmt: skip
-
 
 def answer_table(file: str, predictor: Predictor, form: RowForm, output: Path | None) -> int:
     """Write the rows of a CSV file with the model's answers, whole or not at all.
 
-    The cells stay as they are in the file. A regression adds the column `prediction`; a classifier
+    The values stay as the file spells them. A regression adds the column `prediction`; a classifier
     adds `label`, and a probability for each class.
 
     Args:
         file: a name; '-' is standard input.
         predictor: a model of a table.
         form: the form of its rows.
-        output: the file to write; None for standard output.
+        output: the file to write, in UTF-8; None for standard output.
 
     Returns:
         The exit status 0.
@@ -43,30 +41,31 @@ def answer_table(file: str, predictor: Predictor, form: RowForm, output: Path | 
         UsageError: the file can't be read, or its rows are not those that the model takes.
         ServingError: the model can't be reached, or gives no proper answer.
     """
-    dialect = form.dialect or {}
+    dialect = Dialect(**form.dialect or {})
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        cells, rows = _read_rows(data, form, dialect)
-    except OSError as error:
-        raise UsageError(f"{one_line(file)}: the file can't be read: {error.strerror}.") from error
-    except ValueError as error:  # pandas' errors, and text that is not UTF-8
+        cells, separator = _read(file, dialect)
+    except TableError as error:
         raise UsageError(
-            f"{one_line(file)} can't be read as CSV: {one_line(str(error), 200).rstrip('.')}. "
-            f"{predictor} takes rows with the columns {shown([*form.columns])}."
+            f"{error} The file must be CSV with the columns {shown([*form.columns])}, which "
+            f"{predictor} takes."
         ) from error
-    for name, values in _answers(predictor, form, rows).items():
+    for name, values in _answers(predictor, form, cells).items():
         free = name
         while free in cells:
             free = f"predicted_{free}"
         if free != name:
-            print(f"note: {one_line(file)} has a column {name!r}, so the answers' is {free!r}",
-                  file=sys.stderr)  # fmt: skip
+            print(
+                f"note: {one_line(file)} has a column {shown(name)}, so that of the answers is "
+                f"{shown(free)}",
+                file=sys.stderr,
+            )
         cells[free] = values
     text = cells.to_csv(
         index=False,
         lineterminator="\n",
-        decimal=dialect.get("decimal", "."),
-        sep=separator if len(separator := dialect.get("sep") or ",") == 1 else ",",
+        sep=separator,
+        decimal=dialect.decimal,
+        quotechar=dialect.quotechar,
     )
     if output is None:
         print(text, end="")
@@ -75,17 +74,24 @@ def answer_table(file: str, predictor: Predictor, form: RowForm, output: Path | 
     return 0
 
 
-def _read_rows(
-    data: bytes, form: RowForm, dialect: Mapping[str, Any]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the file twice: its cells as text to write again, and its values for the model."""
-    layout = {name: value for name, value in dialect.items() if name not in _OF_VALUES}
-    cells = pd.read_csv(io.BytesIO(data), dtype=str, na_filter=False, **layout)
-    if not isinstance(cells.index, pd.RangeIndex):
-        # pandas takes the first values of such rows for an index.
-        raise ValueError("its rows have more values than its header")
-    texts = {name: str for name, spec in form.columns.items() if spec.dtype == "string"}
-    return cells, pd.read_csv(io.BytesIO(data), dtype=texts, **dialect)
+def _read(file: str, dialect: Dialect) -> tuple[pd.DataFrame, str]:
+    """Read the values as the file spells them, and their separator."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(file)
+        if file == "-":
+            # A pipe can be read only once.
+            path = Path(folder) / "standard input"
+            path.write_bytes(sys.stdin.buffer.read())
+        try:
+            chunks = [*read_cells(path, dialect=dialect)]
+            separator = separator_of(path, dialect)
+        except OSError as error:
+            raise UsageError(f"{one_line(file)} can't be read: {error.strerror}.") from error
+        except TableError as error:
+            raise TableError(str(error).replace(f"{folder}/", "")) from error
+    if not any(map(len, chunks)):
+        raise UsageError(f"{one_line(file)} must have a row below its header.")
+    return pd.concat(chunks), separator
 
 
 def _answers(predictor: Predictor, form: RowForm, rows: pd.DataFrame) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import gc
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -179,3 +180,13 @@ def test_a_card_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
         (directory / "assets.extra/card.json").write_text(text)
         with pytest.raises(ServingError, match=f"can't be loaded: .*card.json must be {words}"):
             LocalModel(directory).metadata()
+
+
+def test_the_documented_program_answers_rows(
+    tmp_path: Path, documented_program: Callable[[str], str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    save_prices(tmp_path / "savedmodels/houses/1")
+    monkeypatch.chdir(tmp_path)
+    exec(documented_program("d2l.LocalModel"), {})
+    assert capsys.readouterr().out == "[35. 30.]\n"

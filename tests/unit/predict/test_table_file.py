@@ -83,7 +83,7 @@ def test_a_column_that_the_file_has_already_is_not_lost(
     [row] = pd.read_csv(io.StringIO(said.out)).to_dict("records")
     assert (row["label"], row["predicted_label"]) == ("steep", "steep")
     assert said.err == (
-        f"note: {path} has a column 'label', so the answers' is 'predicted_label'\n"
+        f"note: {path} has a column 'label', so that of the answers is 'predicted_label'\n"
     )
 
 
@@ -106,20 +106,26 @@ def test_rows_are_read_from_standard_input(
     with mock.patch("sys.stdin") as stdin:
         stdin.buffer = io.BytesIO(rows.read_bytes())
         assert main(["-", "--model", prices]) == 0
-    assert capsys.readouterr().out.count("\n") == 4
+        assert capsys.readouterr().out.count("\n") == 4
+        stdin.buffer = io.BytesIO(b"rooms,roof\n1\n")
+        assert main(["-", "--model", prices]) == 2
+    assert capsys.readouterr().err.startswith("error: standard input, row 2: 1 values for 2 col")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"rooms\n1\n", "takes the columns ['roof', 'rooms']; the table has no 'roof'"),
-        (b"rooms,roof\n1,a\ntwo,b\n", "column 'rooms' takes numbers of float32, and None for a"),
-        (b"rooms,roof\n1,a,3\n", "can't be read as CSV: its rows have more values than its header"),
-        (b"rooms,roof\n", "must have a value in each column, and be at least one"),
-        (b"", "can't be read as CSV: No columns to parse from file. the model in "),
-        (b"rooms,roof\n1,\xff\n", "can't be read as CSV: 'utf-8' codec can't decode byte 0xff"),
-        (b'rooms,roof\n1,"a\n', "can't be read as CSV: "),
-        (b"\x89PNG\r\n\x1a\n\0\0\xff", "can't be read as CSV: "),
+        (b"rooms,Roof\n1,a\n", "the table has no column 'roof'; did you mean 'Roof'?"),
+        (b"rooms,roof\n1,a\ntwo,b\n", "column 'rooms', row 3: 'two' is no number."),
+        (b"rooms,roof\n1,a,3\n", "rows.csv, row 2: 3 values for 2 columns. The file must be CSV"),
+        (b"rooms,roof\n", "rows.csv must have a row below its header."),
+        (b"", "rows.csv is empty; its first row must name the columns. The file must be CSV"),
+        (b"rooms,roof\n1,\xff\n", "rows.csv, row 2: byte 0xff is not UTF-8; "),
+        (b'rooms,roof\n1,"a\n', "rows.csv, row 2: "),
+        (
+            b"\x89PNG\r\n\x1a\n\0\0\xff",
+            "must be CSV with the columns ['roof', 'rooms'], which the model in ",
+        ),
     ],
 )
 def test_files_that_do_not_fit_are_reported_in_a_line(
@@ -145,7 +151,7 @@ def test_flags_and_files_that_a_table_does_not_take_are_refused(
         ([str(rows), "--output", str(rows)], "--output must not overwrite the rows; got "),
         ([str(rows), "--output", str(tmp_path)], "--output must be a new or regular file in an"),
         ([str(rows), "--output", "/nodir/a.csv"], "--output must be a new or regular file in an"),
-        ([str(tmp_path / "absent.csv")], "absent.csv: the file can't be read: No such file"),
+        ([str(tmp_path / "absent.csv")], "absent.csv can't be read: No such file"),
     ):
         assert main([*flags, "--model", prices]) == 2
         said = capsys.readouterr()

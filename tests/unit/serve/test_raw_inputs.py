@@ -126,7 +126,7 @@ def test_the_rest_client_takes_rows_as_the_local_one_does(url: str) -> None:
         found = houses.predict(rows)
         assert isinstance(found, NumberPredictions)
         assert found.prediction.tolist() == [25, 30]
-        with pytest.raises(ServingError, match=r"row 0 has 'two'"):
+        with pytest.raises(ServingError, match="row 0: 'two' is no number"):
             houses.predict([{"rooms": "two", "roof": ""}])
     with RestClient(url, "roofs") as roofs:
         predicted, classified = roofs.predict(rows), roofs.classify(rows)
