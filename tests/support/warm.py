@@ -27,8 +27,7 @@ _CONTEXT.set_forkserver_preload(
     [
         *("numpy", "pandas", "tensorflow", "keras", "rich.progress", "ipykernel", "pydantic"),
         *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
-        *("matplotlib_inline.backend_inline", "tensorboard.util.tensor_util"),
-        "tensorflow_serving.apis.prediction_log_pb2",
+        *("tensorboard.util.tensor_util", "tensorflow_serving.apis.prediction_log_pb2"),
     ]
 )
 
