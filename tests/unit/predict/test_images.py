@@ -214,9 +214,13 @@ def test_files_are_read_and_missing_ones_are_refused(tmp_path: Path) -> None:
         # Three copies, as the ground is one; measured 0.92 GB.
         ("PNG", "RGBA", "none", 1_000_000),
         # Several scans: the decoder keeps all coefficients, eight bytes a pixel; measured 0.79 GB.
+<<<<<<< HEAD
         ("JPEG", "CMYK", "garment", 1_000_000),
         # Half as many pixels; measured 0.82 GB.
         ("WEBP", "RGBA", "none", 1_000_000),
+=======
+        pytest.param("JPEG", "CMYK", 1_000_000, marks=pytest.mark.long),
+>>>>>>> refs/heads/tests
     ],
 )
 def test_memory_stays_bounded_at_the_largest_size(
@@ -265,7 +269,7 @@ def test_the_data_sets_images_survive_enlarging_colour_inversion_and_encoding(
     kind: str, side: int, mean: float, largest: int, fashion: fashion_mnist.Arrays,
 ) -> None:  # fmt: skip
     differences = []
-    for image in fashion.val_images[::25]:
+    for image in fashion.val_images[::50]:
         large = ImageOps.invert(enlarged(image, side).convert("RGB"))
         found = read_image(encode(large, kind))
         differences.append(np.abs(found.pixels.astype(int) - image))

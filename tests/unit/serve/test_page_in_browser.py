@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +14,16 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect, sync_playwright
 
+<<<<<<< HEAD
 from tests.support import ROOT
 from tests.support.raw_models import ROOFS, save_colours, save_prices, save_roofs
 from tests.support.small_models import LABELS, Linear, Scratch, preprocess
 from tfd2l.export.signatures import export_classifier, export_regressor
+=======
+from tests.support.served import running
+from tests.support.small_models import LABELS, Scratch, preprocess
+from tfd2l.export.signatures import export_classifier
+>>>>>>> refs/heads/tests
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -51,8 +54,9 @@ def publish(model: Scratch, base: Path, name: str, version: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(model: Scratch, base: Path) -> Iterator[str]:
+def address(model: Scratch, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     publish(model, base, "scratch", 1)
+<<<<<<< HEAD
     image = {"kind": "image", "framing": "none"}
     save_colours(base / "z-colours/1", (6, 8, 3), input=image)
     columns = {"rooms": "float32", "roof": "string"}
@@ -69,6 +73,11 @@ def address(model: Scratch, base: Path) -> Iterator[str]:
         assert found is not None
         yield found[0]
         server.terminate()
+=======
+    log = tmp_path_factory.mktemp("log") / "log"
+    with running(["-m", "tfd2l.serve", str(base), "--port", "0"], log, warm=True) as server:
+        yield server.url
+>>>>>>> refs/heads/tests
 
 
 @pytest.fixture(scope="module")
