@@ -21,12 +21,8 @@ import pandas as pd
 import pytest
 
 from pipelines import fashion_mnist
-<<<<<<< HEAD
 from pipelines.tables.csv_files import write_table
-=======
-from pipelines.csv_files import write_table
 from tests.support.warm_c_api import Process, warm_c_api
->>>>>>> refs/heads/tests
 
 # Machines that run tests are shared, so an example's time is no sign of an error.
 hypothesis.settings.register_profile(

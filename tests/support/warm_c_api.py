@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tfd2l.export import c_api_program
-from tfd2l.export.c_api_process import c_api_process
+from tfd2l.export.c_api import program
+from tfd2l.export.c_api.process import c_api_process
 
 __all__ = ["warm_c_api"]
 
@@ -21,7 +21,7 @@ __all__ = ["warm_c_api"]
 _PROGRAM = """
 import io, os, runpy, sys
 program = runpy.run_path(sys.argv[1])
-program["_import_c_api"]().load_library()
+program["_import_session"]().load_library()
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
@@ -36,7 +36,7 @@ Process = Callable[..., contextlib.AbstractContextManager[Callable[[Any], Any]]]
 @contextlib.contextmanager
 def warm_c_api() -> Iterator[Process]:
     """Yield a function to call in the place of `c_api_process`."""
-    command = [sys.executable, "-I", "-c", _PROGRAM, c_api_program.__file__]
+    command = [sys.executable, "-I", "-c", _PROGRAM, program.__file__]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -48,9 +48,9 @@ def warm_c_api() -> Iterator[Process]:
         def ask(request: Any) -> Any:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(c_api_program.dumps(request) + "\n")
+            process.stdin.write(program.dumps(request) + "\n")
             process.stdin.flush()
-            return c_api_program.loads(process.stdout.readline())
+            return program.loads(process.stdout.readline())
 
         def forked(
             timeout_s: float = 120.0,

@@ -10,12 +10,8 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.exports import copying, export_with_checks, names
-<<<<<<< HEAD
-from tfd2l.export.publish import publish_version, published_versions
-=======
 from tests.support.warm import WarmProcess
-from tfd2l.export.publish import publish, published_versions
->>>>>>> refs/heads/tests
+from tfd2l.export.publish import publish_version, published_versions
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE
 
@@ -53,11 +49,7 @@ for _ in range(count - 1):
         children = []
         break
 checks = regressor_checks(Linear(), np.ones((8, 2), np.float32))
-<<<<<<< HEAD
-os.write(1, publish_version(write, base, checks=checks, card={{}}).name.encode() + b"\\n")
-=======
-os.write(1, publish(write, base, checks=checks, card={}).name.encode() + b"\\n")
->>>>>>> refs/heads/tests
+os.write(1, publish_version(write, base, checks=checks, card={}).name.encode() + b"\\n")
 for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """

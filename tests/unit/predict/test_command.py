@@ -181,12 +181,7 @@ def test_a_letter_that_the_terminal_lacks_is_escaped(
 def test_the_picture_shows_what_the_model_saw(
     server: RestServer, files: list[str], command: Callable[..., Ran], tmp_path: Path
 ) -> None:
-<<<<<<< HEAD
-    flags = ["--url", server.url, "--framing", "garment", "--picture", "out.png"]
-    ran = run(tmp_path, *files, *flags)
-=======
-    ran = command(*files, "--url", server.url, "--picture", "out.png")
->>>>>>> refs/heads/tests
+    ran = command(*files, "--url", server.url, "--framing", "garment", "--picture", "out.png")
     assert ran.returncode == 2
     assert [line[:7] for line in ran.stderr.splitlines()] == ["error: "] * 2
     with Image.open(tmp_path / "out.png") as picture:
@@ -380,11 +375,10 @@ def test_an_exported_model_answers_without_a_server(
     assert again.returncode == 0
     assert json.loads(again.stdout)["images"] == found["images"][:1]
     (tmp_path / "models/1/saved_model.pb").write_bytes(b"damaged")
-<<<<<<< HEAD
-    ran = run(tmp_path, files[0], "--dir", "models")
-    assert (ran.returncode, ran.stdout) == (2, b"")
-    assert ran.stderr.startswith(b"error: the model in models/1 can't be loaded")
-    assert ran.stderr.count(b"\n") == 1
+    damaged = command(files[0], "--dir", "models")
+    assert (damaged.returncode, damaged.stdout) == (2, "")
+    assert damaged.stderr.startswith("error: the model in models/1 can't be loaded")
+    assert damaged.stderr.count("\n") == 1
 
 
 def colours(path: Path, side: int = 40) -> Path:
@@ -458,9 +452,3 @@ def test_one_channel_may_be_an_axis_of_its_own(
     model = save_colours(tmp_path / "model", (4, 6, 1))
     assert main([str(colours(tmp_path / "stripe.png")), "--model", str(model)]) == 0
     assert "40 x 40 resized to 4 x 6; made grey" in capsys.readouterr().out
-=======
-    damaged = command(files[0], "--dir", "models")
-    assert (damaged.returncode, damaged.stdout) == (2, "")
-    assert damaged.stderr.startswith("error: the model in models/1 can't be loaded")
-    assert damaged.stderr.count("\n") == 1
->>>>>>> refs/heads/tests

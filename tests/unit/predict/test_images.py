@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
-from pipelines.image_files import ImageDecoder
+from pipelines.image_folders.decoder import ImageDecoder
 from tests.support import ROOT
 from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
@@ -214,13 +214,9 @@ def test_files_are_read_and_missing_ones_are_refused(tmp_path: Path) -> None:
         # Three copies, as the ground is one; measured 0.92 GB.
         ("PNG", "RGBA", "none", 1_000_000),
         # Several scans: the decoder keeps all coefficients, eight bytes a pixel; measured 0.79 GB.
-<<<<<<< HEAD
-        ("JPEG", "CMYK", "garment", 1_000_000),
+        pytest.param("JPEG", "CMYK", "garment", 1_000_000, marks=pytest.mark.long),
         # Half as many pixels; measured 0.82 GB.
         ("WEBP", "RGBA", "none", 1_000_000),
-=======
-        pytest.param("JPEG", "CMYK", 1_000_000, marks=pytest.mark.long),
->>>>>>> refs/heads/tests
     ],
 )
 def test_memory_stays_bounded_at_the_largest_size(

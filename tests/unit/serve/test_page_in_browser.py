@@ -14,16 +14,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect, sync_playwright
 
-<<<<<<< HEAD
-from tests.support import ROOT
 from tests.support.raw_models import ROOFS, save_colours, save_prices, save_roofs
+from tests.support.served import running
 from tests.support.small_models import LABELS, Linear, Scratch, preprocess
 from tfd2l.export.signatures import export_classifier, export_regressor
-=======
-from tests.support.served import running
-from tests.support.small_models import LABELS, Scratch, preprocess
-from tfd2l.export.signatures import export_classifier
->>>>>>> refs/heads/tests
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -56,7 +50,6 @@ def publish(model: Scratch, base: Path, name: str, version: int) -> None:
 @pytest.fixture(scope="module")
 def address(model: Scratch, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     publish(model, base, "scratch", 1)
-<<<<<<< HEAD
     image = {"kind": "image", "framing": "none"}
     save_colours(base / "z-colours/1", (6, 8, 3), input=image)
     columns = {"rooms": "float32", "roof": "string"}
@@ -64,20 +57,9 @@ def address(model: Scratch, base: Path, tmp_path_factory: pytest.TempPathFactory
     save_prices(base / "z-houses/1", input={"kind": "table", "columns": columns}, output=price)
     save_roofs(base / "z-roofs/1", output={"kind": "class", "labels": ROOFS})
     export_regressor(Linear(), base / "z-linear/1", num_inputs=2)
-    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        stdout: Any = server.stdout
-        found = re.search(r"http://[\d.]+:\d+", stdout.readline())
-        assert found is not None
-        yield found[0]
-        server.terminate()
-=======
     log = tmp_path_factory.mktemp("log") / "log"
     with running(["-m", "tfd2l.serve", str(base), "--port", "0"], log, warm=True) as server:
         yield server.url
->>>>>>> refs/heads/tests
 
 
 @pytest.fixture(scope="module")
