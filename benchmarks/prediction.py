@@ -26,7 +26,7 @@ import tfd2l as d2l
 from benchmarks.processes import table
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
-from tfd2l.export.c_api import Session, load_library
+from tfd2l.export.c_api.session import Session, load_library
 from tfd2l.export.saved_model import read_signatures
 from tfd2l.export.signatures import export_classifier
 

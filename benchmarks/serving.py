@@ -34,7 +34,7 @@ from benchmarks.processes import ROOT
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
 from tfd2l.export.expected import classifier_checks
-from tfd2l.export.publish import publish, published_versions
+from tfd2l.export.publish import publish_version, published_versions
 from tfd2l.export.signatures import export_classifier
 
 
@@ -46,7 +46,7 @@ def publish_first(base: Path) -> None:
         "labels": fashion_mnist.LABELS,
         "preprocess": lambda images: prepare_images(images, None),
     }
-    publish(
+    publish_version(
         lambda directory: export_classifier(model, directory, **published),
         base,
         checks=classifier_checks(model, images, **published),

@@ -14,8 +14,10 @@ import pandas as pd
 
 from pipelines.basics.numbers import whole_number
 from pipelines.basics.text import shown
-from pipelines.csv_files import TableError, read_table
-from pipelines.tables import Statistics, fit, prepare
+from pipelines.tables.csv_files import read_table
+from pipelines.tables.errors import TableError
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import Statistics, fit
 
 __all__ = ["ROW_NAME", "TARGET", "Prepared", "apply", "folds", "learn", "read"]
 

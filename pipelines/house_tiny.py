@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.csv_files import read_table, write_table
-from pipelines.tables import Missing, fit, prepare, to_tensors
+from pipelines.tables.batches import to_tensors
+from pipelines.tables.csv_files import read_table, write_table
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import Missing, fit
 
 __all__ = ["TARGET", "load", "write"]
 

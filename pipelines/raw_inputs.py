@@ -115,10 +115,13 @@ class TableInput:
     Attributes:
         columns: the dtype of each column, float32 or string, by its name.
         preprocess: (n,) tensors by column name -> (n, d) float32.
+        sample: two different rows that `preprocess` takes, with which an export tries the model;
+            None if it takes any texts.
     """
 
     columns: Mapping[str, tf.DType]
     preprocess: Callable[[Raw], tf.Tensor]
+    sample: Raw | None = None
 
     @property
     def specs(self) -> dict[str, tf.TensorSpec]:

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from pipelines import fashion_mnist
-from pipelines.csv_files import write_table
+from pipelines.tables.csv_files import write_table
 
 # Machines that run tests are shared, so an example's time is no sign of an error.
 hypothesis.settings.register_profile(

@@ -45,6 +45,7 @@ from .book.callbacks.early_stopping import EarlyStopping
 from .book.callbacks.model_checkpoint import ModelCheckpoint
 from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
 from .book.data_modules.image_folder import ImageFolder
+from .book.data_modules.table import Table
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .book.downloads import DATA_URL, download
 from .book.functional import (
@@ -68,7 +69,7 @@ from .book.models.linear import (
     WeightDecay,
     WeightDecayScratch,
 )
-from .book.models.mlp import MLP, DropoutMLP, DropoutMLPScratch, MLPScratch
+from .book.models.mlp import MLP, DropoutMLP, DropoutMLPScratch, MLPRegression, MLPScratch
 from .book.models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
 from .book.module import Classifier, Module
 from .book.nn_module import nn_Module
@@ -78,7 +79,7 @@ from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
 from .book.timer import Timer
 from .book.trainer import Trainer
 from .engine.callback import Callback
-from .export.publish import publish
+from .export.models import publish
 from .predict.grpc_client import GrpcClient
 from .predict.images import read_image_file
 from .predict.local import LocalModel
@@ -106,6 +107,7 @@ __all__ = [
     "LinearRegression",
     "LinearRegressionScratch",
     "LocalModel",
+    "MLPRegression",
     "MLPScratch",
     "ModelCheckpoint",
     "Module",
@@ -115,6 +117,7 @@ __all__ = [
     "SoftmaxRegression",
     "SoftmaxRegressionScratch",
     "SyntheticRegressionData",
+    "Table",
     "Timer",
     "Trainer",
     "WeightDecay",

@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 from pipelines import house_tiny
-from pipelines.csv_files import read_table
-from pipelines.tables import dataset, fit, prepare
+from pipelines.tables.batches import dataset
+from pipelines.tables.csv_files import read_table
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import fit
 
 X_PRINTED = [[3, 0, 1], [2, 0, 1], [4, 1, 0], [3, 0, 1]]
 Y_PRINTED = [127500, 106000, 178100, 140000]

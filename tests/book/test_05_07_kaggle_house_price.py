@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import house_prices
-from pipelines.csv_files import write_table
+from pipelines.tables.csv_files import write_table
 from tfd2l.book.kaggle_house import TEST_FILE, TRAIN_FILE
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_07_kaggle_house_price.ipynb"

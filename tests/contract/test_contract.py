@@ -24,7 +24,7 @@ from tests.support.zoo import LR, ZOO, Array
 from tfd2l.book import models
 from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
 from tfd2l.export.expected import classifier_checks, regressor_checks
-from tfd2l.export.publish import publish
+from tfd2l.export.publish import publish_version
 from tfd2l.export.signatures import export_classifier, export_regressor
 
 LABELS = fashion_mnist.LABELS
@@ -293,7 +293,7 @@ def test_an_export_answers_as_the_model_in_a_fresh_process(
         else:
             export_classifier(model, directory, labels=LABELS, preprocess=preprocess)
 
-    version = publish(export, tmp_path / "model", checks=checks, card={"model": name})
+    version = publish_version(export, tmp_path / "model", checks=checks, card={"model": name})
     assert version == tmp_path / "model" / "1"
 
 

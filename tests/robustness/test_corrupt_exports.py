@@ -19,7 +19,7 @@ from tests.support import ROOT
 from tests.support.damages import DAMAGES, Damage, flipped, one_line
 from tfd2l.export.checksums import CHECKSUMS_FILE
 from tfd2l.export.expected import classifier_checks
-from tfd2l.export.publish import CARD_FILE, publish
+from tfd2l.export.publish import CARD_FILE, publish_version
 from tfd2l.export.saved_model import ExportError
 from tfd2l.export.signatures import export_classifier
 from tfd2l.export.verify import Check, verify
@@ -61,7 +61,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Chec
     for bias in (0.0, 100.0):
         model = Softmax(bias)
         checks = classifier_checks(model, IMAGES, labels=LABELS, preprocess=preprocess)
-        publish(
+        publish_version(
             lambda path, model=model: export_classifier(  # type: ignore[misc]
                 model, path, labels=LABELS, preprocess=preprocess
             ),

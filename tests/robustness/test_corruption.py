@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from pipelines import fashion_mnist, house_prices
-from pipelines.csv_files import TableError
 from pipelines.idx_files import FILES, DataError
+from pipelines.tables.errors import TableError
 from tests.support.damages import DAMAGES, Damage, one_line, unreadable
 from tfd2l.common.arrays import read_weights
 from tfd2l.engine.checkpoint import checkpoints

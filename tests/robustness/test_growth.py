@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import tables
 from pipelines.batching import batched
-from pipelines.csv_files import read_table
 from pipelines.idx import parse_idx, to_idx
+from pipelines.tables.csv_files import read_table
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import fit
 from tfd2l.common.arrays import read_weights, write_weights
 from tfd2l.common.commands import MAX_FLAGS, UsageError
 from tfd2l.deploy.models import ServedModel
@@ -64,7 +65,7 @@ def csv_rows(folder: Path, n: int) -> Work:
 
 def csv_names(folder: Path, n: int) -> Work:
     frame = read_table(table(folder, 3, n)).fillna("0")
-    return lambda: tables.prepare(frame, tables.fit(frame, standardize=True))
+    return lambda: prepare(frame, fit(frame, standardize=True))
 
 
 def idx(folder: Path, n: int) -> Work:

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines import fashion_mnist, images
 from pipelines.batching import batched
-from pipelines.tables import dataset
+from pipelines.tables.batches import dataset
 from tests.support.data import Loaders
 from tfd2l.engine.errors import CompileError, DivergedError, StepError
 

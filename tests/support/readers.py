@@ -21,6 +21,7 @@ from PIL import Image
 from pipelines import idx_files
 from pipelines.idx import IdxError, parse_idx, to_idx
 from pipelines.idx_files import DataError, IdxFile, read_directory
+from pipelines.raw_inputs import Framing
 from tests.support.mutations import mutate, with_right_checksums
 from tfd2l.predict.framing import frame
 from tfd2l.predict.garment import MIDDLE
@@ -170,6 +171,8 @@ class Images(Reader):
         found.append(_encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
         found.append(_encoded(frames[0], "GIF", transparency=3))
         found.append(_encoded(plain[1], "PNG", interlace=True, dpi=(72, 72)))
+        found += [_encoded(image, "BMP") for image in plain[1:3]]
+        found += [_encoded(image, "WEBP", lossless=image is plain[0]) for image in plain[:2]]
         return found
 
     def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
@@ -178,8 +181,10 @@ class Images(Reader):
 
     def read(self, data: bytes) -> None:
         size = (28, 28) if len(data) % 3 else (32, 20)
-        prepared = read_image(data, size)
-        assert prepared.pixels.shape == size
+        channels = 1 + 2 * (len(data) % 2)
+        framing: Framing = "none" if channels == 3 or len(data) % 4 else "garment"
+        prepared = read_image(data, size, channels=channels, framing=framing)
+        assert prepared.pixels.shape == (size if channels == 1 else (*size, 3))
         assert prepared.pixels.dtype == np.uint8
         assert all(note.isprintable() for note in prepared.notes)
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfd2l.export.c_api_process import c_api_process
+from tfd2l.export.c_api.process import c_api_process
 from tfd2l.export.saved_model import read_signatures
 
 Array = np.ndarray[Any, Any]

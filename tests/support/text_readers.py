@@ -13,8 +13,12 @@ import tomllib
 
 import numpy as np
 
-from pipelines import house_prices, tables
-from pipelines.csv_files import NO_VALUE, TableError, read_table
+from pipelines import house_prices
+from pipelines.tables.csv_files import read_table
+from pipelines.tables.dialect import NO_VALUE
+from pipelines.tables.errors import TableError
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import fit
 from tests.support.readers import Reader
 from tfd2l.common.commands import UsageError
 from tfd2l.train.config import ConfigError, TrainConfig
@@ -44,8 +48,8 @@ class Table(Reader):
         rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
         texts = [row for row in rows[1:] if row]
         assert len(frame_) == len(texts)
-        statistics = tables.fit(frame_, missing="impute", standardize=len(data) % 2 == 0)
-        inputs, target = tables.prepare(frame_, statistics)
+        statistics = fit(frame_, missing="impute", standardize=len(data) % 2 == 0)
+        inputs, target = prepare(frame_, statistics)
         assert target is None
         assert list(inputs.columns) == statistics.columns
         assert len(set(statistics.columns)) == len(statistics.columns)

@@ -75,13 +75,22 @@ def dense_net(weights: list[Array], X: Array) -> Array:
 
 def dense_gradients(weights: list[Array], X: Array, y: Array) -> list[Array]:
     """Gradients of the mean cross-entropy for one or two dense layers, by hand."""
-    W, b = weights[-2:]
-    H = relu(flat(X) @ weights[0] + weights[1]) if len(weights) == 4 else flat(X)
-    logits = H @ W + b
+    logits = dense_net(weights, X)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     error = exponentials / exponentials.sum(axis=1, keepdims=True)
     error[range(len(y)), y] -= 1
-    error /= len(y)
+    return backward(weights, X, error / len(y))
+
+
+def squared_error_gradients(weights: list[Array], X: Array, y: Array) -> list[Array]:
+    """Gradients of the mean squared error for one or two dense layers, by hand."""
+    return backward(weights, X, 2 * (dense_net(weights, X) - y) / len(y))
+
+
+def backward(weights: list[Array], X: Array, error: Array) -> list[Array]:
+    """Gradients for one or two dense layers, from those of the outputs."""
+    W = weights[-2]
+    H = relu(flat(X) @ weights[0] + weights[1]) if len(weights) == 4 else flat(X)
     output = [H.T @ error, error.sum(axis=0)]
     if len(weights) == 2:
         return output
@@ -144,6 +153,12 @@ ZOO: dict[str, Entry] = {
     "softmax": dense(lambda: d2l.SoftmaxRegression(10, lr=LR)),
     "mlp-scratch": dense(lambda: d2l.MLPScratch(784, 10, 16, lr=LR)),
     "mlp": dense(lambda: d2l.MLP(10, 16, lr=LR)),
+    "mlp-regression": Entry(
+        lambda: d2l.MLPRegression(16, lr=0.03),
+        dense_net,
+        squared_error_gradients,
+        is_regression=True,
+    ),
     # Half the squared error from scratch, all of it on Keras layers: hence the factors.
     "linear-scratch": regression(lambda: d2l.LinearRegressionScratch(2, lr=0.03), 1),
     "linear": regression(lambda: d2l.LinearRegression(lr=0.03), 2),

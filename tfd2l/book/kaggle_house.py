@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import tensorflow as tf
 
 from pipelines import house_prices
 from pipelines.basics.numbers import whole_number
-from pipelines.tables import dataset
+from pipelines.outputs import NumberOutput
+from pipelines.raw_inputs import TableInput
+from pipelines.tables.batches import dataset
+from pipelines.tables.graph import table_input
+from pipelines.tables.loading import identity
+from pipelines.tables.preparation import numbers_of
+from pipelines.tables.rows import rows_for
 from tfd2l.book.data import DataModule
 from tfd2l.book.downloads import DATA_URL, download
 
@@ -106,6 +113,30 @@ class KaggleHouse(DataModule):
             seed=self.seed,
             sequence=self.next_sequence() if train else 0,
         )
+
+    def raw_input(self) -> TableInput:
+        """The 79 features as a client has them, and their preparation."""
+        return table_input(self.statistics)
+
+    def output(self) -> NumberOutput:
+        """A price in dollars, from its logarithm."""
+        return NumberOutput(restore=tf.exp)
+
+    def raw_examples(self, limit: int | None = None) -> tuple[dict[str, Any], Any]:
+        """Columns of validation rows, or of training rows if the others have no prices.
+
+        The targets are prices in dollars, (n,) float64.
+        """
+        is_known = self.val is not None and self.val.log_prices is not None
+        rows = (self.raw_val if self.raw_val is not None and is_known else self.raw_train)[:limit]
+        prices = numbers_of(rows[house_prices.TARGET]).to_numpy()
+        return rows_for(rows, self.statistics.raw_columns), prices
+
+    def describe(self) -> dict[str, Any]:
+        """Name, seed, and the hashes of the rows."""
+        rows = {"train": self.raw_train, "val": self.raw_val}
+        found = {name: None if one is None else identity(one) for name, one in rows.items()}
+        return super().describe() | {"rows": len(self.raw_train)} | found
 
     def folds(self, k: int) -> Iterator[KaggleHouse]:
         """Split the training rows k times into training and validation rows.

@@ -1,8 +1,8 @@
-"""Checks the arguments of exports: model, preparation, labels, directory, images and features."""
+"""Checks the arguments of exports: model, preparation, labels, directory and raw examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import tensorflow as tf
 
 from pipelines.basics.numbers import whole_number
 from pipelines.basics.text import shown
+from pipelines.raw_inputs import RawInput
 from tfd2l.common.errors import first_line
 from tfd2l.export.errors import ExportError
 
 __all__ = [
     "check_empty", "checked_features", "checked_image_shape", "checked_images", "checked_labels",
-    "logits_by", "output_of", "prepared",
+    "checked_raw", "logits_by", "output_of", "prepared",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -44,20 +45,23 @@ def logits_by(model: Any) -> Callable[[Any], Any]:
     return logits
 
 
-def prepared(preprocess: Any, images: Any) -> Any:
-    """Return the model's inputs for raw images, (n, height, width) uint8.
+def prepared(raw_input: RawInput, raw: Mapping[str, Any]) -> Any:
+    """Return the model's inputs for a batch of raw inputs.
 
     Raises:
-        ExportError: `preprocess` is no function, or fails.
+        ExportError: the preparation is no function, or fails.
     """
-    rule = "preprocess must be a function, (n, height, width) uint8 -> the model's inputs;"
+    forms = [f"{_form(spec)} {spec.dtype.name}" for spec in raw_input.specs.values()]
+    rule = f"preprocess must be a function, {', '.join(forms)} -> the model's inputs;"
+    preprocess = getattr(raw_input, "preprocess", raw_input.prepare)
     if not callable(preprocess):
         raise ExportError(f"{rule} got {shown(preprocess)}.")
     try:
-        return preprocess(tf.constant(images))
+        return raw_input.prepare({name: tf.constant(values) for name, values in raw.items()})
     except Exception as error:  # the user's code may raise anything
+        shapes = ", ".join(str(np.shape(values)) for values in raw.values())
         raise ExportError(
-            f"{rule} on images of shape {images.shape} it raises {first_line(error)}"
+            f"{rule} on raw inputs of shape {shapes} it raises {first_line(error)}"
         ) from error
 
 
@@ -106,33 +110,32 @@ def checked_labels(labels: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def checked_image_shape(image_shape: Any) -> tuple[int, int]:
-    """Return height and width of raw images, in pixels.
+def checked_image_shape(image_shape: Any) -> tuple[int, ...]:
+    """Return height and width of raw images, and the channels of those in colour.
 
     Raises:
-        ValueError: they are not two whole numbers of at least 1.
+        ValueError: they are not two or three whole numbers of at least 1.
     """
     sizes = [*image_shape] if isinstance(image_shape, Sequence | np.ndarray) else []
-    if len(sizes) != 2 or isinstance(image_shape, str):
+    if len(sizes) not in (2, 3) or isinstance(image_shape, str):
         raise ValueError(
-            "image_shape must be (height, width) of grey images, in pixels; got "
-            f"{shown(image_shape)}. Channels come from preprocess; exports take no colour images."
+            "image_shape must be (height, width) of grey images, or (height, width, channels), in "
+            f"pixels; got {shown(image_shape)}."
         )
-    height, width = sizes
-    return whole_number("image_shape[0]", height), whole_number("image_shape[1]", width)
+    return tuple(whole_number(f"image_shape[{i}]", size) for i, size in enumerate(sizes))
 
 
 def checked_images(images: Any) -> Array:
-    """Return raw images as an array, (n, height, width) uint8.
+    """Return raw images as an array, (n, height, width) or (n, height, width, channels) uint8.
 
     Raises:
         ExportError: they are anything else, or none.
     """
     array = np.asarray(images)
-    if array.ndim != 3 or array.dtype != np.uint8:
+    if array.ndim not in (3, 4) or array.dtype != np.uint8:
         raise ExportError(
-            "images must be raw grey ones, (n, height, width) uint8 with pixels from 0 to 255; got "
-            f"shape {array.shape} {array.dtype}."
+            "images must be raw, (n, height, width) uint8 or with a last axis for channels, with "
+            f"pixels from 0 to 255; got shape {array.shape} {array.dtype}."
         )
     return _some(array)
 
@@ -150,6 +153,53 @@ def checked_features(features: Any) -> Array:
     if array.ndim != 2:
         raise ExportError(f"features must have shape (n, d); got {array.shape}.")
     return _some(array)
+
+
+def checked_raw(raw: Any, raw_input: RawInput) -> dict[str, Array]:
+    """Return raw examples as an array for each raw input; strings become bytes.
+
+    Raises:
+        ExportError: they have other names, dtypes or shapes than the raw inputs, or none.
+    """
+    specs = raw_input.specs
+    if not isinstance(raw, Mapping) or {*raw} != {*specs}:
+        given = sorted(map(str, raw)) if isinstance(raw, Mapping) else shown(raw)
+        raise ExportError(
+            f"raw examples must be a dict with an array for each of {sorted(specs)}; got {given}."
+        )
+    arrays = {}
+    for name, spec in specs.items():
+        array = _as_dtype(raw[name], spec)
+        fits = array.ndim == spec.shape.rank and spec.shape.is_compatible_with(array.shape)
+        if not fits or array.dtype != spec.dtype.as_numpy_dtype:
+            raise ExportError(
+                f"raw examples of {name!r} must be {_form(spec)} {spec.dtype.name}; got shape "
+                f"{array.shape} {array.dtype}."
+            )
+        arrays[name] = array
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ExportError(
+            "raw examples must be as many for each raw input; got "
+            f"{ {name: len(array) for name, array in arrays.items()} }."
+        )
+    _some(next(iter(arrays.values())))
+    return arrays
+
+
+def _as_dtype(values: Any, spec: tf.TensorSpec) -> Array:
+    array = np.asarray(values)
+    if spec.dtype == tf.string:
+        texts = [text if isinstance(text, bytes) else str(text).encode() for text in array.flat]
+        return np.array(texts, np.object_).reshape(array.shape)
+    # Pixels are never converted: numbers that are scaled already would become 0.
+    same_kind = np.can_cast(array.dtype, spec.dtype.as_numpy_dtype, "same_kind")
+    wanted = spec.dtype.as_numpy_dtype
+    return array.astype(wanted) if same_kind and spec.dtype.is_floating else array
+
+
+def _form(spec: tf.TensorSpec) -> str:
+    sizes = ", ".join(["n", *map(str, spec.shape[1:])])
+    return f"({sizes},)" if spec.shape.rank == 1 else f"({sizes})"
 
 
 def check_empty(directory: Path) -> None:

@@ -18,7 +18,7 @@ from pipelines.basics.files import sync
 from pipelines.basics.numbers import whole_number
 from pipelines.basics.text import shown
 from tfd2l.common.packages import package_versions
-from tfd2l.export.c_api_process import c_api_process
+from tfd2l.export.c_api.process import c_api_process
 from tfd2l.export.checksums import unlisted_files, write_checksums
 from tfd2l.export.errors import ExportError
 from tfd2l.export.saved_model import Signature, read_signatures
@@ -27,7 +27,7 @@ from tfd2l.export.verify import Check, verify
 from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
 
-__all__ = ["CARD_FILE", "check_writable", "publish", "published_versions", "tidy"]
+__all__ = ["CARD_FILE", "check_writable", "publish_version", "published_versions", "tidy"]
 
 # A JSON file about the model and what made it; the server ignores other files there.
 CARD_FILE = Path("assets.extra") / "card.json"
@@ -36,7 +36,7 @@ CARD_FILE = Path("assets.extra") / "card.json"
 _TARGET_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
-def publish(
+def publish_version(
     write: Callable[[Path], None],
     base: Path | str,
     *,
@@ -74,12 +74,13 @@ def publish(
     Example:
         >>> import tempfile
         >>> from tfd2l.export.expected import regressor_checks
+        >>> from tfd2l.export.publish import publish_version
         >>> from tfd2l.export.signatures import export_regressor
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
         >>> checks = regressor_checks(model, np.ones((8, 2), np.float32))
         >>> with tempfile.TemporaryDirectory() as base:
-        ...     d2l.publish(lambda path: export_regressor(model, path, num_inputs=2), base,
-        ...                 checks=checks, card={"model": "linear"}).name
+        ...     publish_version(lambda path: export_regressor(model, path, num_inputs=2), base,
+        ...                     checks=checks, card={"model": "linear"}).name
         '1'
     """
     if keep is not None:

@@ -1,39 +1,43 @@
-"""Writes models as SavedModels that TensorFlow Serving serves, with two signatures each."""
+"""Exports models as SavedModels that TensorFlow Serving serves, with a signature for each call."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pipelines.basics.numbers import whole_number
-from tfd2l.common.errors import first_line
+from pipelines.outputs import ClassOutput, NumberOutput, Output
+from pipelines.raw_inputs import FeatureInput, ImageInput, RawInput, TableInput
 from tfd2l.export.arguments import (
-    check_empty,
     checked_image_shape,
     checked_labels,
     logits_by,
     output_of,
     prepared,
 )
+from tfd2l.export.endpoints import endpoints
 from tfd2l.export.errors import ExportError
-from tfd2l.export.tables import tables_of
+from tfd2l.export.writing import write
 
 __all__ = [
     "ClassifierLike",
     "ExportError",
     "RegressorLike",
+    "checked_function",
     "export_classifier",
+    "export_model",
     "export_regressor",
 ]
 
-Outputs = dict[str, tf.Tensor]
-# The input of Classify and Regress: serialised `tf.train.Example`s.
-_EXAMPLES = tf.TensorSpec((None,), tf.string, name="inputs")
+# Names that Python's functions, and so TensorFlow's tracing, take as they are.
+_PLAIN_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
 
 
 class _HasVariables(Protocol):
@@ -42,17 +46,83 @@ class _HasVariables(Protocol):
 
 
 class ClassifierLike(_HasVariables, Protocol):
-    """The part of a model that `export_classifier` needs."""
+    """The part of a classifier that an export needs."""
 
     def logits(self, X: Any, /) -> tf.Tensor:
-        """(n, height, width, channel) float32 -> (n, q) float; softmax of it is the answer."""
+        """The prepared inputs of n examples -> (n, q) float; softmax of it is the answer."""
 
 
 class RegressorLike(_HasVariables, Protocol):
-    """The part of a model that `export_regressor` needs."""
+    """The part of a regression model that an export needs."""
 
     def __call__(self, X: Any, /) -> tf.Tensor:
-        """(n, d) float32 -> (n, 1) or (n,) float."""
+        """The prepared inputs of n examples -> (n, 1) or (n,) float."""
+
+
+def export_model(
+    model: ClassifierLike | RegressorLike | keras.Model,
+    directory: Path | str,
+    raw_input: RawInput,
+    output: Output,
+) -> None:
+    """Write a model, and the preparation of its raw inputs, as a SavedModel.
+
+    `serving_default`, for Predict, takes the raw inputs by their names. A classifier returns
+    `logits` and `probabilities`, (n, q) float32; `class_id`, (n,) int64; `label`, (n,) string. A
+    regression model returns `prediction`, (n,) float32.
+
+    `classify` or `regress` take `inputs`, (n,) string, serialised `tf.train.Example`s. Classify
+    returns `classes`, (n, q) string, and `scores`, (n, q) float32: all labels and their
+    probabilities, the likeliest first. Regress returns `outputs`, (n,) float32. (Over REST write
+    numbers as 1.0: the server takes 1 for an integer feature and refuses it.)
+
+    `predict_bytes`, of images with a decoder, takes `image_bytes`, (n,) string, encoded files of
+    any size, and returns what `serving_default` does.
+
+    Args:
+        model: in its inference behaviour. A classifier has a method `logits`, or is a Keras model
+            that returns them. Its lookup tables are exported, too.
+        directory: is created; must be empty if it exists.
+        raw_input: the raw inputs, as a data module's `raw_input()` describes them.
+        output: `ClassOutput` or `NumberOutput`, as a data module's `output()` returns it.
+
+    Raises:
+        ExportError: labels are not strings or don't match the logits, the preparation or the model
+            fails or can't be traced, or the directory is not empty or can't be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tfd2l.export.signatures import export_model
+        >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2)
+        >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     export_model(model, directory, data.raw_input(), data.output())
+        ...     serve = tf.saved_model.load(directory).signatures["serving_default"]
+        ...     answer = serve(features=tf.zeros((5, 2)))
+        >>> answer["prediction"].shape
+        TensorShape([5])
+    """
+    if isinstance(output, ClassOutput):
+        output = ClassOutput(tuple(checked_labels(output.labels)))
+    function = checked_function(model, raw_input, output)
+    names = _names_in_graph(raw_input.specs)
+    write(model, Path(directory), endpoints(function, raw_input, output, names), names)
+
+
+def checked_function(model: Any, raw_input: RawInput, output: Output) -> Callable[[Any], Any]:
+    """Return the function from prepared inputs to logits or numbers, if its answers fit.
+
+    Raises:
+        ExportError: the model or the preparation fails, or gives answers of another form.
+    """
+    function: Any = logits_by(model) if isinstance(output, ClassOutput) else model
+    # This call also creates the variables of Keras layers that no input has reached yet.
+    outputs = output_of(model, function, prepared(raw_input, _sample(raw_input, output)))
+    if isinstance(output, ClassOutput):
+        _check_logits(model, outputs, len(output.labels))
+    else:
+        _check_numbers(outputs)
+    return cast("Callable[[Any], Any]", function)
 
 
 def export_classifier(
@@ -61,9 +131,9 @@ def export_classifier(
     *,
     labels: Sequence[str],
     preprocess: Callable[[tf.Tensor], tf.Tensor],
-    image_shape: tuple[int, int] = (28, 28),
+    image_shape: tuple[int, ...] = (28, 28),
 ) -> None:
-    """Write a classifier of grey images as a SavedModel with two signatures.
+    """Write a classifier of images as a SavedModel with two signatures; see `export_model`.
 
     `serving_default`, for Predict: `image`, (n, height, width) uint8, raw pixels in [0, 255] ->
     `logits` and `probabilities`, (n, q) float32; `class_id`, (n,) int64; `label`, (n,) string.
@@ -78,10 +148,11 @@ def export_classifier(
         directory: is created; must be empty if it exists.
         labels: the classes' names by class id, all different.
         preprocess: as in training, (n, height, width) uint8 -> (n, h, w, channel) float32.
-        image_shape: height and width of raw images, in pixels.
+        image_shape: height and width of raw images, in pixels; and the channels of those in colour,
+            whose shapes have them as last axis.
 
     Raises:
-        ValueError: `image_shape` is not two whole numbers of at least 1.
+        ValueError: `image_shape` is not two or three whole numbers of at least 1.
         ExportError: labels are not strings or don't match the logits, `preprocess` or the model
             fails or can't be traced, or the directory is not empty or can't be written.
 
@@ -99,22 +170,12 @@ def export_classifier(
         >>> answer["probabilities"].shape
         TensorShape([3, 2])
     """
-    height, width = checked_image_shape(image_shape)
-    names = checked_labels(labels)
-    logits_of = logits_by(model)
-    # Any images will do; a black one and a white one are as different as possible.
-    sample = np.stack([np.full((height, width), pixel, np.uint8) for pixel in (0, 255)])
-    # This call also creates the variables of Keras layers that no input has reached yet.
-    logits = output_of(model, logits_of, prepared(preprocess, sample))
-    _check_logits(model, logits, len(names))
-    functions = _classifier_endpoints(
-        lambda image: logits_of(preprocess(image)), names, (height, width)
-    )
-    _write(model, Path(directory), functions)
+    raw_input = ImageInput(checked_image_shape(image_shape), preprocess)
+    export_model(model, directory, raw_input, ClassOutput(tuple(checked_labels(labels))))
 
 
 def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs: int) -> None:
-    """Write a model that predicts one number as a SavedModel with two signatures.
+    """Write a model of numbers in, one number out; see `export_model`.
 
     `serving_default`, for Predict: `features`, (n, num_inputs) float32 -> `prediction`, (n,)
     float32.
@@ -144,15 +205,50 @@ def export_regressor(model: RegressorLike, directory: Path | str, *, num_inputs:
         >>> answer["prediction"].shape
         TensorShape([5])
     """
-    num_inputs = whole_number("num_inputs", num_inputs)
-    # This call also creates the variables of Keras layers that no input has reached yet.
-    shape = output_of(model, model, tf.zeros((1, num_inputs))).shape
-    if shape not in ((1,), (1, 1)):
+    raw_input = FeatureInput(whole_number("num_inputs", num_inputs))
+    export_model(model, directory, raw_input, NumberOutput())
+
+
+def _sample(raw_input: RawInput, output: Output) -> dict[str, Any]:
+    """Raw inputs of one example; for a classifier of two, as different as possible."""
+    values: dict[Any, list[Any]] = {
+        tf.uint8: [0, 255], tf.float32: [0.0, 1.0], tf.string: [b"", b"1"],
+    }  # fmt: skip
+    rows = 2 if isinstance(output, ClassOutput) else 1
+    if isinstance(raw_input, TableInput) and raw_input.sample is not None:
+        return {name: np.asarray(column)[:rows] for name, column in raw_input.sample.items()}
+    return {
+        name: np.stack(
+            [
+                np.full(spec.shape[1:], value, spec.dtype.as_numpy_dtype)
+                for value in values[spec.dtype][:rows]
+            ]
+        )
+        for name, spec in raw_input.specs.items()
+    }
+
+
+def _names_in_graph(specs: Mapping[str, Any]) -> dict[str, str]:
+    """A name that TensorFlow's tracing takes for each raw input, its own wherever that is one."""
+    # Tracing tells capital letters from small ones as little as it takes other characters.
+    alike = Counter(name.lower() for name in specs)
+    # Longer than all names, and so different from each.
+    length = 1 + max(map(len, specs))
+    return {
+        name: name
+        if _PLAIN_NAME.fullmatch(name) and name != "self" and alike[name.lower()] == 1
+        else f"input_{number}".ljust(length, "_")
+        for number, name in enumerate(specs)
+    }
+
+
+def _check_numbers(outputs: tf.Tensor) -> None:
+    """Raise ExportError unless the outputs are one number for one example."""
+    if outputs.shape not in ((1,), (1, 1)):
         raise ExportError(
             "a regression model gives (n, 1) or (n,), one number for each of n examples; this one "
-            f"gives {tuple(shape)} for n = 1. Export several targets as several models."
+            f"gives {tuple(outputs.shape)} for n = 1. Export several targets as several models."
         )
-    _write(model, Path(directory), _regressor_endpoints(model, num_inputs))
 
 
 def _check_logits(model: Any, logits: tf.Tensor, num_labels: int) -> None:
@@ -163,7 +259,7 @@ def _check_logits(model: Any, logits: tf.Tensor, num_labels: int) -> None:
     """
     if tuple(logits.shape) != (2, num_labels):
         raise ExportError(
-            f"logits of two images must have shape (2, {num_labels}), one for each label; got "
+            f"logits of two examples must have shape (2, {num_labels}), one for each label; got "
             f"{tuple(logits.shape)}. Pass as many labels as the model has outputs."
         )
     rows = tf.cast(logits, tf.float32)
@@ -175,104 +271,3 @@ def _check_logits(model: Any, logits: tf.Tensor, num_labels: int) -> None:
             "takes the softmax of logits itself. Let the last layer have no softmax, or define "
             "logits(X) in the class, and forward(X) as its softmax."
         )
-
-
-def _classifier_endpoints(
-    logits_of_raw: Callable[[tf.Tensor], tf.Tensor],
-    labels: Sequence[str],
-    image_shape: tuple[int, int],
-) -> dict[str, Any]:
-    """Make the functions of the two signatures, by the signature's name."""
-    height, width = image_shape
-    names = tf.constant([*labels])
-    image_spec = tf.TensorSpec((None, height, width), tf.uint8, name="image")
-
-    @tf.function(input_signature=[image_spec])  # type: ignore[untyped-decorator]  # no types
-    def predict(image: tf.Tensor) -> Outputs:
-        # The server does not enforce declared shapes; without this op a wrong one gets an answer.
-        image = tf.ensure_shape(image, [None, height, width])
-        logits = tf.cast(logits_of_raw(image), tf.float32)
-        class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
-        return {
-            "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class_id": class_id,
-            "label": tf.gather(names, class_id),
-        }
-
-    @tf.function(input_signature=[_EXAMPLES])  # type: ignore[untyped-decorator]  # no types
-    def classify(inputs: tf.Tensor) -> Outputs:
-        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
-        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
-        pixels = tf.io.decode_raw(examples["image"], tf.uint8)
-        # Otherwise twice the pixels would count as two images.
-        pixels = tf.ensure_shape(pixels, [None, height * width])
-        answers = predict(tf.reshape(pixels, [-1, height, width]))
-        scores, order = tf.math.top_k(answers["probabilities"], k=len(labels))
-        return {"classes": tf.gather(names, order), "scores": scores}
-
-    return {"serving_default": predict, "classify": classify}
-
-
-def _regressor_endpoints(model: RegressorLike, num_inputs: int) -> dict[str, Any]:
-    """Make the functions of the two signatures, by the signature's name."""
-    features_spec = tf.TensorSpec((None, num_inputs), tf.float32, name="features")
-
-    @tf.function(input_signature=[features_spec])  # type: ignore[untyped-decorator]  # no types
-    def predict(features: tf.Tensor) -> Outputs:
-        # The server does not enforce declared shapes; without this op a wrong one gets an answer.
-        X = tf.ensure_shape(features, [None, num_inputs])
-        return {"prediction": tf.cast(tf.reshape(model(X), [-1]), tf.float32)}
-
-    @tf.function(input_signature=[_EXAMPLES])  # type: ignore[untyped-decorator]  # no types
-    def regress(inputs: tf.Tensor) -> Outputs:
-        feature = {"features": tf.io.FixedLenFeature([num_inputs], tf.float32)}
-        examples = tf.io.parse_example(tf.ensure_shape(inputs, [None]), feature)
-        return {"outputs": predict(examples["features"])["prediction"]}
-
-    return {"serving_default": predict, "regress": regress}
-
-
-def _write(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
-    """Trace the functions and save them as signatures."""
-    check_empty(directory)
-    try:
-        # A trace inherits the device on which it is made, which a server need not have.
-        with tf.device(None):
-            for function in functions.values():
-                function.get_concrete_function()
-            _save(model, directory, functions)
-    except tf.errors.OpError as error:
-        raise ExportError(
-            f"the model must be written to {directory}; {error.message}. Choose a directory on a "
-            "disk with room that you may write to."
-        ) from error
-    except Exception as error:  # the user's code may raise anything
-        raise ExportError(
-            f"{type(model).__name__} can't be exported: {first_line(error)} Its forward pass must "
-            "work in a tf.function, for any number of examples (-1 or tf.shape(X)[0], where "
-            "X.shape[0] is None), on variables that model.variables lists, and on lookup tables "
-            "that are attributes of the model."
-        ) from error
-
-
-def _save(model: _HasVariables, directory: Path, functions: Mapping[str, Any]) -> None:
-    """Write the traced functions, and the variables and lookup tables that they use.
-
-    The model itself is not saved: saving follows all references, also the one to its trainer.
-    """
-    if any(isinstance(variable, keras.Variable) for variable in model.variables):
-        # tf.saved_model.save can't be used on an object that tracks Keras variables: Python loads
-        # the result, but the server doesn't find the variables. The archive finds all variables
-        # of the endpoints, tf.Variables among them, so nothing else need be tracked.
-        archive = keras.export.ExportArchive()
-        for table in tables_of(model):
-            archive.track(table)
-        for name, function in functions.items():
-            archive.add_endpoint(name, function)
-        archive.write_out(str(directory), verbose=False)
-        return
-    module = tf.Module()
-    module.parameters = list(model.variables)
-    module.tables = tables_of(model)
-    tf.saved_model.save(module, str(directory), signatures=dict(functions))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.basics.text import shown
-from tfd2l.export.c_api_process import c_api_process
+from tfd2l.export.c_api.process import c_api_process
 from tfd2l.export.checksums import check_files
 from tfd2l.export.errors import ExportError
 from tfd2l.export.saved_model import Signature, read_signatures
@@ -163,7 +163,7 @@ def _wrong_inputs(
 def _encode(
     inputs: Mapping[str, Array], check: Check, signatures: Mapping[str, Signature]
 ) -> tuple[Any, Any]:
-    """Make a call of the request, which `c_api_program` describes."""
+    """Make a call of the request, which `c_api/program.py` describes."""
     signature = signatures[check.signature]
     feeds = {signature.inputs[name].tensor: array for name, array in inputs.items()}
     return feeds, {name: spec.tensor for name, spec in signature.outputs.items()}

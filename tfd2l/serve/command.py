@@ -119,7 +119,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _load_models(directory: Path) -> ServedModels:
     """Load the models of a directory; refuse one whose highest version fails."""
-    from tfd2l.export.c_api import SessionError
+    from tfd2l.export.c_api.session import SessionError
     from tfd2l.serve.models import ServedModels
 
     try:

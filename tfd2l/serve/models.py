@@ -21,7 +21,7 @@ from pipelines.basics.text import one_line
 from tfd2l.common.startup import quiet_libraries
 from tfd2l.deploy.models import DeployError, ServedModel
 from tfd2l.deploy.models_config import CONFIG_FILE, read_models_config
-from tfd2l.export.c_api import load_library
+from tfd2l.export.c_api.session import load_library
 from tfd2l.export.loaded import LoadedVersion
 from tfd2l.export.saved_model import ExportError
 from tfd2l.export.versions import models_in

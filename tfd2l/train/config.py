@@ -5,15 +5,13 @@ Imports nothing slow, so that `--help` and errors in flags are answered at once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     ValidationError,
     model_validator,
 )
@@ -23,98 +21,125 @@ from pipelines.basics.numbers import MAX_INT32
 from pipelines.basics.text import one_line, shown
 from tfd2l.common.commands import UsageError
 from tfd2l.common.suggestions import did_you_mean
-from tfd2l.train.setting_types import FilePath, Real, Size, Whole
+from tfd2l.train.catalog import CATALOG, is_file, served_name
+from tfd2l.train.rules import check_together, defaults_for
+from tfd2l.train.setting_fields import choice, file, setting, switch, whole
+from tfd2l.train.setting_types import Arguments, FilePath, ModelName, Name, Real, Size, Whole
 
-__all__ = ["CHANGEABLE", "ConfigError", "TrainConfig", "about", "from_settings", "settings_to_keep"]
+__all__ = ["CHANGEABLE", "PUBLICATION", "ConfigError", "TrainConfig", "about", "from_settings",
+           "settings_to_keep"]  # fmt: skip
 
-ModelName = Literal["linear-scratch", "linear", "softmax-scratch", "softmax", "mlp-scratch", "mlp"]
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
-# The book's settings for linear regression, where they differ from those for classifiers.
-LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
+Optimizer = Literal["own", "sgd", "momentum", "adam", "adamw"]
+Schedule = Literal["constant", "linear", "cosine", "step"]
+Export = Literal["best", "last", "none"]
 # The settings that may change when a run is resumed.
-CHANGEABLE = ("epochs", "lr", "gradient_clip_val", "export_dir")
+CHANGEABLE = (
+    "epochs", "lr", "gradient_clip_val", "export_dir", "export", "publish_anyway", "keep_versions",
+)  # fmt: skip
+# The settings that go with the publication of a run.
+PUBLICATION = ("export_dir", "keep_versions", "name")
 # More don't fit into the line.
 MAX_FAULTS = 8
-# Weights of a layer: 4 GiB of float32.
-MAX_WEIGHTS = 2**30
 
 
 class ConfigError(UsageError, ValueError):
     """A flag, a settings file or a value in it can't be used."""
 
 
-def _setting(
-    default: Any, group: str, text: str, rule: str, metavar: str | None = None, **limits: Any
-) -> Any:
-    """Declare a setting.
-
-    Args:
-        default: its value where none is given.
-        group: its heading in `--help`.
-        text: its meaning, for `--help`.
-        rule: what its value must be, for errors.
-        metavar: stands for the value in `--help`; a flag without one takes no value.
-        limits: pydantic's bounds and options.
-    """
-    extra: dict[str, Any] = {"group": group, "rule": rule, "metavar": metavar}
-    return Field(default, description=text, json_schema_extra=extra, **limits)
-
-
-def _whole(
-    default: int | None, group: str, text: str, minimum: int = 1, maximum: int | None = None
-) -> Any:
-    limits = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
-    return _setting(default, group, text, f"a whole number {limits}", "N", ge=minimum, le=maximum)
-
-
-def _choice(default: str, group: str, text: str, kind: Any) -> Any:
-    names = ", ".join(get_args(kind))
-    return _setting(default, group, f"{names}; {text}", f"one of {names}", "NAME")
-
-
-def _file(default: Path | None, group: str, text: str, metavar: str = "DIR", **more: Any) -> Any:
-    return _setting(default, group, text, "a path", metavar, **more)
-
-
-def _switch(default: bool | None, group: str, text: str) -> Any:
-    return _setting(default, group, text, "true or false")
-
-
 class TrainConfig(BaseModel):
-    """Train a model of the book, keep the run and export the model for TensorFlow Serving."""
+    """Train a model of the book, or one of your own, keep the run and export the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: ModelName = _choice(
-        "mlp", "model", "the linear ones fit synthetic data, the others Fashion-MNIST", ModelName
+    model: ModelName = setting(
+        "mlp",
+        "model",
+        f"{', '.join(CATALOG)}; or a file with a d2l.Module of yours, such as my_models.py:Net, "
+        "which is run",
+        f"one of {', '.join(CATALOG)}, or a Python file such as my_models.py:Net",
+        "NAME|FILE.py:CLASS",
     )
-    num_hiddens: Whole = _whole(256, "model", "hidden units of an mlp", 1, 1_000_000)
-    data_dir: FilePath | None = _file(None, "data", "has the four files of Fashion-MNIST")
-    resize: Size = _setting(
+    num_hiddens: Whole = whole(256, "model", "hidden units of an mlp", 1, 1_000_000)
+    set: Arguments = setting(
+        {},
+        "model",
+        "an argument of the model's constructor; may be repeated",
+        "NAME=VALUE, such as dropout=0.5",
+        "NAME=VALUE",
+    )
+    data: FilePath | None = file(
+        None,
+        "data",
+        "a folder of images, DIR/<label>/*.jpg or DIR/{train,val}/<label>/*.jpg, or a CSV file "
+        "with --target (default: Fashion-MNIST, or made-up data for the linear models)",
+        "DIR|FILE.csv",
+    )
+    target: Name | None = setting(
+        None, "data", "the column of the CSV file to predict", "a column's name", "COLUMN"
+    )
+    channels: Whole = whole(3, "data", "1 for grey, 3 for coloured images of a folder", 1, 3)
+    val_share: Real = setting(
+        0.2,
+        "data",
+        "share of your data that is kept for validation, unless there is a folder val",
+        "a number above 0 and below 1",
+        "SHARE",
+        gt=0,
+        lt=1,
+    )
+    skip_broken: bool = switch(False, "data", "pass over images that can't be read")
+    data_option: Arguments = setting(
+        {},
+        "data",
+        "a further argument of d2l.ImageFolder or d2l.Table, such as thousands=,; may be repeated",
+        "NAME=VALUE, such as decimal=,",
+        "NAME=VALUE",
+    )
+    data_dir: FilePath | None = file(None, "data", "has the four files of Fashion-MNIST")
+    resize: Size = setting(
         (28, 28),
         "data",
-        "size of the images in pixels",
+        "size of the images in pixels; of a folder's: 64x64",
         "HEIGHTxWIDTH",
         "HEIGHTxWIDTH",
     )
-    epochs: Whole = _whole(
-        10, "training", "passes over the training data; linear models: 3", 1, 100_000
+    epochs: Whole = whole(
+        10, "training", "passes over the training data; linear models: 3, own data: 20", 1, 100_000
     )
-    batch_size: Whole = _whole(
-        256, "training", "examples in a step; linear models: 32", 1, 1_000_000
+    batch_size: Whole = whole(
+        256, "training", "examples in a step; linear models and own data: 32", 1, 1_000_000
     )
-    lr: Real = _setting(
+    lr: Real = setting(
         0.1,
         "training",
-        "learning rate; linear models: 0.03",
+        "learning rate; linear models: 0.03, tables: 0.01, adam and adamw: 0.001",
         "a number from 1.2e-38 to 1,000,000",
         "RATE",
         # Smaller ones lose digits in float32, and become 0 in the end.
         ge=2.0**-126,
         le=1e6,
     )
-    gradient_clip_val: Real = _setting(
+    optimizer: Optimizer = choice(
+        "own", "training", "own is what the model configures: the book's SGD", Optimizer
+    )
+    schedule: Schedule = choice(
+        "constant",
+        "training",
+        "the learning rate falls to 0 over all epochs, or to a tenth at each third of them",
+        Schedule,
+    )
+    weight_decay: Real = setting(
+        0,
+        "training",
+        "share of each weight that a step takes away, in learning rates",
+        "a number from 0 to 1",
+        "RATE",
+        ge=0,
+        le=1,
+    )
+    gradient_clip_val: Real = setting(
         0,
         "training",
         "largest joint norm of the gradients; 0 does not clip",
@@ -123,90 +148,117 @@ class TrainConfig(BaseModel):
         ge=0,
         le=1e6,
     )
-    seed: Whole = _whole(0, "training", "the seed of all random choices", 0, 2**31 - 1)
-    device: Device = _choice("auto", "execution", "auto takes a GPU if TensorFlow sees one", Device)
-    precision: Precision = _choice(
+    early_stopping: Whole | None = whole(
+        None, "training", "end after so many epochs without a better val_loss", 1, 100_000
+    )
+    limit_batches: Whole | None = whole(
+        None, "training", "train and validate on so many batches only", 1, MAX_INT32
+    )
+    dry_run: bool = switch(
+        False, "training", "try everything on two batches, to the export; keep nothing"
+    )
+    seed: Whole = whole(
+        0, "training", "the seed of all random choices; repeated: a run for each", 0, 2**31 - 1
+    )
+    device: Device = choice("auto", "execution", "auto takes a GPU if TensorFlow sees one", Device)
+    precision: Precision = choice(
         "float32", "execution", "dtype policy of the models on Keras layers", Precision
     )
-    run_eagerly: bool = _switch(False, "execution", "run steps as plain Python, to debug them")
-    jit_compile: bool | None = _switch(
+    run_eagerly: bool = switch(False, "execution", "run steps as plain Python, to debug them")
+    jit_compile: bool | None = switch(
         None, "execution", "compile the steps with XLA (default: where that is known to pay)"
     )
-    deterministic: bool = _switch(
+    deterministic: bool = switch(
         False, "execution", "the same bits on any number of threads; without XLA, so slower"
     )
-    run_dir: FilePath | None = _file(
+    run_dir: FilePath | None = file(
         None, "output", "the run's directory, new or empty (default: a new one in runs)"
     )
-    checkpoint_every: Whole | None = _whole(
+    checkpoint_every: Whole | None = whole(
         None, "output", "also write checkpoints after so many steps within an epoch", 1, MAX_INT32
     )
-    export_dir: FilePath = _file(Path("savedmodels"), "output", "the directory of exports")
-    keep_versions: Whole | None = _whole(
+    export: Export = choice(
+        "best",
+        "output",
+        "the epoch to export: the one with the best validation, or the last",
+        Export,
+    )
+    publish_anyway: bool = switch(
+        False, "output", "publish a model even if it only guesses, or the served one is better"
+    )
+    name: Name | None = setting(
+        None,
+        "output",
+        "the model's name below --export-dir (default: the model's, for own data with the data's)",
+        "letters, digits, '_', '.' and '-'",
+        "NAME",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+    )
+    export_dir: FilePath = file(Path("savedmodels"), "output", "the directory of exports")
+    keep_versions: Whole | None = whole(
         None, "output", "the number of the model's versions to keep (default: all)", 1, MAX_INT32
     )
-    resume: FilePath | None = _file(
+    resume: FilePath | None = file(
         None,
         "settings of a run",
         "resume the run in this directory with its own settings; --epochs, --lr, "
-        "--gradient-clip-val and --export-dir may be given anew",
+        "--gradient-clip-val and the flags of the export may be given anew",
         exclude=True,
     )
-    config: FilePath | None = _file(
+    publish: FilePath | None = file(
+        None, "settings of a run", "publish the best epoch of the run in this directory", "RUN",
+        exclude=True,
+    )  # fmt: skip
+    epoch: Whole | None = setting(
+        None,
+        "settings of a run",
+        "the epoch to --publish, which must have a checkpoint",
+        "a whole number of at least 1",
+        "N",
+        ge=1,
+        le=MAX_INT32,
+        exclude=True,
+    )
+    config: FilePath | None = file(
         None, "settings of a run", "a TOML file of settings; a flag outweighs it", "FILE",
         exclude=True,
     )  # fmt: skip
 
     @property
-    def is_linear(self) -> bool:
-        """True for the regressions, which train on synthetic data."""
-        return self.model.startswith("linear")
+    def is_synthetic(self) -> bool:
+        """True for the regressions of the book, which train on made-up data."""
+        entry = CATALOG.get(self.model)
+        return self.data is None and entry is not None and entry.task == "regression"
 
     @property
-    def is_scratch(self) -> bool:
-        """True for models on bare variables, without Keras layers."""
-        return self.model.endswith("scratch")
+    def is_table(self) -> bool:
+        """True for a CSV file."""
+        return self.data is not None and self.target is not None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_model(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and str(values.get("model", "")).startswith("linear"):
-            return {**LINEAR_DEFAULTS, **values}
-        return values
+    @property
+    def served_name(self) -> str:
+        """The name of the model's directory below `export_dir`."""
+        if self.name is not None:
+            return self.name
+        if is_file(self.model):
+            file, _, class_name = self.model.partition(":")
+            return served_name(class_name or Path(file).stem)
+        # Garments and photographs under one name would be versions of one model.
+        return self.model if self.data is None else served_name(f"{self.data.stem}-{self.model}")
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> TrainConfig:
-        if self.run_eagerly and self.jit_compile:
-            raise ValueError("run_eagerly and jit_compile exclude each other; drop one")
-        if self.deterministic and self.jit_compile:
-            raise ValueError(
-                "what XLA computes depends on the number of threads; drop deterministic or "
-                "jit_compile"
-            )
-        if self.precision != "float32" and self.is_scratch:
-            raise ValueError(
-                f"precision {self.precision!r} is a policy of Keras layers, and {self.model!r} "
-                f"has none; use model {self.model.removesuffix('-scratch')!r}"
-            )
         fields = type(self).model_fields
         # The record of a run names all settings, the defaults included.
         given = {n for n in self.model_fields_set if getattr(self, n) != fields[n].default}
-        if "num_hiddens" in given and not self.model.startswith("mlp"):
-            raise ValueError(f"num_hiddens is for 'mlp' and 'mlp-scratch', not {self.model!r}")
-        if self.model.startswith("mlp") and math.prod(self.resize) * self.num_hiddens > MAX_WEIGHTS:
-            raise ValueError(
-                f"num_hiddens times the pixels of resize must be at most {MAX_WEIGHTS:,} weights; "
-                f"got {self.num_hiddens:,} times {math.prod(self.resize):,}"
-            )
-        for name in ("resize", "data_dir"):
-            if name in given and self.is_linear:
-                raise ValueError(f"{name} is for image models; {self.model!r} fits made-up data")
-        others = self.model_fields_set - {"resume", *CHANGEABLE}
-        if self.resume is not None and others:
-            raise ValueError(
-                f"resume takes all settings but {', '.join(CHANGEABLE)} from the run; drop "
-                f"{', '.join(sorted(others))}"
-            )
+        check_together(self, given)
+        for name, allowed in (("resume", CHANGEABLE), ("publish", ("epoch", *PUBLICATION))):
+            others = self.model_fields_set - {name, *allowed}
+            if getattr(self, name) is not None and others:
+                raise ValueError(
+                    f"{name} takes all settings but {', '.join(allowed)} from the run; drop "
+                    f"{', '.join(sorted(others))}"
+                )
         return self
 
     @property
@@ -233,13 +285,17 @@ def from_settings(
     Raises:
         ConfigError: a name or a value can't be used.
     """
+    defaults = defaults_for(settings)
     try:
-        return TrainConfig.model_validate(dict(settings))
+        config = TrainConfig.model_validate({**defaults, **settings})
     except ValidationError as error:
         faults = [
             _sentence(fault, settings, sources or {}) for fault in error.errors()[:MAX_FAULTS]
         ]
         raise ConfigError(one_line(" ".join(dict.fromkeys(faults)))) from error
+    # Those that the user gives remain.
+    config.model_fields_set.difference_update(defaults.keys() - settings.keys())
+    return config
 
 
 def _sentence(fault: ErrorDetails, settings: Mapping[str, Any], sources: Mapping[str, str]) -> str:
@@ -256,8 +312,17 @@ def _sentence(fault: ErrorDetails, settings: Mapping[str, Any], sources: Mapping
     return f"{given} must be {rule}; got {shown(settings[name])}."
 
 
-def settings_to_keep(config: TrainConfig) -> dict[str, Any]:
-    """The settings for the run's record, with paths that hold wherever the run is resumed."""
+def settings_to_keep(config: TrainConfig, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings for the run's record, with paths that hold wherever the run is resumed.
+
+    Args:
+        config: all settings.
+        arguments: those of the model's constructor, the implied ones included.
+    """
     settings = config.model_dump(mode="json", exclude={"run_dir"})
-    paths = {"export_dir": config.export_dir, "data_dir": config.data_dir}
-    return settings | {name: str(path.absolute()) for name, path in paths.items() if path}
+    paths = {name: getattr(config, name) for name in ("export_dir", "data_dir", "data")}
+    found = {name: str(path.absolute()) for name, path in paths.items() if path}
+    if is_file(config.model):
+        found["model"] = str(Path(config.model).absolute())
+    # The name may derive from the paths as they were given.
+    return settings | found | {"name": config.served_name, "set": dict(arguments)}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-__all__ = ["FilePath", "Real", "Size", "Whole"]
+from pipelines.basics.text import shown
+from tfd2l.train.catalog import CATALOG, is_file
+
+__all__ = ["Arguments", "FilePath", "ModelName", "Name", "Real", "Size", "Whole"]
 
 MAX_PIXELS = 4096
 # The system's limits, 4,096 and 255, with room for the files below.
@@ -56,6 +61,65 @@ def _path(value: Any) -> Any:
     return value
 
 
+def _model(value: Any) -> str:
+    if isinstance(value, str) and is_file(value):
+        return str(_path(value))
+    if not isinstance(value, str) or value not in CATALOG:
+        raise ValueError(f"one of {', '.join(CATALOG)}, or a Python file such as my_models.py:Net")
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value.encode(errors="replace")) > 255:
+        raise ValueError("a name of at most 255 bytes")
+    return str(_path(value))
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """Arguments by name, from a mapping or from texts 'NAME=VALUE'."""
+    if isinstance(value, Mapping):
+        pairs = [(str(name), entry) for name, entry in value.items()]
+    else:
+        texts = value if isinstance(value, list) else [value]
+        parts = [str(text).partition("=") for text in texts]
+        if not all(equals for _, equals, _ in parts):
+            raise ValueError("NAME=VALUE, such as dropout=0.5")
+        pairs = [(name.replace("-", "_"), _literal(text)) for name, _, text in parts]
+    for name, entry in pairs:
+        if not name.isidentifier() or len(name) > 100:
+            raise ValueError(f"NAME=VALUE with the name of an argument, not {shown(name)}")
+        if not _is_json(entry):
+            raise ValueError(f"NAME=VALUE, with a number, text or list; {name} is {shown(entry)}")
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("NAME=VALUE with each name once")
+    return dict(pairs)
+
+
+def _literal(text: str) -> Any:
+    """A number, bool, None, or list of them as Python writes it; any other text as it is."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        value = ast.literal_eval(text) if len(text) <= 1000 else text
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return text
+    value = [*value] if isinstance(value, tuple) else value
+    return value if _is_json(value) else text
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, str):
+        return not re.search("[\ud800-\udfff]", value)
+    # Larger numbers, NaN and infinity have no form in the run's record that all readers know.
+    is_number = isinstance(value, int | float) and abs(value) < 1e300
+    return value is None or isinstance(value, bool) or is_number
+
+
+Arguments = Annotated[dict[str, Any], BeforeValidator(_arguments)]
+ModelName = Annotated[str, BeforeValidator(_model)]
+Name = Annotated[str, BeforeValidator(_name)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size)]

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import house_prices
-from pipelines.csv_files import TableError
+from pipelines.tables.errors import TableError
 from tfd2l.book import kaggle_house as module
 
 CSV = "Id,Area,Garage,SalePrice\n1,1000,Attchd,100000\n2,NA,NA,200000\n3,3000,Detchd,400000\n"

@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from pipelines import tables
-from pipelines.csv_files import TableError, read_table
+from pipelines.tables.batches import streamed
+from pipelines.tables.csv_files import read_table
+from pipelines.tables.errors import TableError
+from pipelines.tables.statistics import fit
 from tests.support.data import Loaders
 from tests.support.fits import Line, points
 from tfd2l.engine.errors import LoaderError
@@ -91,9 +93,9 @@ def test_an_error_behind_a_data_set_is_one_line_with_its_place(
 def test_a_streamed_tables_error_reaches_the_caller_of_a_fit(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("x,y\n1,2\n2,4\n")
-    statistics = tables.fit(read_table(path), "y")
+    statistics = fit(read_table(path), "y")
     path.write_text("x,y\n1,2\nmany,4\n")
-    rows = tables.streamed(path, statistics, 1, chunk_rows=1)
+    rows = streamed(path, statistics, 1, chunk_rows=1)
     message = r"column 'x', row 3: 'many' is no number"
     with pytest.raises(TableError, match=f"^{message}"):
         d2l.Trainer(1).fit(Line(), Loaders(rows))

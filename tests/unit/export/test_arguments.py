@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests.support.small_models import IMAGES, LABELS, ConciseLinear, Scratch, preprocess
 from tfd2l.export.errors import ExportError
 from tfd2l.export.expected import classifier_checks, image_examples, logits_of, regressor_checks
-from tfd2l.export.publish import publish
+from tfd2l.export.publish import publish_version
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.verify import verify
 
@@ -56,7 +56,7 @@ def test_labels_may_be_an_array_of_strings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ((48, 64, 3), r"\(height, width\) of grey images, in pixels; got \(48, 64, 3\).*no colour"),
+        ((1, 48, 64, 3), r"\(height, width, channels\), in pixels; got \(1, 48, 64, 3\)"),
         ((28,), r"\(height, width\).*got \(28,\)"),
         (28, "got 28"),
         ("28", "got '28'"),
@@ -64,7 +64,7 @@ def test_labels_may_be_an_array_of_strings(tmp_path: Path) -> None:
         ((28, 28.0), r"image_shape\[1\] must be a whole number of at least 1; got 28\.0"),
     ],
 )
-def test_image_shapes_other_than_two_sizes_are_refused(
+def test_image_shapes_other_than_two_or_three_sizes_are_refused(
     shape: Any, words: str, tmp_path: Path
 ) -> None:
     refused(words, tmp_path, image_shape=shape)
@@ -148,11 +148,11 @@ def test_a_regressor_of_other_features_is_refused_in_one_line(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "images",
-    [IMAGES[:2].astype(np.float32), IMAGES[:2, ..., None], IMAGES[0], IMAGES[:2].tolist(), None],
+    [IMAGES[:2].astype(np.float32), IMAGES[:2, ..., None, None], IMAGES[0], [[1]], None],
     ids=type,
 )
 def test_examples_that_are_not_raw_images_are_refused(images: Any) -> None:
-    rule = r"images must be raw grey ones, \(n, height, width\) uint8 .*; got shape"
+    rule = r"images must be raw, \(n, height, width\) uint8 .*; got shape"
     with pytest.raises(ExportError, match=rule):
         classifier_checks(Scratch(), images, labels=LABELS, preprocess=preprocess)
     with pytest.raises(ExportError, match=rule):
@@ -204,7 +204,7 @@ def test_a_publication_refuses_wrong_arguments_before_it_writes(
 ) -> None:
     given: dict[str, Any] = {"write": lambda path: path.touch(), "checks": [], "card": {}, **wrong}
     with pytest.raises((ExportError, ValueError), match=words):
-        publish(given.pop("write"), tmp_path, **given)
+        publish_version(given.pop("write"), tmp_path, **given)
     assert not list(tmp_path.iterdir())
 
 

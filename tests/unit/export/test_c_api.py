@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tests.support.served import export_identity
 from tests.support.small_models import STRINGS, answers
-from tfd2l.export import c_api
-from tfd2l.export.c_api import Session, SessionError, load_library
+from tfd2l.export.c_api import session
+from tfd2l.export.c_api.session import Session, SessionError, load_library
 from tfd2l.export.saved_model import read_signatures
 
 
@@ -27,7 +27,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_library_is_found_without_importing_tensorflow() -> None:
     program = (
-        f"import runpy, sys; names = runpy.run_path({c_api.__file__!r})\n"
+        f"import runpy, sys; names = runpy.run_path({session.__file__!r})\n"
         "names['load_library']()\n"
         "print({'tensorflow', 'keras', 'tfd2l', 'pipelines'} & {*sys.modules})"
     )

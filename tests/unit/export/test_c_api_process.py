@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tests.support.served import export_identity
 from tests.support.small_models import answers
-from tfd2l.export.c_api_process import c_api_process
+from tfd2l.export.c_api.process import c_api_process
 from tfd2l.export.saved_model import ExportError
 from tfd2l.train.interrupt import InterruptedRunError
 

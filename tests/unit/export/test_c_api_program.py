@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.support.small_models import STRINGS
-from tfd2l.export import c_api, c_api_program
-from tfd2l.export.c_api_program import dumps, loads
+from tfd2l.export.c_api import program, session
+from tfd2l.export.c_api.program import dumps, loads
 
 
 def test_arrays_and_other_values_survive_the_text() -> None:
@@ -33,7 +33,7 @@ def test_arrays_and_other_values_survive_the_text() -> None:
         np.testing.assert_array_equal(same, array, strict=True)
 
 
-@pytest.mark.parametrize("module", [c_api, c_api_program], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [session, program], ids=lambda module: module.__name__)
 def test_the_program_imports_the_standard_library_and_numpy_alone(module: ModuleType) -> None:
     assert module.__file__ is not None
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def test_the_program_imports_the_standard_library_and_numpy_alone(module: Module
 
 def test_the_program_ends_if_its_parent_dies_before_the_request() -> None:
     # The system closes the pipe of a killed process.
-    command = [sys.executable, "-I", c_api_program.__file__]
+    command = [sys.executable, "-I", program.__file__]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert ended.stdout == b""
     assert b"JSONDecodeError" in ended.stderr

@@ -23,7 +23,7 @@ from tests.support.small_models import IMAGES, LABELS, Concise, preprocess
 from tfd2l.export import publish as publishing
 from tfd2l.export.checksums import check_files
 from tfd2l.export.expected import classifier_checks
-from tfd2l.export.publish import CARD_FILE, publish, published_versions, tidy
+from tfd2l.export.publish import CARD_FILE, publish_version, published_versions, tidy
 from tfd2l.export.signatures import ExportError, export_classifier
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
@@ -41,7 +41,7 @@ def publish_copy(exported: tuple[Path, list[Check]]) -> Callable[..., Path]:
 
     def publish_it(base: Path, **changes: Any) -> Path:
         arguments = {"write": copying(source), "checks": checks, "card": {}, **changes}
-        return publish(base=base, **arguments)
+        return publish_version(base=base, **arguments)
 
     return publish_it
 
@@ -52,7 +52,7 @@ def test_a_published_classifier_has_all_that_a_server_needs(tmp_path: Path) -> N
     model.logits(preprocess(IMAGES[:1]))
     umask = os.umask(0o077)
     try:
-        version = publish(
+        version = publish_version(
             lambda path: export_classifier(model, path, labels=LABELS, preprocess=preprocess),
             tmp_path / "savedmodels" / "mlp",
             checks=classifier_checks(model, IMAGES, labels=LABELS, preprocess=preprocess),

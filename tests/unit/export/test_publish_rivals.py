@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.exports import copying, export_with_checks, names
-from tfd2l.export.publish import publish, published_versions
+from tfd2l.export.publish import publish_version, published_versions
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE
 
@@ -25,7 +25,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Check
 
 
 def publish_copy(exported: tuple[Path, list[Check]], base: Path) -> Path:
-    return publish(copying(exported[0]), base, checks=exported[1], card={})
+    return publish_version(copying(exported[0]), base, checks=exported[1], card={})
 
 
 # Publishes `count` times at once, each in a process of its own; the imports, which take most of
@@ -37,7 +37,7 @@ sys.path.insert(0, {root!r})
 import numpy as np
 from tests.support.small_models import Linear
 from tfd2l.export.expected import regressor_checks
-from tfd2l.export.publish import publish
+from tfd2l.export.publish import publish_version
 source, base, mark = (Path(argument) for argument in sys.argv[1:4])
 count, hold_s = int(sys.argv[4]), float(sys.argv[5])
 
@@ -53,7 +53,7 @@ for _ in range(count - 1):
         children = []
         break
 checks = regressor_checks(Linear(), np.ones((8, 2), np.float32))
-os.write(1, publish(write, base, checks=checks, card={{}}).name.encode() + b"\\n")
+os.write(1, publish_version(write, base, checks=checks, card={{}}).name.encode() + b"\\n")
 for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.support import ROOT
+from tests.support.raw_models import save_colours
 from tests.support.rest_server import LABELS, RestServer, Softmax, as_json
 from tfd2l.predict.command import main
 
@@ -76,7 +77,9 @@ def test_good_files_are_answered_and_bad_ones_reported(
         lines += [f"{name}: {first}", f"  then   {', '.join(others)}", f"  image  {notes[seed]}"]
     assert ran.stdout.decode().splitlines() == lines
     assert ran.stderr.decode().splitlines() == [
-        "error: text.png: an image must be a PNG, JPEG, GIF file; this one begins with "
+        f"note: nothing says how model 'mlp' at {server.url} takes photographs; garments are "
+        "cropped and inverted, as its images are grey, 28 x 28. --framing none resizes alone.",
+        "error: text.png: an image must be a PNG, JPEG, GIF, BMP, WEBP file; this one begins with "
         "b'no image'. Save it as PNG or JPEG.",
         "error: absent.png: the file can't be read: No such file or directory. Check its name.",
     ]
@@ -154,7 +157,8 @@ def test_a_letter_that_the_terminal_lacks_is_escaped(
 def test_the_picture_shows_what_the_model_saw(
     server: RestServer, files: list[str], tmp_path: Path
 ) -> None:
-    ran = run(tmp_path, *files, "--url", server.url, "--picture", "out.png")
+    flags = ["--url", server.url, "--framing", "garment", "--picture", "out.png"]
+    ran = run(tmp_path, *files, *flags)
     assert ran.returncode == 2
     assert [line[:7] for line in ran.stderr.decode().splitlines()] == ["error: "] * 2
     with Image.open(tmp_path / "out.png") as picture:
@@ -189,7 +193,7 @@ def test_a_picture_of_very_many_shows_the_first(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "error: the following arguments are required: IMAGE (--help lists the flags)"),
+        ([], "error: the following arguments are required: FILE (--help lists the flags)"),
         (["a.png", "--dir", "x", "--url", "y"], "error: --url is for a server; drop it or the"),
         (["a.png", "--model", "./x", "--model-version", "3"], "error: --model-version is for a"),
         # Anything with a slash is a directory; a plain name is one if it exists.
@@ -348,3 +352,76 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     assert (ran.returncode, ran.stdout) == (2, b"")
     assert ran.stderr.startswith(b"error: the model in models/1 can't be loaded")
     assert ran.stderr.count(b"\n") == 1
+
+
+def colours(path: Path, side: int = 40) -> Path:
+    """A red stripe on white: framed as a garment it would be cropped."""
+    pixels = np.full((side, side, 3), 255, np.uint8)
+    pixels[:, :10] = (255, 0, 0)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_the_models_card_says_how_images_are_framed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(colours(tmp_path / "stripe.png"))
+    for framing, flags, note in (
+        ("none", [], "40 x 40 resized to 28 x 28; made grey"),
+        ("garment", [], "the ground's greys, 76 to 255, made 0"),
+        ("garment", ["--framing", "none"], "40 x 40 resized to 28 x 28; made grey"),
+        ("none", ["--framing", "garment"], "the ground's greys, 76 to 255, made 0"),
+    ):
+        model = tmp_path / framing
+        if not model.exists():
+            save_colours(model, (28, 28), input={"kind": "image", "framing": framing})
+        assert main([path, "--model", str(model), *flags]) == 0
+        said = capsys.readouterr()
+        assert note in said.out.splitlines()[2]
+        assert said.err == ""
+
+
+def test_a_model_of_any_size_and_colour_answers_without_framing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_colours(tmp_path / "model", input={"kind": "image", "framing": "none"})
+    path, blank = str(colours(tmp_path / "stripe.png")), tmp_path / "blank.webp"
+    Image.new("RGB", (60, 40), "blue").save(blank)
+    flags = ["--model", str(model), "--json", "--picture", str(tmp_path / "out.png")]
+    assert main([path, str(blank), *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["framing"] == "none"
+    first, second = found["images"]
+    assert first["classes"][0] == first["label"] == "red"
+    # A plain image has an answer like any other.
+    assert second["label"] == "blue"
+    assert second["notes"] == ["60 x 40 resized to 4 x 6"]
+    # A quarter of the pixels lacks green and blue, so that their means are 3/4.
+    powers = np.exp([1, 0.75, 0.75])
+    np.testing.assert_allclose(first["scores"], powers / powers.sum(), atol=0.01)
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.width > 100
+
+
+def test_flags_that_the_models_images_do_not_allow_are_refused_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_colours(tmp_path / "model", input={"kind": "image", "framing": "none"})
+    four = save_colours(tmp_path / "four", (4, 6, 4))
+    for directory, flags, words in (
+        (model, ["--framing", "garment"], "--framing garment makes grey images, but the model in "),
+        (model, ["--output", str(tmp_path / "a.csv")], "--output is for a table, but the model "),
+        (four, [], "images have 1 or 3 channels; the model in "),
+    ):
+        assert main(["absent.png", "--model", str(directory), *flags]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f"error: {words}")
+        assert said.err.count("\n") == 1
+
+
+def test_one_channel_may_be_an_axis_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_colours(tmp_path / "model", (4, 6, 1))
+    assert main([str(colours(tmp_path / "stripe.png")), "--model", str(model)]) == 0
+    assert "40 x 40 resized to 4 x 6; made grey" in capsys.readouterr().out

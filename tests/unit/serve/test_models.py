@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from tests.support.served import export_linear, until
 from tfd2l.deploy import command as deploy
-from tfd2l.export.c_api import Session
+from tfd2l.export.c_api.session import Session
 from tfd2l.export.loaded import LoadedVersion
 from tfd2l.serve import models as served_models
 from tfd2l.serve.models import ServedModels

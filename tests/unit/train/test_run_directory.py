@@ -233,16 +233,20 @@ def test_a_run_with_only_damaged_checkpoints_is_refused(tmp_path: Path) -> None:
 
 def test_the_record_of_the_export_is_read_back_or_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    found = [run.export]
-    run.finish(Path("savedmodels/mlp/1"))
-    found.append(run.export)
-    assert found == [None, str(Path("savedmodels/mlp/1").absolute())]
+    unfinished = run.conclusion
+    assert unfinished is None
+    run.finish({"export": "savedmodels/mlp/1", "epoch": 3}, run.path / "checkpoints/epoch-00003")
+    assert run.conclusion == {
+        "export": "savedmodels/mlp/1",
+        "epoch": 3,
+        "best_checkpoint": "checkpoints/epoch-00003",
+    }
     note = run.path / "export.json"
     note.write_text(note.read_text().replace("mlp/1", "mlp/2"))
     with pytest.raises(
         RunError, match=r"export\.json', which .* is damaged. Remove it, and --resu"
     ):
-        _ = run.export
+        _ = run.conclusion
 
 
 def test_events_that_cannot_be_written_are_reported_in_a_line(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Data modules of a reader's own files, after the book: images in folders."""
+"""Data modules of a reader's own files, after the book: images in folders, tables."""

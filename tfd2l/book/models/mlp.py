@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from tfd2l.book import functional
 from tfd2l.book.models.arguments import checked
-from tfd2l.book.module import Classifier
+from tfd2l.book.module import Classifier, Module
 from tfd2l.book.optim import SGD
 
-__all__ = ["MLP", "DropoutMLP", "DropoutMLPScratch", "MLPScratch"]
+__all__ = ["MLP", "DropoutMLP", "DropoutMLPScratch", "MLPRegression", "MLPScratch"]
 
 
 class MLPScratch(Classifier):
@@ -76,6 +76,36 @@ class MLP(Classifier):
                 keras.layers.Dense(num_outputs, dtype="float32"),
             ]
         )
+
+
+class MLPRegression(Module):
+    """One hidden layer and one number as output, with the mean squared error as loss.
+
+    Example:
+        >>> model = d2l.MLPRegression(num_hiddens=64, lr=0.01)
+        >>> model(tf.zeros((5, 3))).shape
+        TensorShape([5, 1])
+
+    The book has none: it is the network of section 5.2 with the loss of section 3.5.
+    """
+
+    @checked
+    def __init__(self, num_hiddens: int, lr: float) -> None:
+        """Make two dense layers; the first batch sets the size of the input."""
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = keras.Sequential(
+            [
+                keras.layers.Flatten(),
+                keras.layers.Dense(num_hiddens, activation="relu"),
+                # Predictions stay float32 under mixed precision, as logits do.
+                keras.layers.Dense(1, dtype="float32"),
+            ]
+        )
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The mean squared error of (n, 1) predictions: () float32."""
+        return 2 * tf.reduce_mean(functional.squared_loss(y_hat, y))
 
 
 class _DropoutClassifier(Classifier):

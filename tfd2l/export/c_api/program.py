@@ -1,10 +1,10 @@
-"""The program of the load check: runs a SavedModel by `c_api` and answers one request.
+"""The program of the load check: runs a SavedModel by the C API and answers one request.
 
-    python -I c_api_program.py < REQUEST > ANSWER
+    python -I program.py < REQUEST > ANSWER
 
 It runs in a process of its own, as TensorFlow Serving does: without TensorFlow's Python package,
-Keras and this project. So it imports the standard library and NumPy alone, and `c_api` by its
-path. `c_api_process` starts it.
+Keras and this project. So it imports the standard library and NumPy alone, and `session.py` by its
+path. `process.py` starts it.
 
 The request is `{"directory": str, "calls": [[{tensor: array}, {output: tensor}], ...]}`. The answer
 is a list with `{output: array}` or an error's text for each call, or one text if the model can't be
@@ -32,7 +32,7 @@ def main() -> None:
     # A model may print; its text goes to standard error, and only the answer to standard output.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as output:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        output.write(dumps(_answer(_import_c_api())))
+        output.write(dumps(_answer(_import_session())))
     # The answer is sent; the library's destructors only take time.
     os._exit(0)
 
@@ -64,9 +64,9 @@ def _answer(c_api: Any) -> list[Any] | str:
     return answers
 
 
-def _import_c_api() -> Any:
-    """Import `c_api` from beside this file; its package would import more than NumPy."""
-    loader = SourceFileLoader("c_api", str(Path(__file__).with_name("c_api.py")))
+def _import_session() -> Any:
+    """Import `session.py` from beside this file; its package would import more than NumPy."""
+    loader = SourceFileLoader("session", str(Path(__file__).with_name("session.py")))
     module = ModuleType(loader.name)
     loader.exec_module(module)
     return module

@@ -2,7 +2,7 @@
 
 TensorFlow Serving loads models with this API's loader, which knows nothing of Python; the one
 behind `tf.saved_model.load` accepts models that the server refuses. This file imports the standard
-library and NumPy alone, for `c_api_program` runs it in an isolated process.
+library and NumPy alone, for `program.py` runs it in an isolated process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the program `c_api_program.py` in a fresh process, with a time limit."""
+"""Runs the program `program.py` in a fresh process, with a time limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipelines.basics.numbers import positive_number
-from tfd2l.export import c_api_program
+from tfd2l.export.c_api import program
 from tfd2l.export.errors import ExportError
 
 __all__ = ["c_api_process"]
@@ -21,7 +21,7 @@ def c_api_process(timeout_s: float = 120.0) -> Iterator[Callable[[Any], Any]]:
     """Start the program, which loads its library while the caller writes the model.
 
     Yields:
-        A function that sends one request and returns the answer, both as `c_api_program` describes
+        A function that sends one request and returns the answer, both as `program.py` describes
         them. It raises ExportError if the process ends without an answer, or takes longer than
         `timeout_s` seconds.
 
@@ -30,7 +30,7 @@ def c_api_process(timeout_s: float = 120.0) -> Iterator[Callable[[Any], Any]]:
     """
     timeout_s = positive_number("timeout_s", timeout_s)
     process = subprocess.Popen(
-        [sys.executable, "-I", c_api_program.__file__],
+        [sys.executable, "-I", program.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -44,7 +44,7 @@ def c_api_process(timeout_s: float = 120.0) -> Iterator[Callable[[Any], Any]]:
 
     def ask(request: Any) -> Any:
         try:
-            answer, log = process.communicate(c_api_program.dumps(request), timeout_s)
+            answer, log = process.communicate(program.dumps(request), timeout_s)
         except subprocess.TimeoutExpired as error:
             raise ExportError(
                 f"the load check must end within {timeout_s:g} s, and did not. On a busy machine "
@@ -56,7 +56,7 @@ def c_api_process(timeout_s: float = 120.0) -> Iterator[Callable[[Any], Any]]:
                 "the load check must end with an answer; its process ended with status "
                 f"{process.returncode} and the words:\n{last}"
             )
-        return c_api_program.loads(answer)
+        return program.loads(answer)
 
     try:
         yield ask

@@ -1,4 +1,4 @@
-"""tfd2l/export/tables.py: models with lookup tables, exported and run by the C API."""
+"""tfd2l/export/writing.py: models with lookup tables, exported and run by the C API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 import tfd2l as d2l
 from tests.support.small_models import IMAGES, LABELS, answers
 from tfd2l.export.signatures import ExportError, export_classifier
-from tfd2l.export.tables import tables_of
+from tfd2l.export.writing import tables_of
 
 Q = len(LABELS)
 

@@ -1,4 +1,4 @@
-"""pipelines/tables.py: numbers and categories, missing values, chunks, and errors."""
+"""pipelines/tables: statistics, preparation and batches: gaps, chunks, and errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.csv_files import TableError, read_chunks, read_table, write_table
-from pipelines.tables import Statistics, dataset, fit, prepare, streamed, to_tensors
+from pipelines.tables.batches import dataset, streamed, to_tensors
+from pipelines.tables.csv_files import read_chunks, read_table, write_table
+from pipelines.tables.errors import TableError
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import Statistics, fit
 
 CSV = "Rooms,Roof,Price\nNA,NA,100\n2,,200\n4,Slate,300\n,Tin,400\n"
 
@@ -154,9 +157,9 @@ def test_a_streamed_file_that_is_damaged_or_missing_keeps_its_own_error(tmp_path
     assert isinstance(caught.value.__cause__, UnicodeDecodeError)
     with pytest.raises(FileNotFoundError, match="absent"):
         list(streamed(tmp_path / "absent.csv", statistics, 1))
-    for wrong in ({"batch_size": 0}, {"batch_size": 1, "chunk_rows": 0}):
+    for batch_size, chunk_rows in ((0, 1), (1, 0)):
         with pytest.raises(ValueError, match=r"(batch_size|chunk_rows) must be a whole number"):
-            streamed(written(tmp_path), statistics, **wrong)
+            streamed(written(tmp_path), statistics, batch_size, chunk_rows)
 
 
 def test_standardized_numbers_have_mean_0_and_deviation_1(tmp_path: Path) -> None:

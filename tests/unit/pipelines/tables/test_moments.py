@@ -1,4 +1,4 @@
-"""pipelines/columns.py: means and deviations of numbers in chunks, against the standard library."""
+"""pipelines/tables/moments.py: means and deviations in chunks, against the standard library."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.columns import Moments
-from pipelines.csv_files import TableError
-from pipelines.tables import fit, prepare
+from pipelines.tables.errors import TableError
+from pipelines.tables.moments import Moments
+from pipelines.tables.preparation import prepare
+from pipelines.tables.statistics import fit
 
 
 def moments_of(numbers: list[float], chunk_rows: int) -> Moments:

@@ -1,0 +1,163 @@
+"""The dialect of a table: how its values are separated and spelt, given or found."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+import pandas as pd
+
+from pipelines.basics.text import shown
+from pipelines.tables.cells import dates_as_text
+from pipelines.tables.errors import TableError
+
+__all__ = ["NO_VALUE", "Dialect", "start_of"]
+
+# The texts that mean 'no value', those of pandas' `read_csv`.
+NO_VALUE = frozenset(
+    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
+)  # fmt: skip
+SEPARATORS = (",", ";", "\t", "|")
+# Rows that decide about the separator.
+_SAMPLE_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The spelling of a table; the names are those of pandas' `read_csv` where it has them.
+
+    Attributes:
+        sep: the separator of values; None finds `,`, `;`, a tab or `|` from the first rows.
+        decimal: the decimal point.
+        thousands: the separator of thousands, such as `,`, `.`, `'` or a space.
+        units: texts before or after a number that are no part of it, such as `$`, `%` or `kg`.
+        quotechar: the quote around values that contain the separator or line breaks.
+        encoding: the file's encoding. A byte order mark is no part of the first name.
+        comment: the character from which on the rest of a line is no part of the table.
+        na_values: texts that mean 'no value', beside those of pandas (`NA`, `n/a`, `null`, ...).
+        date_format: the format of dates that are not written as 2020-01-31, such as `%d.%m.%Y`.
+        index_column: a column that numbers or names the rows, which is no input. A first column
+            without a name is one, too.
+    """
+
+    sep: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    units: tuple[str, ...] = ()
+    quotechar: str = '"'
+    encoding: str = "utf-8"
+    comment: str | None = None
+    na_values: tuple[str, ...] = ()
+    date_format: str | None = None
+    index_column: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options; a single text is no list of texts, as a list of JSON is."""
+        for name in ("units", "na_values"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        if len(self.decimal) != 1 or self.decimal == self.thousands:
+            raise ValueError(
+                f"decimal and thousands must be different characters; got {shown(self.decimal)} "
+                f"and {shown(self.thousands)}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON values; `Dialect(**values)` makes the same dialect."""
+        values = asdict(self)
+        return values | {name: list(values[name]) for name in ("units", "na_values")}
+
+    def clean(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Spell the texts of a frame in one way; columns of other types stay as they are.
+
+        Spaces around texts are removed, missing values are NA, numbers are written as 1234.5 and
+        dates as 2020-01-31. The index column is left out.
+
+        Raises:
+            TableError: a number contradicts the dialect.
+        """
+        frame = frame.rename(columns=lambda name: str(name).strip())
+        frame = (
+            frame.drop(columns=self.index_column, errors="ignore") if self.index_column else frame
+        )
+        return frame.apply(self._cleaned) if len(frame.columns) else frame
+
+    def _cleaned(self, column: pd.Series) -> pd.Series:
+        if not isinstance(column.dtype, pd.StringDtype):
+            # Objects may be texts, and other things, which `cells.texts` spells.
+            is_text = column.map(lambda value: isinstance(value, str))
+            if column.dtype != object or (not is_text.all() and not is_text.any()):
+                return column
+            cleaned = self._cleaned(column.where(is_text).astype("str"))
+            return cleaned if (is_text | column.isna()).all() else column.where(~is_text, cleaned)
+        column = column.str.strip()
+        column = column.mask(column.isin(NO_VALUE | {*self.na_values}))
+        if self.decimal != "." or self.thousands or self.units:
+            column = self._with_plain_numbers(column)
+        if self.date_format:
+            column = dates_as_text(column, self.date_format)
+        return column
+
+    def _with_plain_numbers(self, column: pd.Series) -> pd.Series:
+        number, comma = self._number(), re.escape(self.decimal)
+        is_number = column.str.fullmatch(number, na=False)
+        wrong = column.str.fullmatch(r"[+-]?\d+\.\d+", na=False) & ~is_number
+        if self.decimal != "." and wrong.any():
+            raise TableError(
+                f"column {shown(column.name)}, row {column.index[wrong][0]}: "
+                f"{shown(column[wrong].iloc[0])} is no number with decimal={self.decimal!r}; pass "
+                "thousands='.' if the point separates thousands."
+            )
+        plain = column[is_number].str.replace(number, r"\g<sign>\g<whole>\g<rest>", regex=True)
+        if self.thousands:
+            plain = plain.str.replace(r"\s" if self.thousands.isspace() else self.thousands, "",
+                                      regex=self.thousands.isspace())  # fmt: skip
+        plain = plain.str.replace("\N{MINUS SIGN}", "-").str.replace(comma, ".", regex=True)
+        return column.where(~is_number, plain.reindex(column.index)) if len(plain) else column
+
+    def _number(self) -> str:
+        """A regular expression of a number in this dialect."""
+        unit = "|".join(map(re.escape, self.units))
+        around = rf"(?:{unit})?" if unit else ""
+        # A space may be one that does not break.
+        group = r"\s" if (self.thousands or "").isspace() else re.escape(self.thousands or "")
+        whole = rf"\d{{1,3}}(?:{group}\d{{3}})+|\d+" if group else r"\d+"
+        rest = rf"(?:{re.escape(self.decimal)}\d*)?(?:[eE][+-]?\d+)?"
+        sign = "[+\\-\N{MINUS SIGN}]?"
+        start = rf"{around}\s*(?P<sign>{sign})\s*{around}\s*"
+        return rf"{start}(?P<whole>{whole})(?P<rest>{rest})\s*{around}"
+
+
+def start_of(file: TextIO, dialect: Dialect) -> tuple[int, str]:
+    """Find the number of lines before the header, empty or comments, and the separator."""
+    lines = list(itertools.islice(file, 200))
+    skipped = 0
+    for line in lines:
+        if line.strip() and not (dialect.comment and line.startswith(dialect.comment)):
+            break
+        skipped += 1
+    if dialect.sep is not None:
+        return skipped, dialect.sep
+    widths = {sep: list(_widths(lines[skipped:], sep, dialect.quotechar)) for sep in SEPARATORS}
+    # The separator of the most columns, among those by which all rows are of one length if any is.
+    return skipped, max(SEPARATORS, key=lambda sep: (_agree(widths[sep]), *widths[sep][:1]))
+
+
+def _agree(widths: list[int]) -> bool:
+    return len({*widths}) == 1 and widths[0] > 1
+
+
+def _widths(lines: Iterable[str], sep: str, quotechar: str) -> Iterator[int]:
+    """Count the values of the first rows."""
+    rows = csv.reader(lines, delimiter=sep, quotechar=quotechar, skipinitialspace=True)
+    try:
+        for row in itertools.islice(rows, _SAMPLE_ROWS):
+            if row:
+                yield len(row)
+    except csv.Error:
+        return
