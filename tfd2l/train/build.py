@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+import keras
+import tensorflow as tf
+
+from tfd2l.book import devices
 from tfd2l.book.data import DataModule
 from tfd2l.book.module import Module
 from tfd2l.export.errors import ExportError
 from tfd2l.export.signatures import checked_function
 from tfd2l.train.config import ConfigError, TrainConfig
-from tfd2l.train.model import make_model
+from tfd2l.train.model import choose_model, make_model
 from tfd2l.train.optimizers import set_optimizer
 
-__all__ = ["build_model"]
+__all__ = ["NUM_GPUS", "build_model", "choose_device"]
+
+NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
 
 
-def build_model(
-    cls: type[Module], arguments: Mapping[str, Any], config: TrainConfig, data: DataModule
-) -> Module:
-    """Make the model, on the current device, before anything of the run is written.
+def choose_device(device: str) -> str:
+    """TensorFlow's name of the device that a setting means.
 
     Raises:
-        ConfigError: the constructor fails, or the model's answers do not fit the data.
+        DeviceError: there is no such device.
     """
-    model = make_model(cls, arguments, config)
-    set_optimizer(model, config, len(data.train_dataloader()))
-    try:
-        # An hour of training would come before the export that needs it.
-        checked_function(model, data.raw_input(), data.output())
-    except ExportError as error:
-        raise ConfigError(f"the model must fit the data: {error}") from error
-    return model
+    return devices.choose_device(NUM_GPUS[device])
+
+
+def build_model(config: TrainConfig, data: DataModule) -> tuple[Module, dict[str, Any]]:
+    """Make the model with fresh parameters, from the seed.
+
+    Returns:
+        The model, and the arguments of its constructor.
+
+    Raises:
+        ConfigError: there is no such model, or its answers do not fit the data.
+    """
+    keras.utils.set_random_seed(config.seed)
+    cls, arguments = choose_model(config, data)
+    with tf.device(choose_device(config.device)):
+        model = make_model(cls, arguments, config)
+        set_optimizer(model, config, len(data.train_dataloader()))
+        try:
+            # An hour of training would come before the export that needs it.
+            checked_function(model, data.raw_input(), data.output())
+        except ExportError as error:
+            raise ConfigError(f"the model must fit the data: {error}") from error
+    return model, arguments

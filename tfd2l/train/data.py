@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import tfd2l as d2l
-from pipelines.basics.text import shown
+from pipelines.basics.text import one_line, shown
 from pipelines.fashion_mnist import Arrays
 from pipelines.outputs import ClassOutput, Output
 from pipelines.raw_inputs import RawInput
+from pipelines.tables.dialect import Dialect
+from pipelines.tables.errors import TableError
 from tfd2l.book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.suggestions import did_you_mean
 from tfd2l.train.catalog import Task
 from tfd2l.train.config import ConfigError, TrainConfig
@@ -110,7 +114,7 @@ def _folder(config: TrainConfig, say: Say) -> d2l.ImageFolder:
     data: d2l.ImageFolder = _made(d2l.ImageFolder, config, arguments)
     say(
         f"data: {data.num_train:,} + {data.num_val:,} images of {len(data.labels):,} classes from "
-        f"{config.data}: {shown(', '.join(data.labels))}"
+        f"{config.data}: {one_line(', '.join(data.labels), 300)}"
     )
     for file in data.skipped:
         say(f"passed over, as it can't be read: {file}")
@@ -142,16 +146,28 @@ def _table(config: TrainConfig, say: Say) -> d2l.Table:
 
 def _made(cls: Any, config: TrainConfig, arguments: dict[str, Any]) -> Any:
     """Make a data module from settings and from the further arguments that the user gives."""
-    known = inspect.signature(cls).parameters
+    parameters = [*inspect.signature(cls).parameters.values()][1:]
+    known = [one.name for one in parameters if one.kind != one.VAR_KEYWORD]
+    if len(known) < len(parameters):
+        known += [field.name for field in fields(Dialect)]
     for name in config.data_option:
-        if name in arguments or name not in known or name in ("root", "source"):
-            flag = f"; use --{name.replace('_', '-')}" if name in arguments else None
+        if name in arguments:
+            raise ConfigError(
+                f"data_option is for further arguments; use --{name.replace('_', '-')}."
+            )
+        if name not in known:
             others = [other for other in known if other not in arguments]
             raise ConfigError(
                 f"data_option must name an argument of d2l.{cls.__name__}; got {shown(name)}"
-                f"{flag or did_you_mean(name, others) or '; it has ' + ', '.join(others)}."
+                f"{did_you_mean(name, others) or '; it has ' + ', '.join(others) + '.'}"
             )
     try:
         return cls(config.data, **arguments, **config.data_option)
-    except TypeError as error:
-        raise ConfigError(f"data_option: {error}.") from error
+    except TableError as error:
+        # The remedy is an argument of the class.
+        flag = " By flag: --data-option NAME=VALUE." if "pass " in str(error) else ""
+        raise ConfigError(f"{error}{flag}") from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, Tfd2lError):
+            raise
+        raise ConfigError(f"data_option: {error}") from error

@@ -166,8 +166,8 @@ def check_interface(base: Path, data: DataModule, anyway: bool) -> None:
     other = [key for key in wanted if key in card and _form(card[key]) != _form(wanted[key])]
     if other and not anyway:
         raise ConfigError(
-            f"{base} has versions of another model: its {' and '.join(other)} differ from those of "
-            "this data. Choose another --name, or replace it by --publish-anyway."
+            f"{base} has versions of another model, with another {' and another '.join(other)}. "
+            "Choose another --name, or replace it by --publish-anyway."
         )
 
 

@@ -7,17 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from pipelines.fashion_mnist import Arrays
-from tfd2l.book.devices import choose_device
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, epochs_in, load_checkpoint
 from tfd2l.engine.checks import optimizer_of
 from tfd2l.engine.optimizer import build_as, finalize, with_loss_scale
 from tfd2l.engine.state import FitState
 from tfd2l.export.expected import outputs_of
-from tfd2l.train.build import build_model
+from tfd2l.train.build import build_model, choose_device
 from tfd2l.train.config import TrainConfig
 from tfd2l.train.data import make_data
 from tfd2l.train.evaluation import evaluate
@@ -30,7 +28,6 @@ from tfd2l.train.finish import (
     describe_results,
     published,
 )
-from tfd2l.train.model import choose_model
 from tfd2l.train.records import RunError
 from tfd2l.train.resume import check_data, state_in
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
@@ -67,10 +64,8 @@ def publish_run(
         base = config.export_dir / config.served_name
         check_interface(base, data, config.publish_anyway)
         checkpoint = _checkpoint(directory, epoch)
-        keras.utils.set_random_seed(config.seed)
-        cls, arguments = choose_model(config, data)
-        with tf.device(choose_device({"auto": None, "cpu": 0, "gpu": 1}[config.device])):
-            model = build_model(cls, arguments, config, data)
+        model, _ = build_model(config, data)
+        with tf.device(choose_device(config.device)):
             state = _load(checkpoint, model)
         number = epochs_in(checkpoint)
         check_fit(model, state.history, number)

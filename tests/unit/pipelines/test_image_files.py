@@ -1,4 +1,4 @@
-"""pipelines/image_files.py: decoding, against numbers worked by hand and against Pillow."""
+"""pipelines/image_folders/: decoding, against numbers worked by hand and against Pillow."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from pipelines.image_files import (
+from pipelines.image_folders.decoder import ImageDecoder
+from pipelines.image_folders.files import (
     DecodedImages,
-    ImageDecoder,
     decode_files,
     empty_images,
     tensor_of,
 )
-from pipelines.image_folder import ImageFile
+from pipelines.image_folders.listing import ImageFile
 from pipelines.raw_inputs import ImageInput
 
 # Of 6 x 8 blocks of 4 x 4 pixels: what a JPEG file keeps of it is near the original.

@@ -1,4 +1,4 @@
-"""pipelines/image_folder.py: layouts, classes, shares and errors, on empty files."""
+"""pipelines/image_folders/listing.py: layouts, classes, shares and errors, on empty files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.image_folder import ImageFolderError, ImageListing, list_images, some_of
+from pipelines.image_folders.listing import ImageFolderError, ImageListing, list_images, some_of
 
 
 def tree(root: Path, *names: str) -> Path:

@@ -1,4 +1,4 @@
-"""The command as a user runs it: in its own process, on real files, with a real server."""
+"""The command as a user runs it, on real files, with a real server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -20,6 +21,14 @@ from tests.support import ROOT
 from tests.support.raw_models import save_colours
 from tests.support.rest_server import LABELS, RestServer, Softmax, as_json
 from tfd2l.predict.command import main
+
+
+class Ran(NamedTuple):
+    """The exit status and the texts of a run in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def noise(seed: int) -> np.ndarray[Any, Any]:
@@ -52,6 +61,21 @@ def run(
         capture_output=True,
         timeout=120,
     )
+
+
+@pytest.fixture
+def command(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., Ran]:  # fmt: skip
+    """A function that runs the command with these flags in the files' directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(*flags: str) -> Ran:
+        capfd.readouterr()
+        return Ran(main([*flags]), *capfd.readouterr())
+
+    return run_here
 
 
 def expected(server: RestServer, seed: int) -> list[tuple[str, float]]:
@@ -90,9 +114,9 @@ def test_good_files_are_answered_and_bad_ones_reported(
 
 
 def test_json_has_an_entry_for_every_file_in_order(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
-    ran = run(tmp_path, *files, "--url", server.url, "--model-version", "3", "--json")
+    ran = command(*files, "--url", server.url, "--model-version", "3", "--json")
     assert ran.returncode == 2
     found = json.loads(ran.stdout)
     assert found["model"] == f"model 'mlp', version 3, at {server.url}"
@@ -136,12 +160,12 @@ def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: 
 
 
 def test_images_are_read_at_the_size_that_the_model_takes(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
     server.model = Softmax(14, 20)
-    ran = run(tmp_path, files[0], "--url", server.url)
+    ran = command(files[0], "--url", server.url)
     assert ran.returncode == 0
-    assert b"resized to 14 x 20" in ran.stdout
+    assert "resized to 14 x 20" in ran.stdout
 
 
 def test_a_letter_that_the_terminal_lacks_is_escaped(
@@ -155,12 +179,11 @@ def test_a_letter_that_the_terminal_lacks_is_escaped(
 
 @pytest.mark.slow
 def test_the_picture_shows_what_the_model_saw(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran], tmp_path: Path
 ) -> None:
-    flags = ["--url", server.url, "--framing", "garment", "--picture", "out.png"]
-    ran = run(tmp_path, *files, *flags)
+    ran = command(*files, "--url", server.url, "--framing", "garment", "--picture", "out.png")
     assert ran.returncode == 2
-    assert [line[:7] for line in ran.stderr.decode().splitlines()] == ["error: "] * 2
+    assert [line[:7] for line in ran.stderr.splitlines()] == ["error: "] * 2
     with Image.open(tmp_path / "out.png") as picture:
         # Three pairs of 4.6 x 2.2 inches at 120 points an inch.
         assert picture.size == (1656, 264)
@@ -182,12 +205,14 @@ def test_a_picture_does_not_overwrite_an_image(
 
 @pytest.mark.slow
 def test_a_picture_of_very_many_shows_the_first(
-    server: RestServer, files: list[str], tmp_path: Path
-) -> None:
-    ran = run(tmp_path, *[files[0]] * 50, "--url", server.url, "--picture", "out.svg")
+    server: RestServer, files: list[str], command: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tfd2l.predict.command.MAX_DRAWN", 3)
+    ran = command(*[files[0]] * 5, "--url", server.url, "--picture", "out.svg")
     assert ran.returncode == 0
-    assert ran.stderr == b"out.svg shows the first 48 of 50 images\n"
-    assert ran.stdout.count(b"ready.png: ") == 50
+    assert ran.stderr == "out.svg shows the first 3 of 5 images\n"
+    assert ran.stdout.count("ready.png: ") == 5
 
 
 @pytest.mark.parametrize(
@@ -240,34 +265,34 @@ def test_strange_names_are_reported_in_a_line(
 
 
 def test_after_a_server_error_the_command_ends_with_one_line(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
     server.canned += [as_json(server._metadata()), as_json({"error": "no\nroom"}, 500)]
-    ran = run(tmp_path, files[0], "--url", server.url)
-    assert (ran.returncode, ran.stdout) == (2, b"")
-    assert ran.stderr.startswith(b"error: model 'mlp' at http://127.0.0.1:")
-    assert b"answered 500: no room." in ran.stderr
-    assert ran.stderr.count(b"\n") == 1
+    ran = command(files[0], "--url", server.url)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: model 'mlp' at http://127.0.0.1:")
+    assert "answered 500: no room." in ran.stderr
+    assert ran.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_a_picture_that_cannot_be_written_loses_no_answer(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
     # The name is too long, which only writing the file shows.
-    ran = run(tmp_path, files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
+    ran = command(files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
     assert ran.returncode == 2
-    assert ran.stdout.startswith(b"ready.png: ")
-    assert ran.stderr.startswith(b"error: [Errno 36] File name too long: ")
-    assert ran.stderr.count(b"\n") == 1
+    assert ran.stdout.startswith("ready.png: ")
+    assert ran.stderr.startswith("error: [Errno 36] File name too long: ")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_with_a_url_a_model_is_a_name_also_where_a_directory_has_it(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran], tmp_path: Path
 ) -> None:
     (tmp_path / "mlp").mkdir()
-    ran = run(tmp_path, files[0], "--url", server.url, "--model", "mlp")
-    assert (ran.returncode, ran.stderr) == (0, b"")
+    ran = command(files[0], "--url", server.url, "--model", "mlp")
+    assert (ran.returncode, ran.stderr) == (0, "")
     assert ("POST", "/v1/models/mlp:classify") in server.requests
 
 
@@ -323,7 +348,9 @@ def test_help_imports_nothing_slow() -> None:
 
 
 @pytest.mark.slow
-def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: Path) -> None:
+def test_an_exported_model_answers_without_a_server(
+    files: list[str], command: Callable[..., Ran], tmp_path: Path
+) -> None:
     import tensorflow as tf
 
     from tests.support.small_models import LABELS as NAMES
@@ -344,14 +371,14 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     assert found["images"][0]["classes"] == [NAMES[index] for index in order]
     # The order of summation differs.
     np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
-    again = run(tmp_path, files[0], "--dir", "models/1", "--json")
+    again = command(files[0], "--dir", "models/1", "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout)["images"] == found["images"][:1]
     (tmp_path / "models/1/saved_model.pb").write_bytes(b"damaged")
-    ran = run(tmp_path, files[0], "--dir", "models")
-    assert (ran.returncode, ran.stdout) == (2, b"")
-    assert ran.stderr.startswith(b"error: the model in models/1 can't be loaded")
-    assert ran.stderr.count(b"\n") == 1
+    damaged = command(files[0], "--dir", "models")
+    assert (damaged.returncode, damaged.stdout) == (2, "")
+    assert damaged.stderr.startswith("error: the model in models/1 can't be loaded")
+    assert damaged.stderr.count("\n") == 1
 
 
 def colours(path: Path, side: int = 40) -> Path:

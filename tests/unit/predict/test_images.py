@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
-from pipelines.image_files import ImageDecoder
+from pipelines.image_folders.decoder import ImageDecoder
 from tests.support import ROOT
 from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
@@ -214,7 +214,7 @@ def test_files_are_read_and_missing_ones_are_refused(tmp_path: Path) -> None:
         # Three copies, as the ground is one; measured 0.92 GB.
         ("PNG", "RGBA", "none", 1_000_000),
         # Several scans: the decoder keeps all coefficients, eight bytes a pixel; measured 0.79 GB.
-        ("JPEG", "CMYK", "garment", 1_000_000),
+        pytest.param("JPEG", "CMYK", "garment", 1_000_000, marks=pytest.mark.long),
         # Half as many pixels; measured 0.82 GB.
         ("WEBP", "RGBA", "none", 1_000_000),
     ],
@@ -265,7 +265,7 @@ def test_the_data_sets_images_survive_enlarging_colour_inversion_and_encoding(
     kind: str, side: int, mean: float, largest: int, fashion: fashion_mnist.Arrays,
 ) -> None:  # fmt: skip
     differences = []
-    for image in fashion.val_images[::25]:
+    for image in fashion.val_images[::50]:
         large = ImageOps.invert(enlarged(image, side).convert("RGB"))
         found = read_image(encode(large, kind))
         differences.append(np.abs(found.pixels.astype(int) - image))

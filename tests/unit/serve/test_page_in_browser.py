@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect, sync_playwright
 
-from tests.support import ROOT
 from tests.support.raw_models import ROOFS, save_colours, save_prices, save_roofs
+from tests.support.served import running
 from tests.support.small_models import LABELS, Linear, Scratch, preprocess
 from tfd2l.export.signatures import export_classifier, export_regressor
 
@@ -51,7 +48,7 @@ def publish(model: Scratch, base: Path, name: str, version: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(model: Scratch, base: Path) -> Iterator[str]:
+def address(model: Scratch, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     publish(model, base, "scratch", 1)
     image = {"kind": "image", "framing": "none"}
     save_colours(base / "z-colours/1", (6, 8, 3), input=image)
@@ -60,15 +57,9 @@ def address(model: Scratch, base: Path) -> Iterator[str]:
     save_prices(base / "z-houses/1", input={"kind": "table", "columns": columns}, output=price)
     save_roofs(base / "z-roofs/1", output={"kind": "class", "labels": ROOFS})
     export_regressor(Linear(), base / "z-linear/1", num_inputs=2)
-    command = [sys.executable, "-m", "tfd2l.serve", str(base), "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        stdout: Any = server.stdout
-        found = re.search(r"http://[\d.]+:\d+", stdout.readline())
-        assert found is not None
-        yield found[0]
-        server.terminate()
+    log = tmp_path_factory.mktemp("log") / "log"
+    with running(["-m", "tfd2l.serve", str(base), "--port", "0"], log, warm=True) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")

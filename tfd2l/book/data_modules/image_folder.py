@@ -15,8 +15,9 @@ from platformdirs import user_cache_path
 
 from pipelines.basics.numbers import real_number, whole_number
 from pipelines.batching import batched
-from pipelines.image_files import DecodedImages, ImageDecoder, decode_files, tensor_of
-from pipelines.image_folder import ImageFolderError, ImageListing, list_images, some_of
+from pipelines.image_folders.decoder import ImageDecoder
+from pipelines.image_folders.files import DecodedImages, decode_files, tensor_of
+from pipelines.image_folders.listing import ImageFolderError, ImageListing, list_images, some_of
 from pipelines.images import check_size, to_float
 from pipelines.outputs import ClassOutput
 from pipelines.raw_inputs import ImageInput
@@ -86,7 +87,7 @@ class ImageFolder(DataModule):
         """List, split, read and decode the images.
 
         Args:
-            root: the folder; see `pipelines.image_folder.list_images` for its layouts.
+            root: the folder; see `pipelines.image_folders.listing.list_images` for its layouts.
             batch_size: images in a batch.
             resize: (height, width) of the images in a batch, pixels.
             channels: 1 makes all images grey, 3 makes them RGB.
