@@ -13,7 +13,7 @@ import io
 import random
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -21,12 +21,14 @@ from PIL import Image
 from pipelines import idx_files
 from pipelines.idx import IdxError, parse_idx, to_idx
 from pipelines.idx_files import DataError, IdxFile, read_directory
-from pipelines.raw_inputs import Framing
 from tests.support.mutations import mutate, with_right_checksums
 from tfd2l.predict.framing import frame
 from tfd2l.predict.garment import MIDDLE
 from tfd2l.predict.images import ImageError, read_image
 from tfd2l.train.records import RunError, read_record, write_record
+
+if TYPE_CHECKING:
+    from pipelines.raw_inputs import Framing
 
 # Characters: two lines of a wide terminal, and a path.
 LONGEST_MESSAGE = 1000

@@ -392,16 +392,16 @@ def colours(path: Path, side: int = 40) -> Path:
 def test_the_models_card_says_how_images_are_framed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(colours(tmp_path / "stripe.png"))
+    path, model = str(colours(tmp_path / "stripe.png")), tmp_path / "model"
+    save_colours(model, (28, 28), model="own")
     for framing, flags, note in (
         ("none", [], "40 x 40 resized to 28 x 28; made grey"),
         ("garment", [], "the ground's greys, 76 to 255, made 0"),
         ("garment", ["--framing", "none"], "40 x 40 resized to 28 x 28; made grey"),
         ("none", ["--framing", "garment"], "the ground's greys, 76 to 255, made 0"),
     ):
-        model = tmp_path / framing
-        if not model.exists():
-            save_colours(model, (28, 28), input={"kind": "image", "framing": framing})
+        card = {"input": {"kind": "image", "framing": framing}}
+        (model / "assets.extra/card.json").write_text(json.dumps(card))
         assert main([path, "--model", str(model), *flags]) == 0
         said = capsys.readouterr()
         assert note in said.out.splitlines()[2]

@@ -19,7 +19,6 @@ from tests.support.raw_models import (
     COLOUR_SHAPE,
     COLOURS,
     ROOFS,
-    save_colours,
     save_files,
     save_prices,
     save_roofs,
@@ -33,8 +32,7 @@ from tfd2l.serve.app import Application
 @pytest.fixture(scope="module")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Application:
     base = tmp_path_factory.mktemp("models")
-    for name, save in (("houses", save_prices), ("roofs", save_roofs), ("colours", save_colours),
-                       ("files", save_files)):  # fmt: skip
+    for name, save in (("houses", save_prices), ("roofs", save_roofs), ("colours", save_files)):
         save(base / name / "1")
     return Application(loaded(base))
 
@@ -112,12 +110,12 @@ def test_encoded_files_are_sent_as_base64(client: Client) -> None:
     text = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
     signature = {"signature_name": "predict_bytes"}
     for rows in ([{"b64": text}], [{"image_bytes": {"b64": text}}]):
-        status, answer = post(client, "files:predict", {**signature, "instances": rows})
+        status, answer = post(client, "colours:predict", {**signature, "instances": rows})
         assert (status, [row["label"] for row in answer["predictions"]]) == (200, ["blue"])
     for columns in ([{"b64": text}], {"image_bytes": [{"b64": text}]}):
-        status, answer = post(client, "files:predict", {**signature, "inputs": columns})
+        status, answer = post(client, "colours:predict", {**signature, "inputs": columns})
         assert (status, answer["outputs"]["label"]) == (200, ["blue"])
-    assert post(client, "files:predict", {**signature, "instances": ["no image"]})[0] == 400
+    assert post(client, "colours:predict", {**signature, "instances": ["no image"]})[0] == 400
 
 
 def test_the_rest_client_takes_rows_as_the_local_one_does(url: str) -> None:
