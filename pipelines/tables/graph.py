@@ -131,5 +131,5 @@ def _days_of(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
 
 def _refuse_missing(name: str, is_missing: tf.Tensor, statistics: Statistics) -> None:
     if statistics.missing == "drop_rows":
-        message = f"a value is missing in column {one_line(name, 100)}; the model was trained without gaps"
+        message = f"a value is missing in column {one_line(name, 100)}; training had no gaps"
         tf.debugging.Assert(~tf.reduce_any(is_missing), [message])
