@@ -26,7 +26,7 @@ from tfd2l.engine.errors import DivergedError
 from tfd2l.export.errors import ExportError
 from tfd2l.export.publish import check_writable
 from tfd2l.train.build import NUM_GPUS, build_model
-from tfd2l.train.config import TrainConfig, settings_to_keep
+from tfd2l.train.settings.config import TrainConfig, settings_to_keep
 from tfd2l.train.data import make_data
 from tfd2l.train.finish import Publication, Result, check_interface, finish
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal

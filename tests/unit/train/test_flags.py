@@ -10,8 +10,8 @@ import pytest
 
 from tests.support import run_python
 from tfd2l.common.commands import UsageError
-from tfd2l.train.config import TrainConfig
-from tfd2l.train.flags import parse
+from tfd2l.train.settings.config import TrainConfig
+from tfd2l.train.settings.flags import parse
 
 
 def test_linear_models_have_other_defaults_and_flags_override_them() -> None:
