@@ -116,8 +116,6 @@ def _folder(config: TrainConfig, say: Say) -> d2l.ImageFolder:
         f"data: {data.num_train:,} + {data.num_val:,} images of {len(data.labels):,} classes from "
         f"{config.data}: {one_line(', '.join(data.labels), 300)}"
     )
-    for file in data.skipped:
-        say(f"passed over, as it can't be read: {file}")
     return data
 
 
