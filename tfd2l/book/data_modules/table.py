@@ -94,8 +94,8 @@ class Table(DataModule):
                 numbers of which there are just two are classes, other numbers are not.
             missing: 'impute' fills gaps by the mean, or for categories by a column 'no category';
                 'drop_rows' and 'drop_columns' delete the rows or columns that have gaps.
-            categorical: columns that hold categories even if they look like numbers.
-            ignore: columns that are no inputs, such as names.
+            categorical: columns that hold categories even if they look like numbers; one or more.
+            ignore: columns that are no inputs, such as names; one or more.
             drop_missing_targets: leave out rows whose target is missing.
             **dialect: the spelling of the values, see `pipelines.tables.dialect.Dialect`: `sep`,
                 `decimal`, `thousands`, `units`, `quotechar`, `encoding`, `comment`, `na_values`,
@@ -110,6 +110,10 @@ class Table(DataModule):
         batch_size = whole_number("batch_size", batch_size)
         seed = whole_number("seed", seed, minimum=0)
         val_share = real_number("val_share", val_share, maximum=0.9)
+        # A single name is no list of letters.
+        categorical, ignore = (
+            [names] if isinstance(names, str) else names for names in (categorical, ignore)
+        )
         self.save_hyperparameters(ignore=["data", "val", "task", "dialect", *dialect])
         self.dialect = Dialect(**dialect)
         self._sources = [identity(one) for one in (data, val) if one is not None]
