@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines.image_files import ImageDecoder
+from pipelines.image_folders.decoder import ImageDecoder
 from pipelines.outputs import ClassOutput, NumberOutput, Output
 from pipelines.raw_inputs import ImageInput, RawInput, TableInput
 from tfd2l.export.signatures import export_model

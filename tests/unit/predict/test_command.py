@@ -208,7 +208,7 @@ def test_a_picture_of_very_many_shows_the_first(
     server: RestServer, files: list[str], command: Callable[..., Ran],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("tfd2l.predict.command.MAX_DRAWN", 3)
+    monkeypatch.setattr("tfd2l.predict.image_files.MAX_DRAWN", 3)
     ran = command(*[files[0]] * 5, "--url", server.url, "--picture", "out.svg")
     assert ran.returncode == 0
     assert ran.stderr == "out.svg shows the first 3 of 5 images\n"
