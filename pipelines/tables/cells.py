@@ -44,7 +44,9 @@ def numbers(column: pd.Series) -> pd.Series:
     """Convert values to float64; NaN for missing values and for texts that are no numbers."""
     if is_numbers(column):
         return column.astype(np.float64)
-    return pd.to_numeric(texts(column), errors="coerce").astype(np.float64)
+    # Spaces around a number do no harm.
+    words = column if isinstance(column.dtype, pd.StringDtype) else texts(column)
+    return pd.to_numeric(words, errors="coerce").astype(np.float64)
 
 
 def days(column: pd.Series) -> pd.Series:
@@ -52,10 +54,13 @@ def days(column: pd.Series) -> pd.Series:
     if is_dates(column):
         moments = column if column.dt.tz is None else column.dt.tz_convert(None)
     else:
-        found = texts(column)
-        found = found.where(found.str.fullmatch(ISO_DATE, na=False)).str.removesuffix("Z")
-        moments = pd.to_datetime(found, format="ISO8601", errors="coerce")
-    return (moments - pd.Timestamp(0)) / pd.Timedelta(days=1)
+        written = texts(column)
+        written = written.where(written.str.fullmatch(ISO_DATE, na=False)).str.removesuffix("Z")
+        moments = pd.to_datetime(written, format="ISO8601", errors="coerce")
+    # Nanoseconds would end in the year 2262.
+    since = moments.dt.as_unit("us") - pd.Timestamp(0).as_unit("us")
+    found: pd.Series = since / pd.Timedelta(days=1).as_unit("us")
+    return found
 
 
 def dates_as_text(column: pd.Series, date_format: str) -> pd.Series:

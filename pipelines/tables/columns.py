@@ -70,7 +70,8 @@ class Column:
         self._add_numbers(found[is_number])
         if len(self._spellings) <= MAX_CATEGORIES:
             _add_new(self._spellings, words[is_number])
-        self._has_codes |= bool(words[is_number].str.match(r"[+-]?0\d").any())
+        is_small = words.str.startswith(("0", "+0", "-0"))
+        self._has_codes |= bool(words[is_number & is_small].str.match(r"[+-]?0\d").any())
         others: pd.Series = words[~is_number]
         if others.empty:
             return others
@@ -167,6 +168,6 @@ class Column:
 
 
 def _add_new(values: dict[str, Any], words: pd.Series) -> None:
-    """Add the texts that are new, with their rows."""
-    for row, text in words.drop_duplicates().items():
+    """Add the texts that are new, with their rows, as far as their number matters."""
+    for row, text in words.drop_duplicates().head(MAX_CATEGORIES + 1).items():
         values.setdefault(text, row)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
-from pipelines.basics.text import shown
+from pipelines.basics.text import one_line
 from pipelines.raw_inputs import Raw, TableInput
 from pipelines.tables.cells import ISO_DATE
 from pipelines.tables.statistics import Statistics, as_numbers, is_bools
@@ -102,7 +102,7 @@ def _days(name: str, column: tf.Tensor) -> tf.Tensor:
     is_missing = words == ""
     words = tf.where(is_missing, "1970-01-01", words)
     is_date = tf.strings.regex_full_match(words, ISO_DATE)
-    message = f"a text in column {shown(name)} is no date such as 2020-01-31"
+    message = f"a text in column {one_line(name, 100)} is no date such as 2020-01-31"
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(is_date), [message])]):
         words = tf.strings.regex_replace(words, "Z$", "")
     # All texts get the same length, 2020-01-31T12:30:00, and perhaps parts of a second behind it.
@@ -131,5 +131,5 @@ def _days_of(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
 
 def _refuse_missing(name: str, is_missing: tf.Tensor, statistics: Statistics) -> None:
     if statistics.missing == "drop_rows":
-        message = f"a value is missing in column {shown(name)}; the model was trained without gaps"
+        message = f"a value is missing in column {one_line(name, 100)}; training had no gaps"
         tf.debugging.Assert(~tf.reduce_any(is_missing), [message])

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from pipelines.basics.text import shown
 from pipelines.tables.columns import Column
 from pipelines.tables.errors import TableError, no_column, refuse_duplicates
 
@@ -115,6 +116,10 @@ def fit(
         >>> statistics.columns
         ['Rooms', 'Roof_Slate', 'Roof_Tin', 'Roof_nan']
     """
+    if missing not in get_args(Missing):
+        raise ValueError(
+            f"missing must be 'impute', 'drop_rows' or 'drop_columns'; got {shown(missing)}."
+        )
     left_out = {*ignore} | ({target} if target is not None else set())
     seen: dict[str, Column] = {}
     names: list[str] = []

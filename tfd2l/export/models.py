@@ -71,7 +71,7 @@ def publish(
         >>> import tempfile
         >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2)
         >>> model = d2l.LinearRegression(lr=0.03)
-        >>> d2l.Trainer(max_epochs=1).fit(model, data)
+        >>> _ = d2l.Trainer(max_epochs=1, enable_progress_bar=False).fit(model, data)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     d2l.publish(model, data, folder).name
         '1'

@@ -12,9 +12,9 @@ from tfd2l.book.data import DataModule
 from tfd2l.book.module import Module
 from tfd2l.export.errors import ExportError
 from tfd2l.export.signatures import checked_function
-from tfd2l.train.config import ConfigError, TrainConfig
 from tfd2l.train.model import choose_model, make_model
 from tfd2l.train.optimizers import set_optimizer
+from tfd2l.train.settings.config import ConfigError, TrainConfig
 
 __all__ = ["NUM_GPUS", "build_model", "choose_device"]
 

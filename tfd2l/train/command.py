@@ -19,7 +19,7 @@ from tfd2l.common.startup import collector_paused
 from tfd2l.train.records import read_record
 
 if TYPE_CHECKING:
-    from tfd2l.train.config import TrainConfig
+    from tfd2l.train.settings.config import TrainConfig
 
 __all__ = ["main"]
 
@@ -39,7 +39,7 @@ def start(flags: Sequence[str]) -> int:
     # These imports take half a second, in which Ctrl-C shall find main() running.
     from concurrent.futures import ThreadPoolExecutor
 
-    from tfd2l.train.flags import parse_all
+    from tfd2l.train.settings.flags import parse_all
 
     configs = parse_all(flags)
     config = configs[0]
@@ -73,7 +73,7 @@ def start(flags: Sequence[str]) -> int:
 
 def to_publish(path: Path, config: TrainConfig) -> TrainConfig:
     """The settings of the run in a directory, with those of its publication."""
-    from tfd2l.train.config import PUBLICATION, from_settings
+    from tfd2l.train.settings.config import PUBLICATION, from_settings
 
     given = {n: getattr(config, n) for n in PUBLICATION if n in config.model_fields_set}
     return from_settings({**read_record(path)["settings"], **given})
@@ -81,7 +81,7 @@ def to_publish(path: Path, config: TrainConfig) -> TrainConfig:
 
 def resumed(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
     """The settings of the run in a directory, with changes."""
-    from tfd2l.train.config import from_settings
+    from tfd2l.train.settings.config import from_settings
 
     settings = read_record(path)["settings"]
     arguments = settings.get("set", {})

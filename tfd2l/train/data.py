@@ -17,8 +17,8 @@ from pipelines.tables.errors import TableError
 from tfd2l.book.data import DataModule, FashionMNIST, SyntheticRegressionData
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.suggestions import did_you_mean
-from tfd2l.train.catalog import Task
-from tfd2l.train.config import ConfigError, TrainConfig
+from tfd2l.train.settings.catalog import Task
+from tfd2l.train.settings.config import ConfigError, TrainConfig
 
 __all__ = ["LimitedData", "make_data", "task_of"]
 

@@ -26,10 +26,10 @@ from tfd2l.export.expected import model_checks, outputs_of
 from tfd2l.export.models import interface, tolerance_of_policy
 from tfd2l.export.publish import CARD_FILE, publish_version, published_versions, tidy
 from tfd2l.export.signatures import export_model
-from tfd2l.train.config import ConfigError
 from tfd2l.train.evaluation import Evaluation, evaluate, latest_card, reason_against
 from tfd2l.train.report import write_curves, write_report
 from tfd2l.train.run_directory import RunDirectory
+from tfd2l.train.settings.config import ConfigError
 
 __all__ = [
     "MAX_EVALUATED", "Publication", "Result", "UnfitModelError", "card_of", "check_fit",

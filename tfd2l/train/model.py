@@ -17,9 +17,9 @@ from pipelines.outputs import ClassOutput
 from tfd2l.book.data import DataModule
 from tfd2l.book.module import Module
 from tfd2l.common.suggestions import did_you_mean
-from tfd2l.train.catalog import CATALOG, Entry, is_file
-from tfd2l.train.config import ConfigError, TrainConfig
 from tfd2l.train.data import task_of
+from tfd2l.train.settings.catalog import CATALOG, Entry, is_file
+from tfd2l.train.settings.config import ConfigError, TrainConfig
 
 __all__ = ["choose_model", "describe_file", "make_model"]
 

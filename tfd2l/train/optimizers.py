@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from tfd2l.book.module import Module
-from tfd2l.train.config import ConfigError, TrainConfig
+from tfd2l.train.settings.config import ConfigError, TrainConfig
 
 __all__ = ["set_optimizer"]
 

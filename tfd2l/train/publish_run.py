@@ -16,7 +16,6 @@ from tfd2l.engine.optimizer import build_as, finalize, with_loss_scale
 from tfd2l.engine.state import FitState
 from tfd2l.export.expected import outputs_of
 from tfd2l.train.build import build_model, choose_device
-from tfd2l.train.config import TrainConfig
 from tfd2l.train.data import make_data
 from tfd2l.train.evaluation import evaluate
 from tfd2l.train.finish import (
@@ -31,6 +30,7 @@ from tfd2l.train.finish import (
 from tfd2l.train.records import RunError
 from tfd2l.train.resume import check_data, state_in
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
+from tfd2l.train.settings.config import TrainConfig
 
 __all__ = ["publish_run"]
 

@@ -26,7 +26,6 @@ from tfd2l.engine.errors import DivergedError
 from tfd2l.export.errors import ExportError
 from tfd2l.export.publish import check_writable
 from tfd2l.train.build import NUM_GPUS, build_model
-from tfd2l.train.config import TrainConfig, settings_to_keep
 from tfd2l.train.data import make_data
 from tfd2l.train.finish import Publication, Result, check_interface, finish
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
@@ -34,6 +33,7 @@ from tfd2l.train.model import describe_file
 from tfd2l.train.records import RECORD_FILE, origin
 from tfd2l.train.resume import LearningRate, check_data, find_resume_point, say_changed_file
 from tfd2l.train.run_directory import RunDirectory, new_run_path
+from tfd2l.train.settings.config import TrainConfig, settings_to_keep
 from tfd2l.train.summary import summary
 
 __all__ = ["run", "run_each"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -151,6 +152,25 @@ def test_validation_uses_the_statistics_of_the_training_rows(rows: pd.DataFrame)
     assert list(data.train.inputs) == ["Area", "Garage_Attchd", "Garage_Detchd", "Garage_nan"]
     np.testing.assert_array_equal(X, [[0, 0, 0, 1]])
     np.testing.assert_allclose(y, [[math.log(2e5)]], rtol=1e-6)
+
+
+def test_raw_rows_are_prepared_in_the_graph_as_in_training(house_files: Path) -> None:
+    train = house_prices.read(house_files / module.TRAIN_FILE)
+    data = d2l.KaggleHouse(batch_size=32, train=train[:100], val=train[100:])
+    raw, prices = data.raw_examples(7)
+    raw_input = data.raw_input()
+    assert {n: t.dtype for n, t in raw_input.specs.items()} == raw_input.columns
+    assert "Id" not in raw_input.columns
+    found = raw_input.prepare({name: tf.constant(column) for name, column in raw.items()})
+    [(X, y)] = data.val_dataloader().unbatch().batch(50)
+    np.testing.assert_allclose(found, X[:7], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(data.output().restore(y[:7, 0]), prices, rtol=1e-5)
+    np.testing.assert_array_equal(prices, train["SalePrice"][100:107].astype(float))
+    record = data.describe()
+    assert json.loads(json.dumps(record)) == record
+    # Rows without prices can't be compared with answers, so training rows are.
+    data = d2l.KaggleHouse(batch_size=32, train=train[:9], val=train.drop(columns="SalePrice"))
+    assert len(data.raw_examples()[1]) == 9
 
 
 def test_each_fold_of_the_data_module_learns_from_its_own_training_rows(

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support import run_python
 from tfd2l.common.commands import UsageError
-from tfd2l.train.config import TrainConfig
-from tfd2l.train.flags import parse
+from tfd2l.train.settings.config import TrainConfig
+from tfd2l.train.settings.flags import parse
 
 
 def test_linear_models_have_other_defaults_and_flags_override_them() -> None:
@@ -188,7 +188,8 @@ def test_help_names_each_flag_its_default_and_examples_that_work(
     for name, field in TrainConfig.model_fields.items():
         line = next(one for one in entries if one.startswith(f"--{name.replace('_', '-')}"))
         shown = "28x28" if name == "resize" else str(field.default)
-        assert (f"(default: {shown})" in line) == (field.default not in (None, False, {})), line
+        has_default = not (field.default is None or field.default is False or field.default == {})
+        assert (f"(default: {shown})" in line) == has_default, line
     assert "--resize HEIGHTxWIDTH" in text
     assert "None" not in text
     examples = re.findall("^  python -m tfd2l.train (.*)", text, flags=re.MULTILINE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.tables.csv_files import read_cells, read_chunks, read_table, separator_of
@@ -131,6 +131,7 @@ def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path: Path) -> None:
     assert list(frame.index) == [2, 4]
 
 
+@settings(max_examples=25)
 @given(
     rows=st.lists(st.sampled_from(["1,2", "", "#c", '"x, y",3', ",", "1,2 #c"]), max_size=12),
     chunk_rows=st.integers(1, 5),

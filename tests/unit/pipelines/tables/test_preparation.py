@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.tables.batches import dataset, streamed, to_tensors
@@ -90,6 +90,7 @@ ROWS = st.lists(st.tuples(CELL, KIND, st.integers(0, 9).map(str)), min_size=1, m
 
 
 @pytest.mark.slow
+@settings(max_examples=25)
 @given(rows=ROWS, chunk_rows=st.integers(1, 7))
 def test_chunks_give_the_result_of_the_whole_up_to_rounding(
     rows: list[tuple[str | None, ...]], chunk_rows: int, tmp_path_factory: pytest.TempPathFactory

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.basics.text import one_line
 from tfd2l.common.commands import CommandParser
-from tfd2l.train.config import ConfigError, TrainConfig, about, from_settings
+from tfd2l.train.settings.config import ConfigError, TrainConfig, about, from_settings
 
 __all__ = ["parse", "parse_all"]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from pipelines.basics.text import shown
-from tfd2l.train.catalog import CATALOG, is_file
+from tfd2l.train.settings.catalog import CATALOG, is_file
 
 __all__ = ["Arguments", "FilePath", "ModelName", "Name", "Real", "Size", "Whole"]
 

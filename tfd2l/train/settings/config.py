@@ -21,10 +21,10 @@ from pipelines.basics.numbers import MAX_INT32
 from pipelines.basics.text import one_line, shown
 from tfd2l.common.commands import UsageError
 from tfd2l.common.suggestions import did_you_mean
-from tfd2l.train.catalog import CATALOG, is_file, served_name
-from tfd2l.train.rules import check_together, defaults_for
-from tfd2l.train.setting_fields import choice, file, setting, switch, whole
-from tfd2l.train.setting_types import Arguments, FilePath, ModelName, Name, Real, Size, Whole
+from tfd2l.train.settings.catalog import CATALOG, is_file, served_name
+from tfd2l.train.settings.fields import choice, file, setting, switch, whole
+from tfd2l.train.settings.rules import check_together, defaults_for
+from tfd2l.train.settings.types import Arguments, FilePath, ModelName, Name, Real, Size, Whole
 
 __all__ = ["CHANGEABLE", "PUBLICATION", "ConfigError", "TrainConfig", "about", "from_settings",
            "settings_to_keep"]  # fmt: skip

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tfd2l.train.catalog import CATALOG
+from tfd2l.train.settings.catalog import CATALOG
 
 __all__ = ["check_together", "defaults_for"]
 
