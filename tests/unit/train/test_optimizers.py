@@ -29,15 +29,15 @@ def test_the_models_own_optimizer_stays_unless_the_user_asks() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "rate"),
     [
-        ("sgd", keras.optimizers.SGD, 0.03),
-        ("momentum", keras.optimizers.SGD, 0.03),
-        ("adam", keras.optimizers.Adam, 0.001),
-        ("adamw", keras.optimizers.AdamW, 0.001),
+        ("sgd", "SGD", 0.03),
+        ("momentum", "SGD", 0.03),
+        ("adam", "Adam", 0.001),
+        ("adamw", "AdamW", 0.001),
     ],
 )
-def test_a_named_optimizer_has_the_rate_of_the_settings(name: str, kind: type, rate: float) -> None:
+def test_a_named_optimizer_has_the_rate_of_the_settings(name: str, kind: str, rate: float) -> None:
     found = optimizer(optimizer=name)
-    assert type(found) == kind  # noqa: E721 - mypy would forget what `found` is
+    assert type(found).__name__ == kind
     assert float(found.learning_rate) == pytest.approx(rate)
     assert getattr(found, "momentum", 0) == (0.9 if name == "momentum" else 0)
     given = optimizer(optimizer=name, lr=0.2, weight_decay=0.1)
