@@ -51,14 +51,15 @@ def read_chunks(
     """
     path = Path(path)
     with _named_errors(path, dialect), _opened(path, dialect) as file:
-        skipped, sep = start_of(file, dialect)
+        start = start_of(file, dialect)
+        refuse_duplicates(str(path), [name for name in start.names if name])
         file.seek(0)
         rows = pd.read_csv(
             _WithoutComments(file, dialect.comment) if dialect.comment else file,
             engine="python",
-            sep=sep,
+            sep=start.sep,
             header=None,
-            skiprows=skipped,
+            skiprows=start.skipped,
             dtype="str",
             # Missing values are the dialect's matter; here they are values that a row lacks.
             na_filter=False,
@@ -75,7 +76,7 @@ def read_chunks(
                 frame = rows.get_chunk(chunk_rows)
             except StopIteration:
                 return
-            frame.index = pd.Index(frame.index + skipped + 1, name="row")
+            frame.index = pd.Index(frame.index + start.skipped + 1, name="row")
             yield dialect.clean(_named(path, _checked(path, frame), names))
 
 
@@ -177,7 +178,7 @@ def _named_errors(path: Path, dialect: Dialect) -> Iterator[None]:
 def _malformed(path: Path, dialect: Dialect) -> str:
     """Find the row at which pandas' reader, which is Python's own, has stopped."""
     with _opened(path, dialect) as file:
-        _, sep = start_of(file, dialect)
+        sep = start_of(file, dialect).sep
         file.seek(0)
         lines = csv.reader(file, delimiter=sep, quotechar=dialect.quotechar, skipinitialspace=True,
                            strict=True)  # fmt: skip

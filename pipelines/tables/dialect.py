@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
@@ -15,7 +16,7 @@ from pipelines.basics.text import shown
 from pipelines.tables.cells import dates_as_text
 from pipelines.tables.errors import TableError
 
-__all__ = ["NO_VALUE", "Dialect", "start_of"]
+__all__ = ["NO_VALUE", "Dialect", "Start", "start_of"]
 
 # The texts that mean 'no value', those of pandas' `read_csv`.
 NO_VALUE = frozenset(
@@ -133,31 +134,45 @@ class Dialect:
         return rf"{start}(?P<whole>{whole})(?P<rest>{rest})\s*{around}"
 
 
-def start_of(file: TextIO, dialect: Dialect) -> tuple[int, str]:
-    """Find the number of lines before the header, empty or comments, and the separator."""
+@dataclass(frozen=True)
+class Start:
+    """The start of a file.
+
+    Attributes:
+        skipped: the number of lines before the header, empty or comments.
+        sep: the separator.
+        names: the header, as far as Python's reader can tell.
+    """
+
+    skipped: int
+    sep: str
+    names: list[str]
+
+
+def start_of(file: TextIO, dialect: Dialect) -> Start:
+    """Find the header, and the separator if it is not given."""
     lines = list(itertools.islice(file, 200))
     skipped = 0
     for line in lines:
         if line.strip() and not (dialect.comment and line.startswith(dialect.comment)):
             break
         skipped += 1
-    if dialect.sep is not None:
-        return skipped, dialect.sep
-    widths = {sep: list(_widths(lines[skipped:], sep, dialect.quotechar)) for sep in SEPARATORS}
+    given = None if dialect.sep is None else dialect.sep
+    separators = SEPARATORS if given is None else (given,) if len(given) == 1 else ()
+    rows = {sep: _first_rows(lines[skipped:], sep, dialect.quotechar) for sep in separators}
     # The separator of the most columns, among those by which all rows are of one length if any is.
-    return skipped, max(SEPARATORS, key=lambda sep: (_agree(widths[sep]), *widths[sep][:1]))
+    sep = given or max(SEPARATORS, key=lambda sep: (_agree(rows[sep]), *map(len, rows[sep][:1])))
+    return Start(skipped, sep, [name.strip() for row in rows.get(sep, [])[:1] for name in row])
 
 
-def _agree(widths: list[int]) -> bool:
-    return len({*widths}) == 1 and widths[0] > 1
+def _agree(rows: list[list[str]]) -> bool:
+    return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
 
 
-def _widths(lines: Iterable[str], sep: str, quotechar: str) -> Iterator[int]:
-    """Count the values of the first rows."""
-    rows = csv.reader(lines, delimiter=sep, quotechar=quotechar, skipinitialspace=True)
-    try:
-        for row in itertools.islice(rows, _SAMPLE_ROWS):
-            if row:
-                yield len(row)
-    except csv.Error:
-        return
+def _first_rows(lines: Iterable[str], sep: str, quotechar: str) -> list[list[str]]:
+    """Read rows by Python's reader, up to an error."""
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        reader = csv.reader(lines, delimiter=sep, quotechar=quotechar, skipinitialspace=True)
+        rows.extend(row for row in itertools.islice(reader, _SAMPLE_ROWS) if row)
+    return rows
