@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+import numpy as np
 import pandas as pd
 
 from pipelines.basics.text import shown
@@ -83,21 +84,38 @@ class Dialect:
             TableError: a number contradicts the dialect.
         """
         frame = frame.rename(columns=lambda name: str(name).strip())
-        frame = (
-            frame.drop(columns=self.index_column, errors="ignore") if self.index_column else frame
-        )
+        if self.index_column is not None:
+            frame = frame.drop(columns=self.index_column, errors="ignore")
+        if len(frame.columns) > len(frame) and all(map(_is_text, frame.dtypes)):
+            # A call for each of thousands of columns would take seconds.
+            flat = self._known(pd.Series(frame.to_numpy().ravel(), dtype="str")).to_numpy()
+            values = flat.reshape(frame.shape)
+            frame = pd.DataFrame(values, frame.index, frame.columns, dtype="str")
+            if not self._has_spellings:
+                return frame
         return frame.apply(self._cleaned) if len(frame.columns) else frame
 
+    @property
+    def _has_spellings(self) -> bool:
+        """Numbers or dates have to be written in another way."""
+        return bool(self.decimal != "." or self.thousands or self.units or self.date_format)
+
     def _cleaned(self, column: pd.Series) -> pd.Series:
-        if not isinstance(column.dtype, pd.StringDtype):
-            # Objects may be texts, and other things, which `cells.texts` spells.
-            is_text = column.map(lambda value: isinstance(value, str))
-            if column.dtype != object or (not is_text.all() and not is_text.any()):
-                return column
-            cleaned = self._cleaned(column.where(is_text).astype("str"))
-            return cleaned if (is_text | column.isna()).all() else column.where(~is_text, cleaned)
+        if _is_text(column.dtype):
+            return self._spelt(self._known(column))
+        if column.dtype != np.dtype(object):
+            return column
+        # Objects may be texts, and other things, which `cells.texts` spells.
+        is_text = column.map(lambda value: isinstance(value, str))
+        cleaned = self._spelt(self._known(column.where(is_text).astype("str")))
+        return cleaned if (is_text | column.isna()).all() else column.where(~is_text, cleaned)
+
+    def _known(self, column: pd.Series) -> pd.Series:
+        """Remove spaces, and texts that mean 'no value'."""
         column = column.str.strip()
-        column = column.mask(column.isin(NO_VALUE | {*self.na_values}))
+        return column.mask(column.isin(NO_VALUE | {*self.na_values}))
+
+    def _spelt(self, column: pd.Series) -> pd.Series:
         if self.decimal != "." or self.thousands or self.units:
             column = self._with_plain_numbers(column)
         if self.date_format:
@@ -119,7 +137,9 @@ class Dialect:
             plain = plain.str.replace(r"\s" if self.thousands.isspace() else self.thousands, "",
                                       regex=self.thousands.isspace())  # fmt: skip
         plain = plain.str.replace("\N{MINUS SIGN}", "-").str.replace(comma, ".", regex=True)
-        return column.where(~is_number, plain.reindex(column.index)) if len(plain) else column
+        found = column.copy()
+        found[is_number] = plain.to_numpy()
+        return found
 
     def _number(self) -> str:
         """A regular expression of a number in this dialect."""
@@ -132,6 +152,10 @@ class Dialect:
         sign = "[+\\-\N{MINUS SIGN}]?"
         start = rf"{around}\s*(?P<sign>{sign})\s*{around}\s*"
         return rf"{start}(?P<whole>{whole})(?P<rest>{rest})\s*{around}"
+
+
+def _is_text(dtype: Any) -> bool:
+    return isinstance(dtype, pd.StringDtype)
 
 
 @dataclass(frozen=True)

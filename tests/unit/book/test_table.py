@@ -158,6 +158,7 @@ def test_rows_and_targets_that_are_missing_are_dropped_on_request() -> None:
 
 BAD: dict[str, tuple[dict[str, list[Any]], dict[str, Any], str]] = {
     "no target": ({"Price": [1, 2]}, {"target": "price"}, "column 'price'; did you mean 'Price'"),
+    "no index": ({"a": [1], "y": [2]}, {"index_column": "Id"}, "the table has no column 'Id'"),
     "no rows": ({"a": [], "y": []}, {}, "the table has no row"),
     "one class": ({"a": [1, 2], "y": ["b", "b"]}, {}, "'y' is 'b' in every row"),
     "constant": ({"a": [1, 2], "y": [3, 3]}, {}, "'y' is '3' in every row"),
