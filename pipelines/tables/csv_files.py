@@ -26,6 +26,8 @@ __all__ = ["CHUNK_ROWS", "read_chunks", "read_table", "write_table"]
 
 CHUNK_ROWS = 50_000
 _DEFAULT = Dialect()
+# The first bytes of ZIP (and so of spreadsheets), gzip and Parquet.
+_NO_TEXT = (b"PK", b"\x1f\x8b", b"PA")
 
 
 def read_chunks(
@@ -200,6 +202,8 @@ def _undecoded(path: Path, dialect: Dialect, error: UnicodeError) -> str:
         start = file.read(2)
         file.seek(0)
         row = 1 + sum(1 for _ in itertools.takewhile(is_right, file))
+    if start in _NO_TEXT:
+        return f"{path} is no text, but packed or a spreadsheet; save it as a CSV file."
     byte = error.object[error.start] if isinstance(error, UnicodeDecodeError) else 0
     other = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
     return (

@@ -79,6 +79,15 @@ def test_classes_are_int32_and_each_has_its_share_of_the_validation() -> None:
     np.testing.assert_array_equal(ids, y[:3])
 
 
+def test_columns_and_target_are_categories_on_request() -> None:
+    frame = houses().assign(Grade=[1, 2, 10, 2] * 10, Size=[20, 60] * 20)
+    data = d2l.Table(frame, "Grade", categorical=["Grade", "Size"])
+    assert (data.labels, data.statistics.categories["Size"]) == (("1", "2", "10"), ("20", "60"))
+    assert data.describe()["task_rule"] == "classification, as 'Grade' has 3 classes"
+    assert d2l.Table(frame, "Price", categorical="Size").statistics.categories["Size"]
+    assert d2l.Table(frame, "Grade").task == "regression"
+
+
 def test_the_graph_and_the_outputs_give_what_training_had() -> None:
     data = d2l.Table(houses(), "Price")
     raw, prices = data.raw_examples()
