@@ -14,19 +14,25 @@ import math
 from pathlib import Path
 
 from benchmarks.environments import python_of
-from benchmarks.peers.common import WORKLOADS
+from benchmarks.peers.common import IN_MEMORY, WORKLOADS
 from benchmarks.picture import draw
 from benchmarks.runs import WARM_UP_EPOCHS, Peer, compare, data_file
 
+NETS, STREAMS = ("W9", "W9b"), ("W7", "W8")
 PEERS = {
-    "tfd2l": Peer("product"),
+    "tfd2l": Peer("product", workloads=tuple(WORKLOADS)),
     "tfd2l, graph": Peer("product", variables={"TFD2L_BENCH_JIT": "0"}),
     "tfd2l, XLA": Peer("product", variables={"TFD2L_BENCH_JIT": "1"}),
     "floor (products)": Peer("floor", workloads=("W2", "W3", "W4")),
     "JAX scan": Peer("jax_scan", "jax"),
-    "PyTorch loop": Peer("torch_loop", "torch"),
-    "Keras fit, NumPy": Peer("keras_fit"),
-    "Keras fit, tf.data": Peer("keras_fit", variables={"TFD2L_BENCH_ROWS": "1"}),
+    "tfd2l, from memory": Peer("product", variables={"TFD2L_BENCH_MEMORY": "1"}, workloads=STREAMS),
+    "tf.data alone": Peer("stream_alone", workloads=STREAMS),
+    "PyTorch loop": Peer("torch_loop", "torch", workloads=IN_MEMORY + NETS),
+    "PyTorch DataLoader": Peer("torch_loader", "torch", workloads=STREAMS),
+    "Keras fit, NumPy": Peer("keras_fit", workloads=IN_MEMORY + NETS),
+    "Keras fit, tf.data": Peer(
+        "keras_fit", variables={"TFD2L_BENCH_ROWS": "1"}, workloads=IN_MEMORY + STREAMS
+    ),
     "d2l, TensorFlow 2.13": Peer("d2l_tensorflow", "d2l-tensorflow"),
     "d2l, PyTorch": Peer("d2l_torch", "torch"),
 }

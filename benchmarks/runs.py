@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import python_of
-from benchmarks.peers.common import WORKLOADS, Data, write_data
+from benchmarks.peers.common import IN_MEMORY, Data, write_data
 from benchmarks.processes import ROOT, last_json, timed
 
 __all__ = ["WARM_UP_EPOCHS", "Peer", "compare", "data_file", "measure", "report"]
@@ -38,7 +38,7 @@ class Peer:
     module: str
     environment: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
-    workloads: tuple[str, ...] = tuple(WORKLOADS)
+    workloads: tuple[str, ...] = IN_MEMORY
 
 
 @contextlib.contextmanager

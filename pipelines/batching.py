@@ -124,6 +124,9 @@ class IndexedBatches:
                 )
             )
         )
+        # Otherwise each iteration copies the arrays, as part of the graph that is optimized.
+        options = tf.data.Options()
+        options.experimental_optimization.apply_default_optimizations = False
         batches = (
             indices.batch(self.batch_size)
             .map(
@@ -131,6 +134,7 @@ class IndexedBatches:
             )
             .apply(tf.data.experimental.assert_cardinality(self.num_batches))
             .prefetch(tf.data.AUTOTUNE)
+            .with_options(options)
         )
         batches.indexed_batches = self
         return batches

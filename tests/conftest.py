@@ -22,6 +22,7 @@ import pytest
 
 from pipelines import fashion_mnist
 from pipelines.tables.csv_files import write_table
+from tests.support.warm_c_api import Process, warm_c_api
 
 # Machines that run tests are shared, so an example's time is no sign of an error.
 hypothesis.settings.register_profile(
@@ -46,6 +47,20 @@ def fashion() -> fashion_mnist.Arrays:
 def seeded() -> None:
     """Every test starts from the same random state."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def c_api_forks() -> Iterator[Process]:
+    """Calls of the load check, each in a fork of one process that has loaded its library."""
+    with warm_c_api() as process:
+        yield process
+
+
+@pytest.fixture
+def warm_load_check(c_api_forks: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let load checks run in those forks."""
+    for module in ("tfd2l.export.publish", "tfd2l.export.verify", "tests.support.small_models"):
+        monkeypatch.setattr(f"{module}.c_api_process", c_api_forks)
 
 
 @pytest.fixture

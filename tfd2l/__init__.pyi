@@ -44,6 +44,7 @@ from .book.board import ProgressBoard
 from .book.callbacks.early_stopping import EarlyStopping
 from .book.callbacks.model_checkpoint import ModelCheckpoint
 from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from .book.data_modules.image_folder import ImageFolder
 from .book.data_modules.table import Table
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .book.downloads import DATA_URL, download
@@ -100,6 +101,7 @@ __all__ = [
     "FashionMNIST",
     "GrpcClient",
     "HyperParameters",
+    "ImageFolder",
     "KaggleHouse",
     "LeNet",
     "LinearRegression",

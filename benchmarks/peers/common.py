@@ -6,9 +6,12 @@ packages of this project.
 
 from __future__ import annotations
 
+import atexit
 import json
 import resource
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +33,9 @@ class Workload:
 
     Attributes:
         name: W1 linear regression, W2 softmax regression and W3 the MLP from scratch, W4 the MLP
-            on the framework's layers.
+            on the framework's layers; W7 and W8 are W4 with the data from a pipeline of rows in
+            memory, and from a file of batches. W9 is LeNet, and W9b a net with batch normalization
+            and max pooling.
         batch_size: examples in a step.
         lr: rate of plain SGD.
         epochs: passes over the data in a run. W1's take milliseconds, so a run has more of them:
@@ -50,7 +55,12 @@ class Workload:
     @property
     def hidden(self) -> bool:
         """True for the models with a hidden layer."""
-        return self.name in ("W3", "W4")
+        return self.name in ("W3", "W4", "W7", "W8")
+
+    @property
+    def convolutional(self) -> bool:
+        """True for the convolutional nets."""
+        return self.name.startswith("W9")
 
 
 WORKLOADS = {
@@ -58,7 +68,13 @@ WORKLOADS = {
     "W2": Workload("W2", 256, 0.1),
     "W3": Workload("W3", 256, 0.1),
     "W4": Workload("W4", 256, 0.1),
+    "W7": Workload("W7", 256, 0.1),
+    "W8": Workload("W8", 256, 0.1),
+    # A rate at which LeNet's sigmoids leave their plateau in the first epochs.
+    "W9": Workload("W9", 128, 0.5, epochs=6),
+    "W9b": Workload("W9b", 128, 0.1, epochs=5),
 }
+IN_MEMORY = ("W1", "W2", "W3", "W4")
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,13 @@ def read_data(path: str, workload: Workload) -> Data:
         return Data(
             (file["train_images"], file["train_labels"]), (file["val_images"], file["val_labels"])
         )
+
+
+def scratch_folder() -> Path:
+    """Make a folder that is deleted when the process ends."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class Epochs:

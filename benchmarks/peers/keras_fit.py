@@ -11,15 +11,50 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.peers.common import NUM_HIDDENS, Data, Epochs, Workload, main
+from benchmarks.peers.streams import streams
+
+
+def normalized_layers() -> list[keras.layers.Layer]:
+    """W9b's net: two convolutions with batch normalization and max pooling."""
+    made = []
+    for channels in (16, 32):
+        made += [
+            keras.layers.Conv2D(channels, 3, padding="same"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(2),
+        ]
+    return [*made, keras.layers.Flatten(), keras.layers.Dense(10)]
+
+
+def lenet_layers() -> list[keras.layers.Layer]:
+    """W9's LeNet."""
+    return [
+        keras.layers.Conv2D(6, 5, activation="sigmoid", padding="same"),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.Conv2D(16, 5, activation="sigmoid"),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.Flatten(),
+        keras.layers.Dense(120, activation="sigmoid"),
+        keras.layers.Dense(84, activation="sigmoid"),
+        keras.layers.Dense(10),
+    ]
+
+
+def layers_of(workload: Workload) -> list[keras.layers.Layer]:
+    """The layers of a workload's model."""
+    if workload.convolutional:
+        return lenet_layers() if workload.name == "W9" else normalized_layers()
+    layers: list[keras.layers.Layer] = [keras.layers.Flatten()]
+    if workload.hidden:
+        layers.append(keras.layers.Dense(NUM_HIDDENS, activation="relu"))
+    return [*layers, keras.layers.Dense(1 if workload.is_linear else 10)]
 
 
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
     """Compile and fit."""
     keras.utils.set_random_seed(0)
-    layers: list[keras.layers.Layer] = [keras.layers.Flatten()]
-    if workload.hidden:
-        layers.append(keras.layers.Dense(NUM_HIDDENS, activation="relu"))
-    model = keras.Sequential([*layers, keras.layers.Dense(1 if workload.is_linear else 10)])
+    model = keras.Sequential(layers_of(workload))
     if workload.is_linear:
         # Half the rate: Keras' squared error lacks the book's factor 1/2.
         model.compile(keras.optimizers.SGD(workload.lr / 2), "mse")
@@ -27,7 +62,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(workload.lr), loss, metrics=["accuracy"])
-        train, val = ((X / np.float32(255), y) for X, y in (data.train, data.val))
+        train, val = ((X[..., None] / np.float32(255), y) for X, y in (data.train, data.val))
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
         def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
@@ -39,6 +74,10 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
 
     options = {"epochs": num_epochs, "verbose": 0, "callbacks": [Watch()]}
     size = workload.batch_size
+    if workload.name in ("W7", "W8"):
+        batches, val_batches = streams(workload, data)
+        model.fit(batches, validation_data=val_batches, **options)
+        return
     if "TFD2L_BENCH_ROWS" not in os.environ:
         model.fit(*train, batch_size=size, validation_data=val, validation_batch_size=size,
                   **options)  # fmt: skip

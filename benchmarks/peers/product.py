@@ -3,7 +3,8 @@
 `TFD2L_BENCH_JIT` is 0 for a TensorFlow graph throughout and 1 for XLA throughout; without it the
 trainer decides, as it does for a user. Three variables leave out what makes it fast:
 `TFD2L_BENCH_EAGER=1` compiles nothing, `TFD2L_BENCH_ROWS=1` takes batches from `tf.data`, and
-`TFD2L_BENCH_STEPS` is the maximum number of steps in a call.
+`TFD2L_BENCH_STEPS` is the maximum number of steps in a call. `TFD2L_BENCH_MEMORY=1` takes the data
+of W7 and W8 from memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from benchmarks.peers.common import NUM_HIDDENS, Data, Epochs, Workload, main
+from benchmarks.peers.keras_fit import normalized_layers
+from benchmarks.peers.streams import streams
 from pipelines.fashion_mnist import Arrays
 
 JIT = {None: None, "0": False, "1": True}
@@ -50,6 +53,27 @@ class Rows(d2l.DataModule):
         return (module.train_dataloader() if train else module.val_dataloader()).take(-1)
 
 
+class Streams(d2l.DataModule):
+    """W7's and W8's data sets."""
+
+    def __init__(self, workload: Workload, data: Data) -> None:
+        super().__init__()
+        self.train, self.val = streams(workload, data)
+
+    def get_dataloader(self, train: bool) -> tf.data.Dataset:
+        """Return the data set."""
+        return self.train if train else self.val
+
+
+class Normalized(d2l.Classifier):
+    """W9b's net, as a reader writes it."""
+
+    def __init__(self, lr: float) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = keras.Sequential(normalized_layers())
+
+
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
     """Fit the library's own model."""
     keras.utils.set_random_seed(0)
@@ -58,10 +82,15 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         "W2": lambda: d2l.SoftmaxRegressionScratch(784, 10, workload.lr),
         "W3": lambda: d2l.MLPScratch(784, 10, NUM_HIDDENS, workload.lr),
         "W4": lambda: d2l.MLP(10, NUM_HIDDENS, workload.lr),
+        "W9": lambda: d2l.LeNet(workload.lr),
+        "W9b": lambda: Normalized(workload.lr),
     }
+    streamed = workload.name in ("W7", "W8")
     module: d2l.DataModule
     if workload.is_linear:
         module = Given(data, workload.batch_size)
+    elif streamed and "TFD2L_BENCH_MEMORY" not in os.environ:
+        module = Streams(workload, data)
     else:
         arrays = Arrays(*data.train, *data.val, source="the benchmark's file", sha256={})
         module = d2l.FashionMNIST(workload.batch_size, arrays=arrays)
@@ -85,7 +114,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
     )
     if "TFD2L_BENCH_ROWS" in os.environ:
         module = Rows(module)
-    trainer.fit(models[workload.name](), module)
+    trainer.fit(models["W4" if streamed else workload.name](), module)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ class Scratch:
             X = torch.relu(X @ self.parameters[0] + self.parameters[1])
         return X @ W + b
 
+    def train(self, training: bool) -> None:
+        """No part of the model differs between training and validation."""
+
     def step(self, loss: torch.Tensor) -> None:
         """Move against the gradient."""
         gradients = torch.autograd.grad(loss, self.parameters)
@@ -36,17 +39,42 @@ class Scratch:
                 parameter -= self.lr * gradient
 
 
+def net_of(workload: Workload) -> torch.nn.Module:
+    """Return the layers of W4, or of a convolutional net."""
+    nn = torch.nn
+    if workload.name == "W9":
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5),
+            nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(),
+            nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
+        )  # fmt: skip
+    if workload.name == "W9b":
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(7 * 7 * 32, 10),
+        )  # fmt: skip
+    return nn.Sequential(nn.Linear(784, NUM_HIDDENS), nn.ReLU(), nn.Linear(NUM_HIDDENS, 10))
+
+
 class Concise:
-    """W4: PyTorch's layers and optimizer."""
+    """W4 and W9: PyTorch's layers and optimizer."""
 
     def __init__(self, workload: Workload) -> None:
-        self.net = torch.nn.Sequential(
-            torch.nn.Linear(784, NUM_HIDDENS), torch.nn.ReLU(), torch.nn.Linear(NUM_HIDDENS, 10)
-        )
+        self.net = net_of(workload)
+        if workload.convolutional:
+            # As the book and Keras begin.
+            for parameter in self.net.parameters():
+                if parameter.ndim > 1:
+                    torch.nn.init.xavier_uniform_(parameter)
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=workload.lr)
 
     def __call__(self, X: torch.Tensor) -> torch.Tensor:
         return self.net(X)
+
+    def train(self, training: bool) -> None:
+        """Let batch normalization be as in training, or as in validation."""
+        self.net.train(training)
 
     def step(self, loss: torch.Tensor) -> None:
         """Move against the gradient."""
@@ -63,7 +91,8 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         inputs, targets = torch.as_tensor(X), torch.as_tensor(y)
         if workload.is_linear:
             return inputs, targets
-        return inputs.reshape(-1, 784).float() / 255, targets.long()
+        shape = (-1, 1, 28, 28) if workload.convolutional else (-1, 784)
+        return inputs.reshape(shape).float() / 255, targets.long()
 
     def loss_of(y_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         if workload.is_linear:
@@ -71,13 +100,16 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         return F.cross_entropy(y_hat, y)
 
     (X, y), (X_val, y_val) = tensors(*data.train), tensors(*data.val)
-    model = Concise(workload) if workload.name == "W4" else Scratch(workload)
+    concise = workload.name == "W4" or workload.convolutional
+    model = Concise(workload) if concise else Scratch(workload)
     size = workload.batch_size
     for _ in range(num_epochs):
         epochs.start()
+        model.train(True)
         for indices in torch.randperm(len(X)).split(size):
             model.step(loss_of(model(X[indices]), y[indices]))
         measured = 0.0
+        model.train(False)
         with torch.no_grad():
             for start in range(0, len(X_val), size):
                 y_hat, truth = model(X_val[start : start + size]), y_val[start : start + size]

@@ -54,9 +54,9 @@ def days(column: pd.Series) -> pd.Series:
     if is_dates(column):
         moments = column if column.dt.tz is None else column.dt.tz_convert(None)
     else:
-        found = texts(column)
-        found = found.where(found.str.fullmatch(ISO_DATE, na=False)).str.removesuffix("Z")
-        moments = pd.to_datetime(found, format="ISO8601", errors="coerce")
+        written = texts(column)
+        written = written.where(written.str.fullmatch(ISO_DATE, na=False)).str.removesuffix("Z")
+        moments = pd.to_datetime(written, format="ISO8601", errors="coerce")
     # Nanoseconds would end in the year 2262.
     since = moments.dt.as_unit("us") - pd.Timestamp(0).as_unit("us")
     elapsed: pd.Series = since / pd.Timedelta(days=1).as_unit("us")

@@ -22,7 +22,7 @@ from pipelines.basics.text import one_line, shown
 from pipelines.tables.dialect import Dialect, start_of
 from pipelines.tables.errors import TableError, refuse_duplicates
 
-__all__ = ["CHUNK_ROWS", "read_chunks", "read_table", "write_table"]
+__all__ = ["CHUNK_ROWS", "read_cells", "read_chunks", "read_table", "separator_of", "write_table"]
 
 CHUNK_ROWS = 50_000
 _DEFAULT = Dialect()
@@ -51,6 +51,13 @@ def read_chunks(
             can't be read to its end.
         OSError: the file can't be opened.
     """
+    return map(dialect.clean, read_cells(path, chunk_rows, dialect))
+
+
+def read_cells(
+    path: Path | str, chunk_rows: int = CHUNK_ROWS, dialect: Dialect = _DEFAULT
+) -> Iterator[pd.DataFrame]:
+    """Read a CSV file as `read_chunks` does, with all values as the file spells them."""
     path = Path(path)
     with _named_errors(path, dialect), _opened(path, dialect) as file:
         start = start_of(file, dialect)
@@ -79,7 +86,7 @@ def read_chunks(
             except StopIteration:
                 return
             frame.index = pd.Index(frame.index + start.skipped + 1, name="row")
-            yield dialect.clean(_named(path, _checked(path, frame), names))
+            yield _named(path, _checked(path, frame), names)
 
 
 def read_table(path: Path | str, dialect: Dialect = _DEFAULT) -> pd.DataFrame:
@@ -93,6 +100,13 @@ def read_table(path: Path | str, dialect: Dialect = _DEFAULT) -> pd.DataFrame:
     if not any(map(len, chunks)):
         raise TableError(f"{path} has no row below its header; it must have one at least.")
     return pd.concat(chunks)
+
+
+def separator_of(path: Path | str, dialect: Dialect = _DEFAULT) -> str:
+    """Return the separator of a file's values, which the dialect may leave open."""
+    path = Path(path)
+    with _named_errors(path, dialect), _opened(path, dialect) as file:
+        return start_of(file, dialect).sep
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:

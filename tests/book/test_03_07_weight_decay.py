@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -197,15 +198,27 @@ def by_numpy(data: d2l.SyntheticRegressionData, w: np.ndarray, steps: int) -> np
     return np.append(w, b)
 
 
+@functools.cache
+def scratch_fit(
+    batch_size: int, epochs: int
+) -> tuple[np.ndarray, d2l.WeightDecayScratch, dict[str, list[float]]]:
+    """The first weights, the trained model and the history of a compiled fit."""
+    model = d2l.WeightDecayScratch(200, LAMBDA, LR)
+    before = model.w.numpy()
+    trainer = d2l.Trainer(max_epochs=epochs, run_eagerly=False)
+    return before, model, trainer.fit(model, section_data(batch_size=batch_size))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONCISE)
 def test_scratch_and_concise_agree_at_half_the_rate_and_with_numpy(name: str) -> None:
     data = section_data(batch_size=20)
-    scratch, concise = d2l.WeightDecayScratch(200, LAMBDA, LR), CONCISE[name](LAMBDA, LR / 2)
-    start_at(concise, scratch.w, scratch.b)
-    expected = by_numpy(data, scratch.w.numpy(), steps=30)
+    before, scratch, _ = scratch_fit(20, 30)
+    concise = CONCISE[name](LAMBDA, LR / 2)
+    start_at(concise, before, tf.zeros(1))
+    expected = by_numpy(data, before, steps=30)
+    d2l.Trainer(max_epochs=30, run_eagerly=False).fit(concise, data)
     for model in (scratch, concise):
-        d2l.Trainer(max_epochs=30, run_eagerly=False).fit(model, data)
         found = np.concatenate([np.ravel(part) for part in model.get_w_b()])
         # Weights up to 0.03 in float32, over 30 steps that forget roundings: 0.03 * 6e-8 * 30.
         np.testing.assert_allclose(found, expected, atol=6e-8)
@@ -214,10 +227,10 @@ def test_scratch_and_concise_agree_at_half_the_rate_and_with_numpy(name: str) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONCISE)
 def test_scratch_and_concise_agree_on_the_sections_batches(name: str) -> None:
-    data = section_data()
-    scratch, concise = d2l.WeightDecayScratch(200, LAMBDA, LR), CONCISE[name](LAMBDA, LR / 2)
-    start_at(concise, scratch.w, scratch.b)
-    histories = [d2l.Trainer(max_epochs=10).fit(model, data) for model in (scratch, concise)]
+    before, scratch, history = scratch_fit(5, 10)
+    concise = CONCISE[name](LAMBDA, LR / 2)
+    start_at(concise, before, tf.zeros(1))
+    histories = history, d2l.Trainer(max_epochs=10).fit(concise, section_data())
     w, b = concise.get_w_b()
     # The tolerance above, for 40 steps.
     np.testing.assert_allclose(w, scratch.w, atol=8e-8)
@@ -273,7 +286,7 @@ def test_directions_without_data_only_decay(lambd: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 3, 4))]
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3, 4))]
 )
 def test_decay_makes_weights_smaller_and_predictions_better(seed: int) -> None:
     keras.utils.set_random_seed(seed)

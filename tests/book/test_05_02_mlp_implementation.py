@@ -72,25 +72,34 @@ def test_an_untrained_model_guesses() -> None:
     assert float(loss) == pytest.approx(math.log(10), abs=0.02)
 
 
+def scratch_of_the_book() -> d2l.MLPScratch:
+    return d2l.MLPScratch(num_inputs=784, num_outputs=10, num_hiddens=256, lr=0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "train_loss"),
+    ("make", "epochs", "train_loss", "least_accuracy"),
     [
-        # Measured over seeds 0 to 4: 0.381 to 0.386 and 0.350 to 0.355; accuracies from 0.835 to
-        # 0.852 and from 0.843 to 0.862.
-        (lambda: d2l.MLPScratch(num_inputs=784, num_outputs=10, num_hiddens=256, lr=0.1), 0.383),
-        (lambda: d2l.MLP(num_outputs=10, num_hiddens=256, lr=0.1), 0.352),
+        # Measured over seeds 0 to 4: 1.043 to 1.051, 0.381 to 0.386 and 0.350 to 0.355; accuracies
+        # from 0.715 to 0.720, from 0.835 to 0.852 and from 0.843 to 0.862.
+        (scratch_of_the_book, 1, 1.047, 0.7),
+        pytest.param(scratch_of_the_book, 10, 0.383, 0.82, marks=pytest.mark.long),
+        (lambda: d2l.MLP(num_outputs=10, num_hiddens=256, lr=0.1), 10, 0.352, 0.82),
     ],
-    ids=["scratch", "concise"],
+    ids=["scratch, one epoch", "scratch", "concise"],
 )
 def test_ten_epochs_at_batch_256_draw_the_books_curves(
-    fashion: fashion_mnist.Arrays, make: Any, train_loss: float
+    fashion: fashion_mnist.Arrays,
+    make: Any,
+    epochs: int,
+    train_loss: float,
+    least_accuracy: float,
 ) -> None:
     model = make()
     data = d2l.FashionMNIST(batch_size=256, arrays=fashion)
-    history = d2l.Trainer(max_epochs=10).fit(model, data)
+    history = d2l.Trainer(max_epochs=epochs).fit(model, data)
     # Two points of the training curve in an epoch, one of each validation curve.
     lengths = {label: len(points) for label, points in model.board.data.items()}
-    assert lengths == {"train_loss": 20, "val_loss": 10, "val_acc": 10}
+    assert lengths == {"train_loss": 2 * epochs, "val_loss": epochs, "val_acc": epochs}
     assert history["train_loss"][-1] == pytest.approx(train_loss, abs=0.01)
-    assert history["val_acc"][-1] > 0.82
+    assert history["val_acc"][-1] > least_accuracy

@@ -180,7 +180,8 @@ def test_a_fit_draws_a_mask_for_every_step_and_none_in_validation(mode: str) -> 
         assert {point.y for point in model.board.data[f"val_{key}"]} == {2**24 - 1}
 
 
-@each_mode
+# The test above has both kinds of dropout in XLA, which takes seconds to compile the networks.
+@pytest.mark.parametrize("mode", ["graph", "eager", pytest.param("xla", marks=pytest.mark.long)])
 @each_model
 def test_validation_within_a_fit_is_that_of_the_whole_network(
     make: Callable[..., d2l.Classifier], mode: str, images: tuple[np.ndarray, np.ndarray]

@@ -19,10 +19,11 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines import fashion_mnist
 from pipelines.images import prepare_images
+from tests.support.data import Loaders
 from tests.support.fits import MODES
 from tests.support.zoo import LR, ZOO, Array
 from tfd2l.book import models
-from tfd2l.engine.checkpoint import checkpoints, save_checkpoint
+from tfd2l.engine.checkpoint import save_checkpoint
 from tfd2l.export.expected import classifier_checks, regressor_checks
 from tfd2l.export.publish import publish_version
 from tfd2l.export.signatures import export_classifier, export_regressor
@@ -51,7 +52,7 @@ def test_every_model_of_the_book_is_in_the_zoo() -> None:
 
 
 class SomeImages(d2l.DataModule):
-    """The made-up images of the fixture."""
+    """The made-up images of the fixture; the first batch of them is validated on."""
 
     def __init__(self, images: Images, batch_size: int) -> None:
         super().__init__()
@@ -61,8 +62,10 @@ class SomeImages(d2l.DataModule):
     def get_dataloader(self, train: bool) -> tf.data.Dataset:
         # In order if one batch has all, so that a test can compute with the images as they are.
         shuffle = train and self.batch_size < len(self.images[0])
+        rows = slice(None if train else self.batch_size)
+        pictures, labels = (array[rows] for array in self.images)
         return fashion_mnist.dataset(
-            *self.images, self.batch_size, resize=(28, 28), shuffle=shuffle, seed=1
+            pictures, labels, self.batch_size, resize=(28, 28), shuffle=shuffle, seed=1
         )
 
 
@@ -70,7 +73,7 @@ def data_for(name: str, images: Images, batch_size: int = 33) -> d2l.DataModule:
     """70 examples; by default in three batches, the last of which has 4."""
     if ZOO[name].is_regression:
         return d2l.SyntheticRegressionData(
-            [2, -3.4], 4.2, num_train=70, num_val=50, batch_size=batch_size
+            [2, -3.4], 4.2, num_train=70, num_val=batch_size, batch_size=batch_size
         )
     return SomeImages(images, batch_size)
 
@@ -83,28 +86,61 @@ def fresh(name: str) -> Any:
     return model
 
 
+# Steps of the second epoch after which a checkpoint is written; 0 for the end of the epoch. The
+# last of its three steps has a smaller batch.
+CUTS = (0, 1, 2)
+# Calls of a single step end at every cut; without them a compiled fit keeps the end of the epoch.
+FITS: dict[str, dict[str, Any]] = {
+    "compiled": MODES["compiled"],
+    "eager": MODES["eager"],
+    "xla": {**MODES["xla"], "steps_per_execution": 1},
+    "compiled, single steps": {**MODES["compiled"], "steps_per_execution": 1},
+}
+
+
+class Keeps(d2l.Callback):
+    """Writes a checkpoint at each cut into a directory of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batches_end(self, trainer: d2l.Trainer, results: Any) -> None:
+        if trainer.epoch == 1 and trainer.steps_of_epoch in CUTS:
+            self.keep(trainer, trainer.steps_of_epoch)
+
+    def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
+        if trainer.epoch == 1:
+            self.keep(trainer, 0)
+
+    def keep(self, trainer: d2l.Trainer, cut: int) -> None:
+        save_checkpoint(self.folder / str(cut), trainer.model, trainer.optim, trainer.state_dict())
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """A model after a fit of three epochs, and the fit's history."""
+    """A model after a fit of three epochs, the fit's history, and its checkpoints by cut."""
 
     model: Any
     history: dict[str, list[float]]
+    checkpoints: dict[int, Path]
 
 
-# Takes a name of the zoo and one of the modes.
+# Takes a name of the zoo and one of the fits.
 Fits = Callable[[str, str], Fitted]
 
 
 @pytest.fixture(scope="module")
-def fitted(images: Images) -> Fits:
-    """Fit a model of the zoo in a mode; later calls return the same fit."""
+def fitted(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Fits:
+    """Fit a model of the zoo in a way; later calls return the same fit."""
 
     @functools.cache
-    def fit(name: str, mode: str) -> Fitted:
-        model = fresh(name)
-        history = d2l.Trainer(3, **MODES[mode]).fit(model, data_for(name, images))
+    def fit(name: str, way: str) -> Fitted:
+        model, folder = fresh(name), tmp_path_factory.mktemp("checkpoints")
+        trainer = d2l.Trainer(3, callbacks=[Keeps(folder)], **FITS[way])
+        history = trainer.fit(model, data_for(name, images))
         history.pop("seconds")
-        return Fitted(model, history)
+        kept = {int(path.parent.name): path for path in folder.glob("*/*")}
+        return Fitted(model, history, kept)
 
     return fit
 
@@ -147,7 +183,7 @@ def one_step(name: str, images: Images) -> tuple[list[Array], list[Array], Any, 
     """Weights before and after a step on all 70 examples, the model, and these as X and y."""
     model, data = fresh(name), data_for(name, images, 70)
     before = [weight.astype(np.float64) for weight in model.get_weights()]
-    d2l.Trainer(1).fit(model, data)
+    d2l.Trainer(1).fit(model, Loaders(data.train_dataloader()))
     after = [weight.astype(np.float64) for weight in model.get_weights()]
     if isinstance(data, d2l.SyntheticRegressionData):
         return before, after, model, data.X.numpy()[:70], data.y.numpy()[:70]
@@ -209,65 +245,37 @@ def test_saved_weights_give_the_same_answers(
     np.testing.assert_array_equal(other(X), model(X))
 
 
-class StopError(Exception):
-    """Ends a fit."""
+# Each model has one of these: the end of an epoch, before its smaller last batch, after one step.
+RESUMES = [(0, "compiled"), (2, "xla"), (1, "eager")]
 
 
-class StopAt(d2l.Callback):
-    """Writes a checkpoint after `step` steps of the second epoch, 0 for its end; ends the fit."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        self.folder, self.step = folder, step
-
-    def stop(self, trainer: d2l.Trainer) -> None:
-        save_checkpoint(self.folder, trainer.model, trainer.optim, trainer.state_dict())
-        raise StopError
-
-    def on_train_batches_end(self, trainer: d2l.Trainer, results: Any) -> None:
-        if (trainer.epoch, trainer.steps_of_epoch) == (1, self.step):
-            self.stop(trainer)
-
-    def on_epoch_end(self, trainer: d2l.Trainer, row: dict[str, float]) -> None:
-        if (trainer.epoch, self.step) == (1, 0):
-            self.stop(trainer)
-
-
-# The cut is at the end of an epoch, before its smaller last batch, or after its first step.
-CUTS = [(0, "compiled"), (2, "xla"), (1, "eager")]
-
-
-# Each model has one of the cuts.
 @pytest.mark.parametrize(
-    ("name", "cut"), [(name, 1 if name in IN_XLA else n % 2 * 2) for n, name in enumerate(ZOO)]
+    ("name", "case"), [(name, 1 if name in IN_XLA else n % 2 * 2) for n, name in enumerate(ZOO)]
 )
 def test_a_resumed_fit_ends_with_the_same_bits(
-    name: str, cut: int, images: Images, fitted: Fits, tmp_path: Path
+    name: str, case: int, images: Images, fitted: Fits
 ) -> None:
-    step, mode = CUTS[cut]
-    assert_resumes(fitted(name, mode), name, step, mode, images, tmp_path)
+    cut, mode = RESUMES[case]
+    assert_resumes(fitted(name, mode), name, cut, mode, images)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("step", [0, 1, 2])
+@pytest.mark.parametrize("cut", CUTS)
 @each
 def test_every_model_resumes_in_every_mode_from_every_cut(
-    name: str, step: int, mode: str, images: Images, fitted: Fits, tmp_path: Path
+    name: str, cut: int, mode: str, images: Images, fitted: Fits
 ) -> None:
-    assert_resumes(fitted(name, mode), name, step, mode, images, tmp_path)
+    whole = fitted(name, "compiled, single steps" if mode == "compiled" else mode)
+    assert_resumes(whole, name, cut, mode, images)
 
 
-def assert_resumes(
-    whole: Fitted, name: str, step: int, mode: str, images: Images, folder: Path
-) -> None:
-    """Compare a fit that is cut in its second epoch and resumed with one that is not."""
-    data, settings = data_for(name, images), MODES[mode]
-    with pytest.raises(StopError):
-        d2l.Trainer(3, steps_per_execution=1, callbacks=[StopAt(folder, step)], **settings).fit(
-            fresh(name), data
-        )
+def assert_resumes(whole: Fitted, name: str, cut: int, mode: str, images: Images) -> None:
+    """Compare a fit that was resumed at one of its cuts with the uninterrupted fit."""
     other = ZOO[name].make()
-    history = d2l.Trainer(3, **settings).fit(other, data, checkpoints(folder)[0])
+    history = d2l.Trainer(3, **MODES[mode]).fit(
+        other, data_for(name, images), whole.checkpoints[cut]
+    )
     for column, values in whole.history.items():
         assert history[column] == values, column
     for one, same in zip(whole.model.variables, other.variables, strict=True):
@@ -278,6 +286,7 @@ def assert_resumes(
 # Publishing compares all rows with the model's own answers, and raises where one differs: by the C
 # API in a process without Keras, from raw input, in batches of 1, of 7 and of all.
 @each
+@pytest.mark.usefixtures("warm_load_check")
 def test_an_export_answers_as_the_model_in_a_fresh_process(
     name: str, images: Images, fitted: Fits, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import requests
 import tensorflow as tf
 from PIL import Image
 
-from tests.support import ROOT
 from tests.support.damages import DAMAGES, Damage, flipped, one_line
+from tests.support.served import running
+from tests.support.warm import run_warm
 from tfd2l.export.checksums import CHECKSUMS_FILE
 from tfd2l.export.expected import classifier_checks
 from tfd2l.export.publish import CARD_FILE, publish_version
@@ -26,6 +26,8 @@ from tfd2l.export.verify import Check, verify
 from tfd2l.export.warmup import WARMUP_FILE
 from tfd2l.predict import command as predict
 from tfd2l.serve.models import ServedModels
+
+pytestmark = pytest.mark.usefixtures("warm_load_check")
 
 LABELS = ["boot", "bag", "coat"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 28, 28)).astype(np.uint8)
@@ -156,45 +158,29 @@ def test_the_load_check_notices_changed_constants_even_without_checksums(
         verify(version, published[1])
 
 
-def serve(models: Path, log: Path) -> subprocess.Popen[str]:
-    """The development server, as a user starts it."""
-    with log.open("w") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tfd2l.serve", str(models), "--port", "0",
-             "--poll-seconds", "0.1"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=file,
-            text=True,
-        )  # fmt: skip
-
-
 @pytest.mark.slow
 def test_a_running_server_keeps_the_last_version_and_a_starting_one_ends(
     models: Path, tmp_path: Path
 ) -> None:
     (models / "clothes/2").rename(models / "next")
     flipped(0.5)(models / "next/saved_model.pb")
-    with serve(models, tmp_path / "log") as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().split()[2].rstrip(":,")
+    command = ["-m", "tfd2l.serve", str(models), "--port", "0", "--poll-seconds", "0.1"]
+    with running(command, tmp_path / "log", warm=True) as server:
         (models / "next").rename(models / "clothes/2")
         end_s, states = time.monotonic() + 60, dict[str, str]()
         while states.get("2") != "END" and time.monotonic() < end_s:
-            found = requests.get(f"{url}/v1/models/clothes", timeout=10).json()
+            found = requests.get(f"{server.url}/v1/models/clothes", timeout=10).json()
             states = {one["version"]: one["state"] for one in found["model_version_status"]}
             time.sleep(0.02)
         assert states == {"2": "END", "1": "AVAILABLE"}
         body = {"instances": IMAGES[:1].tolist()}
-        asked = requests.post(f"{url}/v1/models/clothes:predict", json=body, timeout=10)
+        asked = requests.post(f"{server.url}/v1/models/clothes:predict", json=body, timeout=10)
         assert asked.status_code == 200
-        process.terminate()
-    assert "clothes/2/saved_model.pb must have SHA-256" in (tmp_path / "log").read_text()
-    with serve(models, tmp_path / "log") as process:
-        assert process.wait(60) == 2
-    log = (tmp_path / "log").read_text()
-    assert "Traceback" not in log
-    assert "clothes/2" in log.splitlines()[-1]
+    assert "clothes/2/saved_model.pb must have SHA-256" in server.log
+    ran = run_warm(*command)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert "clothes/2" in ran.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("tool", [["sha256sum", "--check", "--strict", "--quiet"]])

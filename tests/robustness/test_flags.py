@@ -30,7 +30,7 @@ from tfd2l.deploy import command as deploy
 from tfd2l.predict import command as predict
 from tfd2l.serve import command as serve
 from tfd2l.train import command as train
-from tfd2l.train import flags as train_flags
+from tfd2l.train.settings import flags as train_flags
 
 EDGES = (
     "0", "1", "-1", "2", "3", "-0.0", "0.5", "0.01", "3600", "3601", "255", "256", "1000", "1001",

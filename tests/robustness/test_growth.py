@@ -31,9 +31,9 @@ from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WarmupRequest, read_warmup, write_warmup
 from tfd2l.predict.command import main as predict
 from tfd2l.serve.requests import examples_of, parse_object, predict_inputs
-from tfd2l.train.flags import MAX_BYTES, parse
 from tfd2l.train.metrics_log import MetricsLog
 from tfd2l.train.records import read_record, write_record
+from tfd2l.train.settings.flags import MAX_BYTES, parse
 
 # A measurement of time, which a busy machine may disturb.
 pytestmark = pytest.mark.long

@@ -16,8 +16,8 @@ import pytest
 from pipelines.basics.debian import DebianPackageError, unpack_package
 from tests.support import ROOT
 from tfd2l.book.downloads import DownloadError, download
-from tfd2l.train.config import ConfigError, from_settings
 from tfd2l.train.records import read_record, write_record
+from tfd2l.train.settings.config import ConfigError, from_settings
 
 SOURCES = sorted(
     path

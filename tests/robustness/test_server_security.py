@@ -25,7 +25,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("log") / "log"
     with running(
-        ["-m", "tfd2l.serve", str(models), "--port", "0", "--idle-seconds", "1"], log
+        ["-m", "tfd2l.serve", str(models), "--port", "0", "--idle-seconds", "1"], log, warm=True
     ) as server:
         yield server
         server.process.terminate()
@@ -44,7 +44,7 @@ def test_it_listens_on_this_machine_alone_and_warns_with_another_host(
     assert server.url.startswith("http://127.0.0.1:")
     assert "no password" not in server.log
     flags = [str(models), "--port", "0", "--host", "0.0.0.0"]
-    with running(["-m", "tfd2l.serve", *flags], tmp_path / "other") as other:
+    with running(["-m", "tfd2l.serve", *flags], tmp_path / "other", warm=True) as other:
         assert "asks for no password and encrypts nothing" in other.log
 
 

@@ -38,6 +38,21 @@ def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+# In XLA data in memory and, further below, batches from Python are trained on. What differs in a
+# streamed data set does not depend on XLA, which takes a second to compile a step.
+each_mode_and_loader = pytest.mark.parametrize(
+    ("mode", "load"),
+    [
+        pytest.param(
+            mode, kind, marks=[pytest.mark.long] if (mode, kind) == ("xla", "streamed") else []
+        )
+        for mode in MODES
+        for kind in ("in memory", "streamed")
+    ],
+    indirect=True,
+)
+
+
 @pytest.fixture(params=["in memory", "streamed"])
 def load(request: pytest.FixtureRequest) -> Callable[..., tf.data.Dataset]:
     def make(*arrays: Array) -> tf.data.Dataset:
@@ -66,6 +81,7 @@ def in_a_line(error: BaseException) -> str:
     return str(error)
 
 
+@each_mode_and_loader
 @pytest.mark.parametrize("n", [1, BATCH_SIZE + 1])
 def test_few_examples_are_trained_on_and_validated(
     mode: str, load: Callable[..., Any], n: int
@@ -239,6 +255,7 @@ def with_nan(at: int) -> Array:
 @pytest.mark.parametrize(
     ("at", "step"), [pytest.param(0, 1, marks=pytest.mark.long), (5, 2), (9, 3)]
 )
+@each_mode_and_loader
 def test_a_nan_loss_is_refused_with_its_step(
     mode: str, load: Callable[..., Any], at: int, step: int
 ) -> None:
@@ -256,6 +273,7 @@ def test_an_infinite_loss_in_the_first_step_of_a_later_epoch_is_refused(mode: st
         d2l.Trainer(2, **MODES[mode]).fit(model, Loaders(data))  # type: ignore[arg-type]
 
 
+@each_mode_and_loader
 def test_a_nan_validation_loss_is_refused_too(mode: str, load: Callable[..., Any]) -> None:
     data = load(inputs(10), labels(10)), load(with_nan(9), labels(10))
     with pytest.raises(DivergedError, match="validation loss became nan") as error:

@@ -13,7 +13,7 @@ import io
 import random
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,9 @@ from tfd2l.predict.framing import frame
 from tfd2l.predict.garment import MIDDLE
 from tfd2l.predict.images import ImageError, read_image
 from tfd2l.train.records import RunError, read_record, write_record
+
+if TYPE_CHECKING:
+    from pipelines.raw_inputs import Framing
 
 # Characters: two lines of a wide terminal, and a path.
 LONGEST_MESSAGE = 1000
@@ -170,6 +173,8 @@ class Images(Reader):
         found.append(_encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
         found.append(_encoded(frames[0], "GIF", transparency=3))
         found.append(_encoded(plain[1], "PNG", interlace=True, dpi=(72, 72)))
+        found += [_encoded(image, "BMP") for image in plain[1:3]]
+        found += [_encoded(image, "WEBP", lossless=image is plain[0]) for image in plain[:2]]
         return found
 
     def damaged(self, sample: bytes, samples: list[bytes], chance: random.Random) -> bytes:
@@ -178,8 +183,10 @@ class Images(Reader):
 
     def read(self, data: bytes) -> None:
         size = (28, 28) if len(data) % 3 else (32, 20)
-        prepared = read_image(data, size)
-        assert prepared.pixels.shape == size
+        channels = 1 + 2 * (len(data) % 2)
+        framing: Framing = "none" if channels == 3 or len(data) % 4 else "garment"
+        prepared = read_image(data, size, channels=channels, framing=framing)
+        assert prepared.pixels.shape == (size if channels == 1 else (*size, 3))
         assert prepared.pixels.dtype == np.uint8
         assert all(note.isprintable() for note in prepared.notes)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from tests.support import ROOT
 from tests.support.small_models import IMAGES, LABELS, Linear, Scratch, preprocess
+from tests.support.warm import WarmProcess
 from tfd2l.export.expected import image_examples
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.warmup import WARMUP_FILE, WarmupRequest, write_warmup
@@ -99,7 +99,7 @@ def until(condition: Callable[[], bool]) -> None:
 class Server:
     """A process that serves; its log is what it wrote to standard error."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | WarmProcess
     url: str
     first_line: str
     log_path: Path
@@ -114,30 +114,31 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(command: list[str], log_path: Path, **environment: str) -> Iterator[Server]:
-    """A process whose first line names its URL; it is killed in the end if it still runs."""
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **environment},
-        )
+def running(
+    command: list[str], log_path: Path, *, warm: bool = False, **environment: str
+) -> Iterator[Server]:
+    """A process whose first line names its URL; it is killed in the end if it still runs.
+
+    A warm one is a fork of a process that has imported TensorFlow, which a real start has not.
+    """
+    said, variables = log_path.with_suffix(".stdout"), {**os.environ, **environment}
+    process: subprocess.Popen[str] | WarmProcess
+    if warm:
+        said.unlink(missing_ok=True)
+        log_path.write_text("")
+        process = WarmProcess(command, cwd=ROOT, environment=variables, outputs=(said, log_path))
+    else:
+        with said.open("w") as output, log_path.open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command], stdout=output, stderr=log, text=True, cwd=ROOT,
+                env=variables,
+            )  # fmt: skip
     try:
-        line = _first_line(process)
+        until(lambda: said.exists() and "\n" in said.read_text())
+        line = said.read_text()
         words = [word.rstrip(":,") for word in line.split() if word.startswith("http://")]
         assert words, (line, log_path.read_text())
         yield Server(process, words[0], line, log_path)
     finally:
         process.kill()
-        process.communicate()
-
-
-def _first_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        assert selector.select(DEADLINE_S), "the server said nothing"
-    return process.stdout.readline()
+        process.wait()

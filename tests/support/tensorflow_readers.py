@@ -108,12 +108,12 @@ class ExportNote(Reader):
         self.path = folder / "run" / EXPORT_FILE
 
     def samples(self) -> list[bytes]:
-        self.run.finish(Path("savedmodels/mlp/1"))
+        self.run.finish({"export": "savedmodels/mlp/1"})
         return [self.path.read_bytes()]
 
     def read(self, data: bytes) -> None:
         self.written(data)
-        assert self.run.export == str(Path("savedmodels/mlp/1").absolute())
+        assert self.run.conclusion == {"export": "savedmodels/mlp/1", "best_checkpoint": None}
 
 
 class Warmup(Reader):

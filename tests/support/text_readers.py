@@ -21,8 +21,8 @@ from pipelines.tables.preparation import prepare
 from pipelines.tables.statistics import fit
 from tests.support.readers import Reader
 from tfd2l.common.commands import UsageError
-from tfd2l.train.config import ConfigError, TrainConfig
-from tfd2l.train.flags import parse
+from tfd2l.train.settings.config import ConfigError, TrainConfig
+from tfd2l.train.settings.flags import parse
 
 _KEYS = (
     b"self", b"values", b"settings", b"_cli_parse_args", b"_env_file", b"_secrets_dir", b"__init__",

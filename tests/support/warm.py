@@ -6,6 +6,7 @@ own directory, environment, output, signals and TensorFlow runtime, which starts
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -23,7 +24,11 @@ __all__ = ["WarmProcess", "run_warm"]
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Installed packages only: each program imports this project anew.
 _CONTEXT.set_forkserver_preload(
-    ["numpy", "pandas", "tensorflow", "keras", "rich.progress", "ipykernel"]
+    [
+        *("numpy", "pandas", "tensorflow", "keras", "rich.progress", "ipykernel", "pydantic"),
+        *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+        *("tensorboard.util.tensor_util", "tensorflow_serving.apis.prediction_log_pb2"),
+    ]
 )
 
 
@@ -75,6 +80,14 @@ class WarmProcess:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def terminate(self) -> None:
+        """Ask the program to end, unless it has."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the program, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
     def kill_group(self) -> None:
         """Kill the program and the processes that it started."""
         try:
@@ -111,6 +124,8 @@ def _run(
 ) -> None:
     """Be the program, in the process that was forked for it."""
     os.setpgid(0, 0)
+    # A collection would go through the million objects of the imports, and copy their memory.
+    gc.freeze()
     for number, path in enumerate(outputs, 1):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(file, number)

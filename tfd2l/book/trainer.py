@@ -223,7 +223,8 @@ class Trainer(BaseTrainer, HyperParameters):
 
     def fit_epoch(self) -> None:
         """Make one pass over the training data, then one over the validation data."""
-        training = self._train_loader.passes(self._train_step, self.max_epochs)
+        count = self.num_train_batches
+        training = self._train_loader.passes(self._train_step, self.max_epochs, count)
         for results in training.run(self.epoch, self.steps_of_epoch, self.steps_per_execution):
             self._recorder.take(results, train=True)
             self._check_weights(now=bool(self.run_eagerly))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import tfd2l
 from pipelines.basics.text import one_line, shown
@@ -109,7 +111,7 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
         The body's exit status; 2 after a Tfd2lError or OSError, or if the disk of the output is
         full; 130 after Ctrl-C.
     """
-    with lasting_output() as full:
+    with lasting_output() as full, _plain_warnings():
         try:
             status = command()
             sys.stdout.flush()
@@ -121,6 +123,22 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
             return EXIT_INTERRUPTED
         except (Tfd2lError, OSError) as error:
             return complain(error)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings in a line, without the place in the code that raised them."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, *_place: Any, **_more: Any) -> None:
+        print(f"warning: {one_line(str(message), 2000)}", file=sys.stderr)
+
+    # Not catch_warnings: the filters are the user's, who may change them meanwhile.
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def complain(error: Exception | str) -> int:

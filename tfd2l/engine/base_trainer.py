@@ -27,7 +27,7 @@ from tfd2l.engine.loaders import (
 )
 from tfd2l.engine.metrics import Recorder
 from tfd2l.engine.optimizer import build_as, build_for, check_trained, trained_variables
-from tfd2l.engine.passes import Loader
+from tfd2l.engine.passes.loader import Loader
 from tfd2l.engine.state import FitState
 from tfd2l.engine.tracing.step import Named, Step, spec_of
 
@@ -72,9 +72,10 @@ class BaseTrainer:
         check_methods("data", data, "val_dataloader")
         fitted = model is getattr(self, "model", None) and data is self._val_loader.source
         # The kernels of that epoch of the fit, which may be XLA's from the second on.
-        epoch = self._recorder.epoch if fitted else 0
+        epoch, count = (self._recorder.epoch, self.num_val_batches) if fitted else (0, None)
         with tf.device(self.device), self._set_apart(model):
             self.val_dataloader = loader_of(data, train=False)
+            self.num_val_batches = self.num_val_batches or count
             self._build_variables(example_of(self.val_dataloader or ()))
             self._val_step = self._make_step("validation_step", self._validate)
             self._run_validation(epoch)
@@ -112,6 +113,15 @@ class BaseTrainer:
         """The number of epochs until `max_epochs`."""
         return max(self.max_epochs - self.state.epoch, 0)
 
+    @property
+    def execution(self) -> dict[str, Any]:
+        """The device of the fit, and whether steps ran eagerly or compiled by XLA."""
+        return {
+            "device": self.device,
+            "eager": self._train_step.eager,
+            "xla": self._train_loader.used_xla,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the fit, which a checkpoint saves beside the variables.
 
@@ -146,7 +156,8 @@ class BaseTrainer:
         if self.val_dataloader is None:
             return
         self.model.reset_metrics()
-        validation = self._val_loader.passes(self._val_step, self.max_epochs)
+        count = self.num_val_batches
+        validation = self._val_loader.passes(self._val_step, self.max_epochs, count)
         for results in validation.run(epoch):
             self._recorder.take(results, train=False)
 

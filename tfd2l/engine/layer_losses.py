@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
+from tfd2l.engine.fused_norm import fused_batch_norms
 
 __all__ = ["LayerLosses", "Phase"]
 
@@ -42,8 +43,10 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self, *, function: Callable[[], Any], training: bool | None = None
     ) -> tuple[Any, Exception | None]:
         """Return the function's result, or its error, which Keras would wrap in its own text."""
+        layers = self._flatten_layers(include_self=False) if training else ()
         try:
-            return function(), None
+            with fused_batch_norms(layers):
+                return function(), None
         except Exception as error:
             return None, error
 

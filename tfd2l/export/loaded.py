@@ -6,6 +6,7 @@ The development server and `predict` share it; neither HTTP nor JSON appears her
 from __future__ import annotations
 
 import ctypes
+import json
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.basics.files import read_regular
+from pipelines.basics.text import shown
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.c_api.session import Session, SessionError
 from tfd2l.export.checksums import check_files
 from tfd2l.export.errors import ExportError
+from tfd2l.export.publish import CARD_FILE
 from tfd2l.export.saved_model import Signature, read_signature_defs, read_signatures
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
 
@@ -47,6 +51,7 @@ class LoadedVersion:
         number: the version's number.
         signatures: by name.
         signature_defs: JSON values of the protos, by name.
+        card: JSON values about the version, from its card; empty if it has none.
     """
 
     def __init__(
@@ -61,14 +66,15 @@ class LoadedVersion:
             number: the version's number.
 
         Raises:
-            ExportError: it can't be loaded, differs from what was published, or a request of the
-                warm-up file fails.
+            ExportError: it can't be loaded, differs from what was published, its card is no JSON
+                object, or a request of the warm-up file fails.
         """
         self.model = model or directory.parent.name
         self.number = number
         check_files(directory)
         self.signatures = read_signatures(directory)
         self.signature_defs = read_signature_defs(directory)
+        self.card = _read_card(directory / CARD_FILE)
         try:
             self._session = Session(library, str(directory))
         except SessionError as error:
@@ -130,3 +136,16 @@ class LoadedVersion:
                 self.call(request.method, request.signature, request.inputs)
             except ModelError as error:
                 raise ExportError(f"request {number} of {path} fails: {error}") from error
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Read a card; other programs write none."""
+    try:
+        card = json.loads(read_regular(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ExportError(f"{path} must be a readable JSON file: {error}. Remove it.") from error
+    if not isinstance(card, dict):
+        raise ExportError(f"{path} must be a JSON object; got {shown(card)}. Remove it.")
+    return card

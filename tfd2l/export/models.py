@@ -71,7 +71,7 @@ def publish(
         >>> import tempfile
         >>> data = d2l.SyntheticRegressionData(w=[2, -3.4], b=4.2)
         >>> model = d2l.LinearRegression(lr=0.03)
-        >>> d2l.Trainer(max_epochs=1).fit(model, data)
+        >>> _ = d2l.Trainer(max_epochs=1, enable_progress_bar=False).fit(model, data)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     d2l.publish(model, data, folder).name
         '1'
@@ -88,7 +88,7 @@ def publish(
         "data": data.describe(),
         "metrics": {name: column[-1] for name, column in history.items() if column},
         "tolerance": tolerance,
-        **interface(raw_input, output),
+        **interface(data),
         **(card or {}),
     }
     return publish_version(
@@ -109,11 +109,12 @@ def tolerance_of_policy() -> float:
     return 1e-4 if keras.config.dtype_policy().compute_dtype == "float32" else 0.02
 
 
-def interface(raw_input: RawInput, output: Output) -> dict[str, Any]:
+def interface(data: DataLike) -> dict[str, Any]:
     """The entries `input` and `output` of a card: how clients make raw inputs, and read answers."""
-    about: dict[str, Any]
+    raw_input, output, about = data.raw_input(), data.output(), data.describe()
+    inputs: dict[str, Any]
     if isinstance(raw_input, ImageInput):
-        about = {
+        inputs = {
             "kind": "image",
             "shape": [*raw_input.shape],
             "framing": raw_input.framing,
@@ -121,9 +122,10 @@ def interface(raw_input: RawInput, output: Output) -> dict[str, Any]:
         }
     elif isinstance(raw_input, TableInput):
         columns = {name: dtype.name for name, dtype in raw_input.columns.items()}
-        about = {"kind": "table", "columns": columns}
+        # `predict` reads a CSV file as training did.
+        inputs = {"kind": "table", "columns": columns, "dialect": about.get("dialect", {})}
     else:
-        about = {"kind": "features", "num_inputs": next(iter(raw_input.specs.values())).shape[1]}
+        inputs = {"kind": "features", "num_inputs": next(iter(raw_input.specs.values())).shape[1]}
     if isinstance(output, ClassOutput):
-        return {"input": about, "output": {"kind": "class", "labels": [*output.labels]}}
-    return {"input": about, "output": {"kind": "number"}}
+        return {"input": inputs, "output": {"kind": "class", "labels": [*output.labels]}}
+    return {"input": inputs, "output": {"kind": "number", "name": about.get("target")}}

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "ClassifierLike",
     "ExportError",
     "RegressorLike",
+    "checked_function",
     "export_classifier",
     "export_model",
     "export_regressor",
@@ -103,6 +104,17 @@ def export_model(
     """
     if isinstance(output, ClassOutput):
         output = ClassOutput(tuple(checked_labels(output.labels)))
+    function = checked_function(model, raw_input, output)
+    names = _names_in_graph(raw_input.specs)
+    write(model, Path(directory), endpoints(function, raw_input, output, names), names)
+
+
+def checked_function(model: Any, raw_input: RawInput, output: Output) -> Callable[[Any], Any]:
+    """Return the function from prepared inputs to logits or numbers, if its answers fit.
+
+    Raises:
+        ExportError: the model or the preparation fails, or gives answers of another form.
+    """
     function: Any = logits_by(model) if isinstance(output, ClassOutput) else model
     # This call also creates the variables of Keras layers that no input has reached yet.
     outputs = output_of(model, function, prepared(raw_input, _sample(raw_input, output)))
@@ -110,8 +122,7 @@ def export_model(
         _check_logits(model, outputs, len(output.labels))
     else:
         _check_numbers(outputs)
-    names = _names_in_graph(raw_input.specs)
-    write(model, Path(directory), endpoints(function, raw_input, output, names), names)
+    return cast("Callable[[Any], Any]", function)
 
 
 def export_classifier(

@@ -1,4 +1,4 @@
-"""A classifier's answers and metadata, and the check of images before they are sent.
+"""A model's answers and metadata, and the check of images before they are sent.
 
 For JSON of another form, the parsers raise AttributeError, KeyError, TypeError or ValueError.
 """
@@ -14,8 +14,8 @@ import numpy.typing as npt
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.export.signature_types import Signature, TensorSpec
 
-__all__ = ["Classification", "Predictions", "ServingError", "VersionStatus", "check_images",
-           "parse_signatures", "parse_status"]  # fmt: skip
+__all__ = ["Classification", "NumberPredictions", "Predictions", "ServingError", "VersionStatus",
+           "check_images", "parse_signatures", "parse_status"]  # fmt: skip
 
 # The dtypes whose names in protos differ from TensorFlow's own by more than capitals.
 _DTYPES = {"float": "float32", "double": "float64"}
@@ -27,7 +27,7 @@ class ServingError(Tfd2lError, ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The outputs of the signature `serving_default` for n images and q classes.
+    """The outputs of a classifier's signature `serving_default` for n examples and q classes.
 
     Attributes:
         logits: (n, q) float32.
@@ -46,8 +46,22 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
+class NumberPredictions:
+    """The outputs of a regression's signature `serving_default` for n examples.
+
+    Attributes:
+        prediction: (n,) float32, in the unit of the data.
+    """
+
+    prediction: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+
+@dataclass(frozen=True, eq=False)
 class Classification:
-    """The outputs of the signature `classify` for n images, the likeliest class first.
+    """The outputs of the signature `classify` for n examples, the likeliest class first.
 
     Attributes:
         classes: (n, k) strings; the classes' names.
@@ -76,16 +90,17 @@ class VersionStatus:
 
 
 def check_images(
-    images: npt.ArrayLike, image_shape: tuple[int | None, int | None]
+    images: npt.ArrayLike, image_shape: tuple[int | None, ...]
 ) -> npt.NDArray[np.uint8]:
-    """Return raw images of this shape as a batch, (n, height, width) uint8.
+    """Return raw images of this shape as a batch, (n, *image_shape) uint8.
 
     A server would give a wrong answer for most of the values that are refused here: over REST it
     takes 256 for 0 and -1 for 255.
 
     Args:
-        images: (n, height, width), or (height, width) for one; integers in 0..255.
-        image_shape: height and width in pixels; None where any number is allowed.
+        images: (n, *image_shape), or `image_shape` for one; integers in 0..255.
+        image_shape: (height, width) of grey images, or (height, width, channels), in pixels; None
+            where any number is allowed.
 
     Raises:
         ServingError: another rank, shape or dtype, a value out of range, or no image.
@@ -97,15 +112,14 @@ def check_images(
             f"{rule}; got {array.dtype}. Convert them: images.astype(np.uint8), after "
             "np.rint(images * 255) if they are scaled to 0..1."
         )
-    batch = array[np.newaxis] if array.ndim == 2 else array
-    height, width = (side or "any" for side in image_shape)
+    batch = array[np.newaxis] if array.ndim == len(image_shape) else array
     # Where any size is allowed, the array's own one fits.
     wanted = [side or own for side, own in zip(image_shape, batch.shape[1:], strict=False)]
-    if batch.ndim != 3 or list(batch.shape[1:]) != wanted or not batch.size:
+    if batch.ndim != 1 + len(image_shape) or list(batch.shape[1:]) != wanted or not batch.size:
+        sides = ", ".join(str(side or "any") for side in image_shape)
         raise ServingError(
-            f"images must be (n, {height}, {width}), or ({height}, {width}) for one image, and n "
-            f"at least 1; got shape {array.shape}. d2l.read_image_file(path, size) reads an image "
-            "file at this size."
+            f"images must be (n, {sides}), or ({sides}) for one image, and n at least 1; got shape "
+            f"{array.shape}. d2l.read_image_file(path, size) reads an image file at this size."
         )
     low, high = batch.min(), batch.max()
     if low < 0 or high > 255:

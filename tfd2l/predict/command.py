@@ -1,4 +1,4 @@
-"""`python -m tfd2l.predict IMAGE... --url URL | --model DIR`: classify image files.
+"""`python -m tfd2l.predict FILE... --url URL | --model DIR`: answers for images, or for a CSV file.
 
 A served or an exported model answers. With a server TensorFlow is not imported. Flags are checked
 before anything slow happens.
@@ -7,37 +7,26 @@ before anything slow happens.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.basics.text import one_line
 from tfd2l.common.commands import (
-    EXIT_USAGE,
     CommandParser,
     UsageError,
-    complain,
     run_command,
     seconds,
     whole_number_from,
 )
-from tfd2l.common.figures import save_figure
 from tfd2l.export.versions import MAX_VERSION
-from tfd2l.predict.picture import LabelledImage, prediction_figure
 
 if TYPE_CHECKING:
-    from tfd2l.predict.images import ImageError, Prepared
+    from tfd2l.predict.forms import ImageForm, RowForm
     from tfd2l.predict.predictor import Predictor
 
 __all__ = ["main"]
 
-# Height and width at which images are read for a model that takes any size.
-SIZE = (28, 28)
 PICTURE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
-# More than these make a page that nobody can read.
-MAX_DRAWN = 48
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,16 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _predict(argv: Sequence[str] | None) -> int:
-    """Read the flags, find the model, read the images, classify them and show the answers."""
+    """Read the flags, find the model, and answer the files that it takes."""
     flags = _parse(argv)
     predictor = _open_predictor(flags)
-    images = _read_images(flags.images, predictor.image_shape())
-    results = _classify(predictor, flags.images, images)
-    _print(flags.images, results, str(predictor), as_json=flags.json)
-    answers = [result for result in results if isinstance(result, LabelledImage)]
-    if flags.picture is not None and answers:
-        _draw(answers, flags.picture)
-    return 0 if len(answers) == len(results) else EXIT_USAGE
+    form = predictor.form()
+    _check_flags_for(form, flags, predictor)
+
+    from tfd2l.predict.forms import ImageForm
+
+    if isinstance(form, ImageForm):
+        from tfd2l.predict.image_files import answer_images
+
+        framing = None if flags.framing == "auto" else flags.framing
+        return answer_images(
+            flags.files, predictor, form, framing, as_json=flags.json, picture=flags.picture
+        )
+    from tfd2l.predict.table_file import answer_table
+
+    [file] = flags.files
+    return answer_table(file, predictor, form, flags.output)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -72,29 +70,74 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             "--picture must be in an existing directory and end with one of "
             f"{', '.join(PICTURE_FORMATS)}; got {str(path)!r}."
         )
-    if path and path.exists() and any(_is_file(path, image) for image in flags.images):
+    if path and path.exists() and any(_is_file(path, file) for file in flags.files):
         raise UsageError(f"--picture must not overwrite an image; got {str(path)!r} for both.")
+    path = flags.output
+    if path and not (path.parent.is_dir() and (path.is_file() or not path.exists())):
+        raise UsageError(
+            f"--output must be a new or regular file in an existing directory; got {str(path)!r}."
+        )
+    if path and path.exists() and any(_is_file(path, file) for file in flags.files):
+        raise UsageError(f"--output must not overwrite the rows; got {str(path)!r} for both.")
     return flags
 
 
-def _is_file(path: Path, image: str) -> bool:
-    return Path(image).exists() and path.samefile(image)
+def _is_file(path: Path, file: str) -> bool:
+    return Path(file).exists() and path.samefile(file)
+
+
+def _check_flags_for(
+    form: ImageForm | RowForm, flags: argparse.Namespace, predictor: Predictor
+) -> None:
+    """Refuse flags, and more files, that the model's kind of examples does not take."""
+    from tfd2l.predict.forms import ImageForm
+
+    if isinstance(form, ImageForm):
+        if flags.output is not None:
+            raise UsageError(f"--output is for a table, but {predictor} takes images: use --json.")
+        return
+    if not form.is_table:
+        raise UsageError(
+            f"{predictor} takes numbers without names, which no file has: "
+            "d2l.LocalModel(directory).predict({'features': X}) answers."
+        )
+    others = {"--picture": flags.picture, "--json": flags.json, "--framing": flags.framing}
+    if wrong := [name for name, value in others.items() if value not in (None, False, "auto")]:
+        raise UsageError(f"{wrong[0]} is for images, but {predictor} takes rows of a table.")
+    if len(flags.files) != 1:
+        raise UsageError(
+            f"{predictor} takes rows of a table, so one CSV file; got {len(flags.files)} files."
+        )
 
 
 def _parser() -> CommandParser:
     parser = CommandParser(
         "python -m tfd2l.predict",
-        "IMAGE... [--url URL [--model NAME] | --model DIR] [flags]",
-        "Classify image files with a model that a server has, or with an exported one: --model "
-        "with a / in it, or that is a directory here, needs no server.",
+        "FILE... [--url URL [--model NAME] | --model DIR] [flags]",
+        "Classify image files, or predict for the rows of a CSV file, with a model that a server "
+        "has, or with an exported one: --model with a / in it, or that is a directory here, needs "
+        "no server.",
         [
             "boot.png --model savedmodels/mlp",
             "boot.png shirt.jpg --picture answers.png",
             "boot.png --url http://127.0.0.1:8501 --model mlp --json",
+            "houses_new.csv --model savedmodels/houses --output answers.csv",
         ],
     )
     add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="PNG, JPEG or GIF file; - is standard input")
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="PNG, JPEG, GIF, BMP or WebP files, or one CSV file; - is standard input",
+    )
+    add(
+        "--framing",
+        choices=("auto", "garment", "none"),
+        default="auto",
+        help="the change to an image: garment crops, inverts and centres it as Fashion-MNIST does, "
+        "none resizes it alone, auto does what the model's card says",
+    )
     add = parser.add_argument_group("model").add_argument
     add(
         "--model",
@@ -118,7 +161,8 @@ def _parser() -> CommandParser:
     add("--timeout-s", type=seconds, metavar="S", help="seconds to wait in each try (default: 10)")
     add = parser.add_argument_group("output").add_argument
     add("--picture", type=Path, metavar="FILE", help="draw images and probabilities to this file")
-    add("--json", action="store_true", help="print JSON")
+    add("--json", action="store_true", help="print JSON, for images")
+    add("--output", type=Path, metavar="FILE", help="write a table's answers to this CSV file")
     return parser
 
 
@@ -147,89 +191,3 @@ def _open_predictor(flags: argparse.Namespace) -> Predictor:
     from tfd2l.predict.local import LocalModel
 
     return LocalModel(flags.dir)
-
-
-def _read_images(
-    files: Sequence[str], shape: tuple[int | None, int | None]
-) -> list[Prepared | ImageError]:
-    """Read each file at the size that the model takes; an error stands for an unreadable one."""
-    from tfd2l.predict.images import ImageError, read_image_file
-
-    size = (shape[0] or SIZE[0], shape[1] or SIZE[1])
-    images: list[Prepared | ImageError] = []
-    for file in files:
-        try:
-            images.append(read_image_file("/dev/stdin" if file == "-" else file, size))
-        except ImageError as error:
-            images.append(error)
-    return images
-
-
-def _classify(
-    predictor: Predictor, files: Sequence[str], images: Sequence[Prepared | ImageError]
-) -> list[LabelledImage | ImageError]:
-    """Classify all images that were read, in one call."""
-    import numpy as np
-
-    from tfd2l.predict.images import ImageError
-
-    pixels = [image.pixels for image in images if not isinstance(image, ImageError)]
-    rows: Iterator[tuple[list[str], list[float]]] = iter(())
-    if pixels:
-        found = predictor.classify(np.stack(pixels))
-        rows = zip(found.classes.tolist(), found.scores.tolist(), strict=True)
-    return [
-        image if isinstance(image, ImageError) else LabelledImage(file, image, *next(rows))
-        for file, image in zip(files, images, strict=True)
-    ]
-
-
-def _print(
-    files: Sequence[str], results: Sequence[LabelledImage | ImageError], model: str, as_json: bool
-) -> None:
-    """Print the answers as text or JSON, then the errors."""
-    entries, texts, errors = [], [], []
-    for file, result in zip(files, results, strict=True):
-        if isinstance(result, LabelledImage):
-            entries.append(_as_json(result))
-            texts.append(_as_text(result))
-        else:
-            entries.append({"file": file, "error": str(result)})
-            errors.append(f"{one_line(file)}: {result}")
-    if as_json:
-        texts = [json.dumps({"model": model, "images": entries}, indent=2)]
-    for text in texts:
-        # Flushed, so that errors come after the answers where both outputs go to one file.
-        print(text, flush=True)
-    for error in errors:
-        complain(error)
-
-
-def _as_json(answer: LabelledImage) -> dict[str, Any]:
-    # The scores of a picture without a garment are a model's, but they say nothing.
-    is_sure = answer.image.shows_garment
-    return {
-        "file": answer.file,
-        "label": answer.classes[0] if is_sure else None,
-        "probability": answer.scores[0] if is_sure else None,
-        "classes": answer.classes,
-        "scores": answer.scores,
-        "notes": answer.image.notes,
-    }
-
-
-def _as_text(answer: LabelledImage) -> str:
-    """Return three lines: the answer, the next likeliest classes, changes to the image."""
-    pairs = zip(answer.classes[:3], answer.scores, strict=False)
-    first, *others = [f"{label} {score:.3f}" for label, score in pairs]
-    if not answer.image.shows_garment:
-        first, others = "no garment found", []
-    then = ", ".join(others) or "nothing else"
-    changes = "; ".join(answer.image.notes) or "taken as it is"
-    return f"{one_line(answer.file)}: {first}\n  then   {then}\n  image  {changes}"
-
-
-def _draw(answers: Sequence[LabelledImage], path: Path) -> None:
-    if len(answers) > MAX_DRAWN:
-        print(f"{path} shows the first {MAX_DRAWN} of {len(answers)} images", file=sys.stderr)
-    save_figure(prediction_figure(answers[:MAX_DRAWN]), path)

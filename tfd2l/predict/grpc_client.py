@@ -1,4 +1,4 @@
-"""A client for a classifier behind TensorFlow Serving's gRPC interface.
+"""A client for a model behind TensorFlow Serving's gRPC interface.
 
 Raw pixels take a third of the bytes that they take as JSON. The official stubs import TensorFlow,
 with its start-up time and memory; `rest_client.Client` does without. They are imported when a
@@ -10,14 +10,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.basics.numbers import positive_number, whole_number
 from pipelines.basics.text import one_line
 from tfd2l.export.signature_types import Signature
 from tfd2l.predict.answers import ServingError, parse_signatures
-from tfd2l.predict.predictor import Outputs, RemotePredictor, signature_input
+from tfd2l.predict.predictor import Inputs, Outputs, RemotePredictor, signature_inputs
 
 __all__ = ["GrpcClient"]
 
@@ -32,7 +29,7 @@ _REMEDIES = {
 
 
 class GrpcClient(RemotePredictor):
-    """Queries a classifier behind TensorFlow Serving's gRPC interface.
+    """Queries a model behind TensorFlow Serving's gRPC interface.
 
     It has the methods `predict` and `classify` of `rest_client.Client`. The connection is kept
     between calls; `close`, or a `with` block, ends it. Threads may share a client.
@@ -58,7 +55,7 @@ class GrpcClient(RemotePredictor):
             timeout_s: seconds for a request and its answer, all retries included.
             retries: how often a request to an unavailable server is sent again; at most 4.
             wait_for_ready: also wait for a server that has not started yet.
-            batch_size: the largest number of images in a request, up to 1,024.
+            batch_size: the largest number of examples in a request, up to 1,024.
 
         Raises:
             ValueError: one of the numbers is out of range.
@@ -93,14 +90,14 @@ class GrpcClient(RemotePredictor):
             json_format.MessageToDict(signatures, preserving_proto_field_name=True)
         )
 
-    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, inputs: Inputs) -> Outputs:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         # Predict serves every signature, and its answer has the outputs by their names.
         request = predict_pb2.PredictRequest(model_spec=self._spec(signature))
-        name, values = signature_input(signature, images)
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+        for name, values in signature_inputs(signature, inputs).items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
         answer = self._send(self._stub.Predict, request)
         return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
 

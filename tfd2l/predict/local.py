@@ -1,16 +1,14 @@
-"""A client that runs an exported classifier in this process.
+"""A client that runs an exported model in this process.
 
 It uses the loader that TensorFlow Serving has, and so refuses the models that a server refuses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from pipelines.basics.text import one_line
 from tfd2l.common.errors import Tfd2lError
@@ -18,7 +16,7 @@ from tfd2l.common.startup import quiet_libraries
 from tfd2l.export.signature_types import Signature
 from tfd2l.export.versions import versions_in
 from tfd2l.predict.answers import ServingError
-from tfd2l.predict.predictor import EXPORT_HINT, Outputs, Predictor, signature_input
+from tfd2l.predict.predictor import EXPORT_HINT, Inputs, Outputs, Predictor, signature_inputs
 
 if TYPE_CHECKING:
     from tfd2l.export.loaded import LoadedVersion
@@ -27,7 +25,7 @@ __all__ = ["LocalModel"]
 
 
 class LocalModel(Predictor):
-    """Queries an exported classifier in this process, through the C API of TensorFlow's runtime.
+    """Queries an exported model in this process, through the C API of TensorFlow's runtime.
 
     TensorFlow is imported, and the model loaded, when they are first needed.
     """
@@ -37,7 +35,7 @@ class LocalModel(Predictor):
 
         Args:
             directory: a version's directory, or that of a model, whose highest version is taken.
-            batch_size: the largest number of images to run at once, up to 1,024.
+            batch_size: the largest number of examples to run at once, up to 1,024.
 
         Raises:
             ServingError: there is no exported model.
@@ -53,11 +51,13 @@ class LocalModel(Predictor):
         """The model's signatures by name; ServingError if it can't be loaded."""
         return dict(self._loaded.signatures)
 
-    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        name, values = signature_input(signature, images)
+    def _card(self) -> Mapping[str, Any]:
+        return self._loaded.card
+
+    def _query(self, signature: str, inputs: Inputs) -> Outputs:
         loaded = self._loaded
         try:
-            return loaded.call("predict", signature, {name: values})
+            return loaded.call("predict", signature, signature_inputs(signature, inputs))
         except Tfd2lError as error:
             raise ServingError(
                 f"{self} can't be run: {one_line(str(error))}. {EXPORT_HINT}"

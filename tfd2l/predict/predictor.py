@@ -1,4 +1,4 @@
-"""The part that all clients share: check images, send them in batches, check the answers.
+"""The part that all clients share: check examples, send them in batches, check the answers.
 
 A `Predictor` queries a model over REST (`rest_client.Client`), over gRPC (`grpc_client.GrpcClient`)
 or in this process (`local.LocalModel`). TensorFlow is not imported.
@@ -9,25 +9,35 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.basics.numbers import whole_number
-from pipelines.basics.text import one_line
+from pipelines.basics.text import one_line, shown
 from tfd2l.export.signature_types import Signature
 from tfd2l.export.versions import MAX_VERSION
-from tfd2l.predict.answers import Classification, Predictions, ServingError, check_images
+from tfd2l.predict.answers import (
+    Classification,
+    NumberPredictions,
+    Predictions,
+    ServingError,
+    check_images,
+)
+from tfd2l.predict.forms import ImageForm, RowForm, raw_form
+from tfd2l.predict.rows import Rows, are_rows, check_rows
 
-__all__ = ["CLASSIFY", "EXPORT_HINT", "MAX_IMAGES", "PREDICT", "Outputs", "Predictor",
-           "RemotePredictor", "signature_input"]  # fmt: skip
+__all__ = ["CLASSIFY", "EXPORT_HINT", "MAX_EXAMPLES", "PREDICT", "Inputs", "Outputs", "Predictor",
+           "RemotePredictor", "signature_inputs"]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
+# Arrays by the names of inputs: uint8 or float32, or strings as dtype object (bytes).
+Inputs = Mapping[str, Array]
 Outputs = Mapping[str, Any]
 # A server that was deployed with --batching takes as many: max_batch_size of its parameters.
-MAX_IMAGES = 1024
-# Dtypes and ranks of the outputs of both signatures.
+MAX_EXAMPLES = 1024
+# Dtypes and ranks of the outputs of all signatures.
 _FORMS: dict[str, tuple[npt.DTypeLike, int]] = {
     "logits": (np.float32, 2),
     "probabilities": (np.float32, 2),
@@ -35,62 +45,92 @@ _FORMS: dict[str, tuple[npt.DTypeLike, int]] = {
     "label": (np.str_, 1),
     "classes": (np.str_, 2),
     "scores": (np.float32, 2),
+    "prediction": (np.float32, 1),
 }
 PREDICT, CLASSIFY = "serving_default", "classify"
-EXPORT_HINT = (
-    "Export the model with tfd2l.export.signatures.export_classifier, or as savedmodels/README.md "
-    "says."
-)
+EXPORT_HINT = "Export the model with d2l.publish, or as savedmodels/README.md says."
 
-Answer = TypeVar("Answer", Predictions, Classification)
+Answer = TypeVar("Answer", Predictions, NumberPredictions, Classification)
 
 
 class Predictor(ABC):
-    """Base of all clients: checks images, sends them in batches, checks and joins the answers."""
+    """Base of all clients: checks examples, sends them in batches, checks and joins the answers."""
 
     def __init__(self, batch_size: int) -> None:
-        """Keep the setting; ValueError if it is not a whole number from 1 to `MAX_IMAGES`."""
-        hint = "It is per request; more images are sent in several. 256 make about 1 MB."
-        self._batch_size = whole_number("batch_size", batch_size, maximum=MAX_IMAGES, hint=hint)
+        """Keep the setting; ValueError if it is not a whole number from 1 to `MAX_EXAMPLES`."""
+        hint = "It is per request; more examples are sent in several. 256 images make about 1 MB."
+        self._batch_size = whole_number("batch_size", batch_size, maximum=MAX_EXAMPLES, hint=hint)
         self._signatures: Mapping[str, Signature] | None = None
 
-    def predict(self, images: npt.ArrayLike) -> Predictions:
-        """Classify raw images.
+    @overload
+    def predict(self, examples: Rows) -> Predictions | NumberPredictions: ...
+
+    @overload
+    def predict(self, examples: npt.ArrayLike) -> Predictions: ...
+
+    def predict(self, examples: Any) -> Predictions | NumberPredictions:
+        """Predict the class or the number of raw examples.
 
         Args:
-            images: (n, height, width), or (height, width) for one; integers in 0..255.
+            examples: for a model of images an array of integers in 0..255: (n, height, width) if
+                they are grey, (n, height, width, channels) in colour, or one image. For a model of
+                a table its rows, with the columns by name: a `pandas.DataFrame`, a list of dicts,
+                or a dict of columns. None is a missing value, and other columns are ignored. A
+                model of numbers without names takes {'features': (n, d)}.
+
+        Returns:
+            `Predictions` of a classifier, `NumberPredictions` of a regression.
 
         Raises:
-            ServingError: the images have another form, which is found before anything is sent; or
+            ServingError: the examples have another form, which is found before anything is sent; or
                 the model can't be reached, refuses, or gives an answer of the wrong form.
         """
-        return self._in_batches(images, PREDICT, Predictions)
+        if self.form().is_number:
+            return self.regress(examples)
+        return self._in_batches(examples, PREDICT, Predictions)
 
-    def classify(self, images: npt.ArrayLike) -> Classification:
-        """Labels and probabilities of raw images, the likeliest first.
+    def regress(self, examples: npt.ArrayLike | Rows) -> NumberPredictions:
+        """Numbers for raw examples.
 
-        Arguments and errors are those of `predict`.
+        Arguments and errors are those of `predict`; the model must be a regression.
         """
-        return self._in_batches(images, CLASSIFY, Classification)
+        return self._in_batches(examples, PREDICT, NumberPredictions)
 
-    def image_shape(self) -> tuple[int | None, int | None]:
-        """Height and width in pixels of the images that the model takes; None where any is allowed.
+    def classify(self, examples: npt.ArrayLike | Rows) -> Classification:
+        """Labels and probabilities of raw examples, the likeliest first.
+
+        Arguments and errors are those of `predict`; the model must be a classifier.
+        """
+        return self._in_batches(examples, CLASSIFY, Classification)
+
+    def form(self) -> ImageForm | RowForm:
+        """The form of the raw inputs that the model takes.
 
         Raises:
-            ServingError: the model can't be reached, or isn't a classifier of grey images.
+            ServingError: the model can't be reached, or takes neither images nor rows.
         """
-        if self._signatures is None:
-            self._signatures = self.metadata()
-        signature = self._signatures.get(PREDICT)
-        inputs = {} if signature is None else {**signature.inputs}
-        if set(inputs) == {"image"} and inputs["image"].dtype == "uint8":
-            shape = inputs["image"].shape or ()
-            if len(shape) == 3:
-                return shape[1:]
-        raise ServingError(
-            f"{self} must have a signature {PREDICT!r} with the one input 'image', uint8 of shape "
-            f"(n, height, width); it has {inputs or 'no such signature'}. {EXPORT_HINT}"
-        )
+        signature = self._signature()
+        form = raw_form(signature, self._card())
+        if form is None:
+            raise ServingError(
+                f"{self} must have a signature {PREDICT!r} with the one input 'image', uint8 of "
+                "shape (n, height, width) or (n, height, width, channels), or with columns of "
+                f"float32 and string; it has {shown({**signature.inputs}, 300)}. {EXPORT_HINT}"
+            )
+        return form
+
+    def image_shape(self) -> tuple[int | None, ...]:
+        """Height and width in pixels of the images that the model takes, and channels of colour.
+
+        A size is None where any is allowed.
+
+        Raises:
+            ServingError: the model can't be reached, or doesn't take images.
+        """
+        form = self.form()
+        if isinstance(form, ImageForm):
+            return form.shape
+        raise ServingError(f"{self} takes no images, but rows with {shown([*form.columns])}.")
 
     @abstractmethod
     def metadata(self) -> dict[str, Signature]:
@@ -101,20 +141,48 @@ class Predictor(ABC):
         """The model's name and place, for errors."""
 
     @abstractmethod
-    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
-        """Run a signature on (n, height, width) checked images, n at most `batch_size`."""
+    def _query(self, signature: str, inputs: Inputs) -> Outputs:
+        """Run a signature on the checked inputs of `serving_default`, at most `batch_size` rows."""
 
-    def _in_batches(
-        self, images: npt.ArrayLike, signature: str, answer_type: type[Answer]
-    ) -> Answer:
-        checked = check_images(images, self.image_shape())
+    def _card(self) -> Mapping[str, Any]:
+        """The version's card; a server does not tell."""
+        return {}
+
+    def _signature(self) -> Signature:
+        """The signature for Predict; ServingError if the model can't be reached or has none."""
+        if self._signatures is None:
+            self._signatures = self.metadata()
+        if PREDICT not in self._signatures:
+            raise ServingError(
+                f"{self} must have a signature {PREDICT!r}; it has {[*self._signatures]}. "
+                f"{EXPORT_HINT}"
+            )
+        return self._signatures[PREDICT]
+
+    def _checked(self, examples: Any) -> Inputs:
+        form = self.form()
+        if isinstance(form, ImageForm):
+            if are_rows(examples):
+                raise ServingError(f"{self} takes images, not rows; got {_kind(examples)}.")
+            return {"image": check_images(examples, form.shape)}
+        if not are_rows(examples):
+            example = "{'features': X}" if not form.is_table else "a pandas.DataFrame"
+            raise ServingError(
+                f"{self} takes rows with {shown([*form.columns])}, such as {example}; got "
+                f"{_kind(examples)}."
+            )
+        return check_rows(examples, form)
+
+    def _in_batches(self, examples: Any, signature: str, answer_type: type[Answer]) -> Answer:
+        inputs = self._checked(examples)
+        total = len(next(iter(inputs.values())))
         parts: dict[str, list[Array]] = {field.name: [] for field in fields(answer_type)}
         try:
-            for start in range(0, len(checked), self._batch_size):
-                batch = checked[start : start + self._batch_size]
-                outputs = self._query(signature, batch)
+            for start in range(0, total, self._batch_size):
+                rows = slice(start, start + self._batch_size)
+                outputs = self._query(signature, {name: a[rows] for name, a in inputs.items()})
                 for name, arrays in parts.items():
-                    arrays.append(self._read(outputs, name, len(batch)))
+                    arrays.append(self._read(outputs, name, len(range(total)[rows])))
         except ServingError:
             # The server may have another model by now, so the next call reads its metadata.
             self._signatures = None
@@ -122,7 +190,7 @@ class Predictor(ABC):
         return answer_type(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
     def _read(self, outputs: Outputs, name: str, n: int) -> Array:
-        """Convert an output for n images; ServingError if it has another rank, length or dtype."""
+        """Convert an output for n examples; ServingError for another rank, length or dtype."""
         dtype, rank = _FORMS[name]
         try:
             if name not in outputs:
@@ -140,8 +208,8 @@ class Predictor(ABC):
             return values
         except (TypeError, ValueError) as error:
             raise ServingError(
-                f"the answer of {self} must have an output {name!r} of rank {rank} for {n} images; "
-                f"got {one_line(str(error), 200)}. {EXPORT_HINT}"
+                f"the answer of {self} must have an output {name!r} of rank {rank} for {n} "
+                f"examples; got {one_line(str(error), 200)}. {EXPORT_HINT}"
             ) from error
 
 
@@ -172,21 +240,32 @@ class RemotePredictor(Predictor):
         """End the connections."""
 
 
-def signature_input(
-    signature: str, images: npt.NDArray[np.uint8]
-) -> tuple[str, npt.NDArray[np.generic]]:
-    """Return the one input of a signature, its name and its value for these images.
+def signature_inputs(signature: str, inputs: Inputs) -> Inputs:
+    """Return the inputs of a signature for those of `serving_default`.
 
-    `serving_default` takes raw pixels, and `classify` serialised `tf.train.Example`s.
+    The other signatures take serialised `tf.train.Example`s, with a feature for each input.
     """
     if signature == PREDICT:
-        return "image", images
+        return inputs
     # TensorFlow, which has the protos, takes long to import.
     from tensorflow.core.example import example_pb2
 
     encoded = []
-    for image in images:
+    for row in range(len(next(iter(inputs.values())))):
         example = example_pb2.Example()
-        example.features.feature["image"].bytes_list.value.append(image.tobytes())
+        for name, array in inputs.items():
+            feature, value = example.features.feature[name], array[row]
+            if array.dtype == np.float32:
+                feature.float_list.value.extend(np.ravel(value).tolist())
+            else:
+                bytes_ = value.tobytes() if array.dtype == np.uint8 else value
+                feature.bytes_list.value.append(bytes_)
         encoded.append(example.SerializeToString())
-    return "inputs", np.array(encoded, np.object_)
+    examples = np.empty(len(encoded), np.object_)
+    examples[:] = encoded
+    return {"inputs": examples}
+
+
+def _kind(examples: Any) -> str:
+    shape = getattr(examples, "shape", None)
+    return type(examples).__name__ if shape is None else f"an array of shape {tuple(shape)}"

@@ -1,4 +1,4 @@
-"""A client for a classifier behind TensorFlow Serving's REST interface.
+"""A client for a model behind TensorFlow Serving's REST interface.
 
 It imports neither TensorFlow nor Keras.
 """
@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import numpy as np
-import numpy.typing as npt
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
@@ -23,7 +22,7 @@ from pipelines.basics.text import one_line
 from tfd2l.common.hosts import is_loopback
 from tfd2l.export.signature_types import Signature
 from tfd2l.predict.answers import ServingError, VersionStatus, parse_signatures, parse_status
-from tfd2l.predict.predictor import CLASSIFY, EXPORT_HINT, Outputs, RemotePredictor
+from tfd2l.predict.predictor import CLASSIFY, EXPORT_HINT, Inputs, Outputs, RemotePredictor
 
 __all__ = ["Client"]
 
@@ -31,9 +30,9 @@ Result = TypeVar("Result")
 
 
 class Client(RemotePredictor):
-    """Queries a classifier behind TensorFlow Serving's REST interface.
+    """Queries a model behind TensorFlow Serving's REST interface.
 
-    Images are checked before anything is sent, by the model's own metadata, which the client
+    Examples are checked before anything is sent, by the model's own metadata, which the client
     fetches once. Connections are kept between calls; `close`, or a `with` block, ends them. Use one
     client per thread.
     """
@@ -58,7 +57,7 @@ class Client(RemotePredictor):
                 each try.
             retries: how often a request is sent again after a broken connection, a time-out or a
                 502, 503 or 504, each time after a longer pause.
-            batch_size: the largest number of images in a request, up to 1,024; more images are
+            batch_size: the largest number of examples in a request, up to 1,024; more are
                 sent in several requests.
 
         Raises:
@@ -88,15 +87,25 @@ class Client(RemotePredictor):
             "/metadata", lambda answer: parse_signatures(answer["metadata"]["signature_def"])
         )
 
-    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, inputs: Inputs) -> Outputs:
         body: dict[str, Any] = {"signature_name": signature}
         if signature == CLASSIFY:
+            columns = [[_as_feature(value) for value in array] for array in inputs.values()]
             body["examples"] = [
-                {"image": {"b64": base64.b64encode(image).decode()}} for image in images
+                dict(zip(inputs, row, strict=True)) for row in zip(*columns, strict=True)
             ]
             return self._call(":classify", _parse_classes, body)
-        body["inputs"] = {"image": images.tolist()}
-        return self._call(":predict", lambda answer: dict(answer["outputs"]), body)
+        body["inputs"] = {
+            name: array.tolist() if array.dtype != object else [*map(_as_string, array)]
+            for name, array in inputs.items()
+        }
+        return self._call(":predict", self._parse_outputs, body)
+
+    def _parse_outputs(self, answer: Any) -> Outputs:
+        """Read outputs by name; a single one comes without its name."""
+        outputs = answer["outputs"]
+        names = [*self._signature().outputs]
+        return dict(outputs) if len(names) != 1 else {names[0]: outputs}
 
     def _call(
         self, path: str, parse: Callable[[Any], Result], body: Mapping[str, Any] | None = None
@@ -148,6 +157,24 @@ def _words(response: requests.Response) -> str:
     except (KeyError, TypeError, ValueError, RecursionError):
         text = response.content.decode(errors="replace")
     return one_line(text, 200) or "nothing"
+
+
+def _as_feature(value: Any) -> Any:
+    """Convert an input of one example to JSON; pixels are bytes, and floats stay floats."""
+    if isinstance(value, bytes):
+        return _as_string(value)
+    return _as_base64(value.tobytes()) if value.dtype == np.uint8 else value.tolist()
+
+
+def _as_string(data: bytes) -> Any:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return _as_base64(data)
+
+
+def _as_base64(data: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(data).decode()}
 
 
 def _parse_classes(answer: Any) -> Outputs:

@@ -159,10 +159,11 @@ def _array(name: str, value: Any, dtype: str) -> Array:
     # NumPy leaves lists as they are where they differ in length, and below its 64 axes.
     if wrong := set(map(type, leaves)) - _TYPES[dtype]:
         found = next(leaf for leaf in leaves if type(leaf) in wrong)
+        remedy = "; a number that is missing is NaN" if found is None and "float" in dtype else ""
         abort(
             400,
             f"input {name!r} takes values of expected type: {dtype}, in lists that are equally "
-            f"long and at most 64 deep; got {shown(found)}",
+            f"long and at most 64 deep; got {shown(found)}{remedy}",
         )
     try:
         if dtype == "string":

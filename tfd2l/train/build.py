@@ -1,48 +1,52 @@
-"""Builds the data module and the model of a run."""
+"""Builds the model of a run with its optimizer, and checks that it can be served with the data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any
 
-from pipelines.fashion_mnist import LABELS, Arrays
-from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
-from tfd2l.book.models.linear import LinearRegression, LinearRegressionScratch
-from tfd2l.book.models.mlp import MLP, MLPScratch
-from tfd2l.book.models.softmax import SoftmaxRegression, SoftmaxRegressionScratch
+import keras
+import tensorflow as tf
+
+from tfd2l.book import devices
+from tfd2l.book.data import DataModule
 from tfd2l.book.module import Module
+from tfd2l.export.errors import ExportError
+from tfd2l.export.signatures import checked_function
+from tfd2l.train.model import choose_model, make_model
+from tfd2l.train.optimizers import set_optimizer
+from tfd2l.train.settings.config import ConfigError, TrainConfig
 
-__all__ = ["Data", "make_data", "make_model"]
+__all__ = ["NUM_GPUS", "build_model", "choose_device"]
 
-# The true parameters of the synthetic data, as in the book's section 3.4.
-TRUE_W, TRUE_B = (2.0, -3.4), 4.2
-Data: TypeAlias = FashionMNIST | SyntheticRegressionData
-
-
-def make_data(
-    arrays: Arrays | None,
-    batch_size: int,
-    resize: tuple[int, int],
-    seed: int,
-    say: Callable[[str], object],
-) -> Data:
-    """The data module of a run: Fashion-MNIST or, without `arrays`, synthetic regression data."""
-    if arrays is None:
-        say(f"data: 1,000 + 1,000 made-up examples of y = Xw + b, w = {TRUE_W}, b = {TRUE_B}")
-        return SyntheticRegressionData(TRUE_W, TRUE_B, batch_size=batch_size, seed=seed)
-    say(f"data: Fashion-MNIST from {arrays.source}")
-    return FashionMNIST(batch_size, resize, seed=seed, arrays=arrays)
+NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
 
 
-def make_model(name: str, resize: tuple[int, int], num_hiddens: int, lr: float) -> Module:
-    """The model that a run's settings name, with fresh parameters."""
-    inputs, outputs = resize[0] * resize[1], len(LABELS)
-    makers: dict[str, Callable[[], Module]] = {
-        "linear-scratch": lambda: LinearRegressionScratch(len(TRUE_W), lr),
-        "linear": lambda: LinearRegression(lr),
-        "softmax-scratch": lambda: SoftmaxRegressionScratch(inputs, outputs, lr),
-        "softmax": lambda: SoftmaxRegression(outputs, lr),
-        "mlp-scratch": lambda: MLPScratch(inputs, outputs, num_hiddens, lr),
-        "mlp": lambda: MLP(outputs, num_hiddens, lr),
-    }
-    return makers[name]()
+def choose_device(device: str) -> str:
+    """TensorFlow's name of the device that a setting means.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    return devices.choose_device(NUM_GPUS[device])
+
+
+def build_model(config: TrainConfig, data: DataModule) -> tuple[Module, dict[str, Any]]:
+    """Make the model with fresh parameters, from the seed.
+
+    Returns:
+        The model, and the arguments of its constructor.
+
+    Raises:
+        ConfigError: there is no such model, or its answers do not fit the data.
+    """
+    keras.utils.set_random_seed(config.seed)
+    cls, arguments = choose_model(config, data)
+    with tf.device(choose_device(config.device)):
+        model = make_model(cls, arguments, config)
+        set_optimizer(model, config, len(data.train_dataloader()))
+        try:
+            # An hour of training would come before the export that needs it.
+            checked_function(model, data.raw_input(), data.output())
+        except ExportError as error:
+            raise ConfigError(f"the model must fit the data: {error}") from error
+    return model, arguments

@@ -1,40 +1,27 @@
-"""`python -m tfd2l.train`: trains a model of the book, keeps the run, exports the model.
+"""`python -m tfd2l.train`: trains a model, keeps the run, exports the model.
 
-Read from the top, this is the story of a run: settings, data, model, trainer, fit, report, export.
-Flags are read before TensorFlow is imported, and the data is loaded and verified meanwhile.
+Flags are read before TensorFlow is imported, and the data is loaded and verified meanwhile. The
+story of a run is in `run.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from tfd2l.common.commands import complain, run_command, shell_line
-from tfd2l.common.errors import Tfd2lError
+from tfd2l.common.commands import run_command
 from tfd2l.common.keras_backend import check_keras_backend
 from tfd2l.common.startup import collector_paused
-from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
-from tfd2l.train.records import RECORD_FILE, read_record
+from tfd2l.train.records import read_record
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from pipelines.fashion_mnist import Arrays
-    from tfd2l.train.build import Data
-    from tfd2l.train.config import TrainConfig
-    from tfd2l.train.run_directory import RunDirectory
+    from tfd2l.train.settings.config import TrainConfig
 
 __all__ = ["main"]
-
-NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
-Loading: TypeAlias = "Future[Arrays]"
-Changes: TypeAlias = Mapping[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,29 +39,59 @@ def start(flags: Sequence[str]) -> int:
     # These imports take half a second, in which Ctrl-C shall find main() running.
     from concurrent.futures import ThreadPoolExecutor
 
-    from tfd2l.train.config import from_settings
-    from tfd2l.train.flags import parse
+    from tfd2l.train.settings.flags import parse_all
 
-    config = parse(flags)
+    configs = parse_all(flags)
+    config = configs[0]
     # After the flags: it imports NumPy.
     from pipelines import fashion_mnist
 
     changes = None
     if config.resume is not None:
         changes = config.changes
-        settings = read_record(config.resume)["settings"]
-        config = from_settings({**settings, **changes, "run_dir": config.resume})
+        configs = [resumed(config.resume, changes)]
+    elif config.publish is not None:
+        configs = [to_publish(config.publish, config)]
+    settings = configs[0]
     with ThreadPoolExecutor(1) as pool:
         loading = None
-        if not config.is_linear:
-            loading = pool.submit(fashion_mnist.load, config.data_dir, say=print)
+        if settings.data is None and not settings.is_synthetic:
+            loading = pool.submit(fashion_mnist.load, settings.data_dir, say=print)
         with collector_paused():
-            prepare_tensorflow(config.device, config.precision, config.seed, config.deterministic)
-        return run(config, loading, changes)
+            prepare_tensorflow(settings.device, settings.precision, settings.deterministic)
+        if config.publish is not None:
+            from tfd2l.train.publish_run import publish_run
+
+            arrays = None if loading is None else loading.result()
+            return publish_run(config.publish, config.epoch, settings, arrays, say=print)
+        from tfd2l.train.run import run, run_each
+
+        if len(configs) == 1:
+            return run(settings, flags, loading, changes)
+        return run_each(configs, flags, loading)
 
 
-def prepare_tensorflow(device: str, precision: str, seed: int, deterministic: bool) -> None:
-    """Import TensorFlow and the modules on top of it, choose devices and precision, set seeds."""
+def to_publish(path: Path, config: TrainConfig) -> TrainConfig:
+    """The settings of the run in a directory, with those of its publication."""
+    from tfd2l.train.settings.config import PUBLICATION, from_settings
+
+    given = {n: getattr(config, n) for n in PUBLICATION if n in config.model_fields_set}
+    return from_settings({**read_record(path)["settings"], **given})
+
+
+def resumed(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
+    """The settings of the run in a directory, with changes."""
+    from tfd2l.train.settings.config import from_settings
+
+    settings = read_record(path)["settings"]
+    arguments = settings.get("set", {})
+    if "lr" in changes and "lr" in arguments:
+        arguments = {**arguments, "lr": changes["lr"]}
+    return from_settings({**settings, "set": arguments, **changes, "run_dir": path})
+
+
+def prepare_tensorflow(device: str, precision: str, deterministic: bool) -> None:
+    """Import TensorFlow and the modules on top of it, choose devices and precision."""
     if deterministic:
         # On a CPU without AVX-512 TensorFlow would use Eigen's matrix products, whose sums depend
         # on the number of threads; oneDNN's don't.
@@ -87,133 +104,12 @@ def prepare_tensorflow(device: str, precision: str, seed: int, deterministic: bo
     tf.config.list_logical_devices()
     import keras
 
-    for module in ("build", "finish", "resume"):
+    for module in ("publish_run", "run", "summary"):
         importlib.import_module(f"tfd2l.train.{module}")
-    from tfd2l.book.devices import choose_device
+    from tfd2l.train.build import choose_device
 
     # A device that is not there is an error before anything is written.
-    choose_device(NUM_GPUS[device])
-    keras.utils.set_random_seed(seed)
+    choose_device(device)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(precision)
-
-
-def run(config: TrainConfig, loading: Loading | None, changes: Changes | None) -> int:
-    """Make or reopen the run's directory, train in it, and say how to go on after an error.
-
-    Args:
-        config: all settings.
-        loading: the images, which may still be loading; None for models that need none.
-        changes: the settings that a resumed run is to change; None begins a new run.
-
-    Returns:
-        The exit status.
-    """
-    from tfd2l.export.publish import check_writable
-    from tfd2l.train.build import make_data
-    from tfd2l.train.run_directory import RunDirectory, new_run_path
-
-    path = config.run_dir
-    try:
-        arrays = None if loading is None else loading.result()
-        data = make_data(arrays, config.batch_size, config.resize, config.seed, say=print)
-        if changes is None:
-            # Also before the run's directory is made.
-            check_writable(config.export_dir / config.model)
-        path = path or new_run_path(Path("runs"), config.model)
-        directory = RunDirectory(path, changes is not None, config.checkpoint_every)
-        with contextlib.closing(directory):
-            train(config, data, directory, changes)
-    except InterruptedRunError as error:
-        print(f"{error}; resume with --resume {shlex.quote(str(path))}", file=sys.stderr)
-        return 128 + error.signal_number
-    except (Tfd2lError, OSError) as error:
-        status = complain(error)
-        if path is not None:
-            suggest(error, path, config.lr)
-        return status
-    return 0
-
-
-def train(
-    config: TrainConfig, data: Data, directory: RunDirectory, changes: Changes | None
-) -> None:
-    """Train the model that the settings name on the data; report and publish the result."""
-    import tensorflow as tf
-
-    from tfd2l.book.trainer import Trainer
-    from tfd2l.export.publish import check_writable
-    from tfd2l.train.build import make_model
-    from tfd2l.train.config import settings_to_keep
-    from tfd2l.train.finish import Publication, finish
-    from tfd2l.train.resume import LearningRate, check_data, find_resume_point
-
-    base, about_data = config.export_dir / config.model, data.describe()
-    checkpoint = None
-    if changes is not None:
-        check_data(directory, about_data)
-        checkpoint, finished = find_resume_point(directory, changes, say=print)
-        if finished is not None:
-            print(f"the run in {directory.path} is finished; its export is {finished}")
-            return
-    # Before the epochs, and before the settings of a resumed run are replaced.
-    check_writable(base)
-    directory.keep_settings(settings_to_keep(config), about_data, changes)
-
-    stop = StopOnSignal(directory.keep)
-    trainer = Trainer(
-        config.epochs,
-        num_gpus=NUM_GPUS[config.device],
-        gradient_clip_val=config.gradient_clip_val,
-        run_eagerly=config.run_eagerly,
-        jit_compile=False if config.deterministic else config.jit_compile,
-        steps_per_execution=config.checkpoint_every,
-        # The directory keeps an epoch before the fit stops at its end.
-        callbacks=[directory, stop],
-    )
-    if changes is not None:
-        trainer.callbacks.append(LearningRate(config.lr))
-    with tf.device(trainer.device):
-        model = make_model(config.model, config.resize, config.num_hiddens, config.lr)
-    card = {"model": config.model, "settings": config.model_dump(mode="json"), "data": about_data}
-    with stop:
-        trainer.fit(model, data, checkpoint)
-        stop.end_at_once()
-        publication = Publication(base, config.keep_versions, config.precision, card)
-        results, export = finish(trainer, data, directory, publication)
-    show(results, export, directory.path, directory.best_checkpoint(trainer.history))
-
-
-def show(results: str, export: Path, run_path: Path, best: Path | None) -> None:
-    """Print the results of the run and the places of its parts."""
-    print(f"\n{results}")
-    print(f"run     {run_path}")
-    if best is not None:
-        print(f"best    {best}")
-    print(f"export  {export}")
-    show_all = ("tensorflow.python.tools.saved_model_cli", "show", "--all", "--dir", export)
-    print(f"look    {shell_line('tensorboard.main', '--logdir', run_path.parent)}")
-    print(f"        {shell_line(*show_all)}")
-
-
-def suggest(error: Exception, run_path: Path, lr: float) -> None:
-    """Print how to resume a run that an error ended, where that may help."""
-    from tfd2l.engine.errors import DivergedError
-    from tfd2l.export.saved_model import ExportError
-
-    try:
-        known = (run_path / RECORD_FILE).exists()
-    except OSError:
-        # The directory can't be searched.
-        known = False
-    if not known:
-        return
-    if isinstance(error, OSError | ExportError):
-        print(
-            f"when that is mended, resume with --resume {shlex.quote(str(run_path))}",
-            file=sys.stderr,
-        )
-    elif isinstance(error, DivergedError) and any((run_path / "checkpoints").glob("epoch-*")):
-        flags = f"--resume {shlex.quote(str(run_path))} --lr {lr / 10:g}"
-        print(f"resume from the last checkpoint with {flags}", file=sys.stderr)

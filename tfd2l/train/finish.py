@@ -1,40 +1,45 @@
-"""Finishes a run: checks the model for divergence, draws the report, publishes the export."""
+"""Finishes a run: chooses the epoch, evaluates it, draws the report, publishes the export."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines import fashion_mnist
 from pipelines.basics.files import read_regular
-from pipelines.images import prepare_images
-from tfd2l.book.data import FashionMNIST, SyntheticRegressionData
+from pipelines.outputs import ClassOutput
+from tfd2l.book.data import DataModule, SyntheticRegressionData
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.engine.checkpoint import epochs_in, load_checkpoint
 from tfd2l.engine.history import History
+from tfd2l.engine.optimizer import finalize
 from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
-from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
+from tfd2l.export.expected import model_checks, outputs_of
+from tfd2l.export.models import interface, tolerance_of_policy
 from tfd2l.export.publish import CARD_FILE, publish_version, published_versions, tidy
-from tfd2l.export.signatures import export_classifier, export_regressor
-from tfd2l.export.verify import Check
-from tfd2l.train.report import write_classifier_report, write_curves
+from tfd2l.export.signatures import export_model
+from tfd2l.train.evaluation import Evaluation, evaluate, latest_card, reason_against
+from tfd2l.train.report import write_curves, write_report
 from tfd2l.train.run_directory import RunDirectory
+from tfd2l.train.settings.config import ConfigError
 
-__all__ = ["Publication", "UnfitModelError", "check_fit", "finish"]
+__all__ = [
+    "MAX_EVALUATED", "Publication", "Result", "UnfitModelError", "card_of", "check_fit",
+    "check_interface", "describe_results", "finish", "published",
+]  # fmt: skip
 
-# The largest difference between the probabilities of the export and of the model, which come from
-# rounding in another order.
-TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.02, "mixed_float16": 0.02}
 # A loss that grew by this factor is still a number, but no longer says anything about the data.
 MAX_GROWTH = 1e6
+# Validation examples that are evaluated; more of them would tell the same.
+MAX_EVALUATED = 20_000
 _REMEDY = (
     "Nothing is published; begin a new run with a smaller --lr, or with --gradient-clip-val 1."
 )
@@ -51,75 +56,139 @@ class Publication:
     Attributes:
         base: the directory of the model's versions.
         keep: the number of versions to keep; None keeps all.
-        precision: Keras' dtype policy of the model, which sets the tolerance of the load check.
+        export: the epoch to export, 'best' or 'last', or 'none'.
+        anyway: publish a model also if it only guesses, or if the served one is better.
         card: the entries of the model card that are known before the fit.
     """
 
     base: Path
     keep: int | None
-    precision: str
+    export: Literal["best", "last", "none"]
+    anyway: bool
     card: Mapping[str, Any]
 
 
-def finish(
-    trainer: Trainer,
-    data: FashionMNIST | SyntheticRegressionData,
-    directory: RunDirectory,
-    publication: Publication,
-) -> tuple[str, Path]:
-    """Report on the trained model and publish its export.
+@dataclass(frozen=True)
+class Result:
+    """The end of a run.
 
-    Returns:
-        The results, in a line or two of text, and the directory of the published version.
+    Attributes:
+        text: the results, in a line or two.
+        evaluation: that of the chosen epoch.
+        epoch: the chosen epoch, from 1.
+        export: the directory of the published version, or None.
+        reason: the reason why nothing was published, or None.
+        best: the checkpoint of the best epoch, or None.
+    """
+
+    text: str
+    evaluation: Evaluation
+    epoch: int
+    export: Path | None
+    reason: str | None
+    best: Path | None
+
+
+def finish(
+    trainer: Trainer, data: DataModule, directory: RunDirectory, publication: Publication
+) -> Result:
+    """Report on the trained model and publish its export.
 
     Raises:
         UnfitModelError: the model diverged; nothing is published.
         ExportError: the export fails its load check, or can't be written.
     """
-    history = trainer.history
+    history, model = trainer.history, trainer.model
     # A killed run may have written its last checkpoint and not come to these.
     directory.prune(history)
     directory.log.write(history)
-    check_fit(trainer.model, history)
-    card = {
-        **publication.card,
-        "metrics": {name: column[-1] for name, column in history.items()},
-        "run": directory.path.name,
-        "run_id": directory.record.get("id"),
-        "tolerance": TOLERANCE[publication.precision],
-    }
-
-    def published(write: Callable[[Path], None], checks: list[Check]) -> Path:
-        """The version of this run in its present state, published unless it was before."""
-        base, keep = publication.base, publication.keep
-        known = _published_version(card, base)
-        if known is None:
-            return publish_version(write, base, checks=checks, card=card, keep=keep)
-        # The killed process may not have come to it.
-        tidy(base, keep)
-        return known
-
+    epoch = len(history["epoch"])
+    if publication.export == "best":
+        epoch = _restore_best(trainer, directory)
+    check_fit(model, history, epoch)
+    raw_input, output = data.raw_input(), data.output()
+    raw, targets = data.raw_examples(MAX_EVALUATED)
+    outputs = outputs_of(model, raw_input, output, raw)
+    evaluation = evaluate(output, outputs, targets, raw)
+    reason = None
+    if publication.export == "none":
+        reason = "--export none"
+    elif not publication.anyway:
+        reason = reason_against(evaluation, publication.base)
+    export = None
     # The pictures are drawn while another process runs the load check.
     with ThreadPoolExecutor(1) as pool:
-        curves = pool.submit(write_curves, directory.path, trainer.model.board)
-        if isinstance(data, SyntheticRegressionData):
-            results, export = _finish_regression(trainer.model, data, published)
-        else:
-            tolerance = TOLERANCE[publication.precision]
-            results, export = _finish_classifier(
-                trainer.model, data, tolerance, directory.path, pool, published
-            )
+        curves = pool.submit(write_curves, directory.path, model.board)
+        report = pool.submit(write_report, directory.path, output, raw, targets, outputs)
+        if reason is None:
+            card = card_of(publication.card, directory, history, epoch, evaluation)
+            export = published(model, data, raw, outputs, publication, card)
         curves.result()
-    directory.finish(export, directory.best_checkpoint(history))
-    return results, export
+        report.result()
+    best = directory.best_checkpoint(history)
+    conclusion = {
+        "export": None if export is None else str(export.absolute()),
+        "reason": reason,
+        "epoch": epoch,
+        "evaluation": evaluation.as_json(),
+        "execution": trainer.execution,
+    }
+    directory.finish(conclusion, best)
+    text = describe_results(data, model, evaluation, epoch, len(history["epoch"]))
+    return Result(text, evaluation, epoch, export, reason, best)
 
 
-def check_fit(model: Any, history: History) -> None:
-    """Raise UnfitModelError if the last epoch's metrics, or the weights, show a divergence."""
-    epoch = len(history["epoch"])
+def card_of(
+    known: Mapping[str, Any],
+    directory: RunDirectory,
+    history: History,
+    epoch: int,
+    evaluation: Evaluation,
+) -> dict[str, Any]:
+    """The model card of an epoch of a run; `known` has the entries of before the fit."""
+    return {
+        **known,
+        "epoch": epoch,
+        "metrics": {name: column[epoch - 1] for name, column in history.items()},
+        "evaluation": evaluation.as_json(),
+        "run": directory.path.name,
+        "run_id": directory.record.get("id"),
+    }
+
+
+def check_interface(base: Path, data: DataModule, anyway: bool) -> None:
+    """Raise ConfigError if the versions in `base` take other inputs, or name other classes.
+
+    A client of theirs would get answers of another model.
+    """
+    _, card = latest_card(base)
+    wanted = json.loads(json.dumps(interface(data)))
+    other = [key for key in wanted if key in card and _form(card[key]) != _form(wanted[key])]
+    if other and not anyway:
+        raise ConfigError(
+            f"{base} has versions of another model, with another {' and another '.join(other)}. "
+            "Choose another --name, or replace it by --publish-anyway."
+        )
+
+
+def _form(side: Any) -> Any:
+    """The part of a card's `input` or `output` that clients depend on."""
+    about = side if isinstance(side, dict) else {}
+    return {key: value for key, value in about.items() if key not in ("dialect", "framing", "name")}
+
+
+def check_fit(model: Any, history: History, epoch: int | None = None) -> None:
+    """Raise UnfitModelError if an epoch's metrics, or the weights, show a divergence.
+
+    Args:
+        model: has the weights of that epoch.
+        history: of the fit.
+        epoch: from 1; by default the last.
+    """
+    epoch = len(history["epoch"]) if epoch is None else epoch
     for name, column in history.items():
-        if not np.isfinite(column[-1]):
-            raise UnfitModelError(f"{name} is {column[-1]} in epoch {epoch}. {_REMEDY}")
+        if not np.isfinite(column[epoch - 1]):
+            raise UnfitModelError(f"{name} is {column[epoch - 1]} in epoch {epoch}. {_REMEDY}")
     for number, variable in enumerate(map(tf_variable, model.variables), 1):
         if variable.dtype.is_floating and not np.isfinite(tf.cast(variable, tf.float64)).all():
             raise UnfitModelError(
@@ -127,7 +196,8 @@ def check_fit(model: Any, history: History) -> None:
                 f"numbers that are infinite or NaN. {_REMEDY}"
             )
     drawn = model.board.data.get("train_loss")
-    first, last = drawn[0].y if drawn else np.inf, history.get("train_loss", [0])[-1]
+    first = drawn[0].y if drawn else np.inf
+    last = history["train_loss"][epoch - 1] if "train_loss" in history else 0
     if last > MAX_GROWTH * max(first, 1):
         raise UnfitModelError(
             f"the training loss grew from {first:.3g} at the start to {last:.3g} in epoch {epoch}. "
@@ -135,50 +205,49 @@ def check_fit(model: Any, history: History) -> None:
         )
 
 
-def _finish_classifier(
+def _restore_best(trainer: Trainer, directory: RunDirectory) -> int:
+    """Give the model the weights of the best epoch, and return its number."""
+    last, best = len(trainer.history["epoch"]), directory.best_checkpoint(trainer.history)
+    if best is None or epochs_in(best) == last:
+        return last
+    load_checkpoint(best, trainer.model, trainer.optim)
+    # With `use_ema`, the moving averages of that epoch.
+    finalize(trainer.optim)
+    return epochs_in(best)
+
+
+def published(
     model: Any,
-    data: FashionMNIST,
-    tolerance: float,
-    run_path: Path,
-    pool: Executor,
-    published: Callable[[Callable[[Path], None], list[Check]], Path],
-) -> tuple[str, Path]:
-    """Draw, in the pool, what a classifier gets wrong, and publish its export."""
-    labels = fashion_mnist.LABELS
-    images, classes = data.val
+    data: DataModule,
+    raw: Mapping[str, Any],
+    outputs: np.ndarray[Any, Any],
+    publication: Publication,
+    card: Mapping[str, Any],
+) -> Path:
+    """The version of this run in its present state, published unless it was before.
 
-    def preprocess(raw: Any) -> Any:
-        return prepare_images(raw, data.resize)
-
-    logits = logits_of(model, images, preprocess)
-    report = pool.submit(write_classifier_report, run_path, images, classes, logits, labels)
-    accuracy = float((logits.argmax(axis=1) == classes).mean())
-    checks = classifier_checks(
-        model, images, labels=labels, preprocess=preprocess, tolerance=tolerance, logits=logits
+    Args:
+        model: the model.
+        data: its data.
+        raw: raw examples for the load check, and
+        outputs: the model's own for them.
+        publication: the place.
+        card: of `card_of`.
+    """
+    base, keep, tolerance = publication.base, publication.keep, tolerance_of_policy()
+    known = _published_version(card, base)
+    if known is not None:
+        # The killed process may not have come to it.
+        tidy(base, keep)
+        return known
+    raw_input, output = data.raw_input(), data.output()
+    return publish_version(
+        lambda path: export_model(model, path, raw_input, output),
+        base,
+        checks=model_checks(model, raw_input, output, raw, tolerance=tolerance, outputs=outputs),
+        card={**card, **interface(data), "tolerance": tolerance},
+        keep=keep,
     )
-    export = published(
-        lambda directory: export_classifier(
-            model, directory, labels=labels, preprocess=preprocess, image_shape=images.shape[1:]
-        ),
-        checks,
-    )
-    report.result()
-    return f"validation accuracy {accuracy:.4f} on {len(images):,} images", export
-
-
-def _finish_regression(
-    model: Any,
-    data: SyntheticRegressionData,
-    published: Callable[[Callable[[Path], None], list[Check]], Path],
-) -> tuple[str, Path]:
-    """Compare the parameters with the true ones, and publish the model's export."""
-    w, b = (parameter.numpy().ravel() for parameter in model.get_w_b())
-    w_error, b_error = np.subtract(data.w, w), np.subtract(data.b, b)
-    export = published(
-        lambda directory: export_regressor(model, directory, num_inputs=len(w)),
-        regressor_checks(model, data.X.numpy()[data.num_train :]),
-    )
-    return f"error in estimating w: {w_error}\nerror in estimating b: {b_error}", export
 
 
 def _published_version(card: Mapping[str, Any], base: Path) -> Path | None:
@@ -194,3 +263,23 @@ def _published_version(card: Mapping[str, Any], base: Path) -> Path | None:
             # Another run's version, or a damaged one, which a new version replaces.
             continue
     return None
+
+
+def describe_results(
+    data: DataModule, model: Any, evaluation: Evaluation, epoch: int, num_epochs: int
+) -> str:
+    """The results in a line or two."""
+    if isinstance(data, SyntheticRegressionData):
+        w, b = (parameter.numpy().ravel() for parameter in model.get_w_b())
+        w_error, b_error = np.subtract(data.w, w), np.subtract(data.b, b)
+        return f"error in estimating w: {w_error}\nerror in estimating b: {b_error}"
+    what = "images" if isinstance(data.output(), ClassOutput) else "rows"
+    what = "rows" if "image" not in data.raw_input().specs else what
+    of = "" if epoch == num_epochs else f", of epoch {epoch}, the best of {num_epochs}"
+    number = f"{evaluation.num_examples:,} {what}"
+    if evaluation.metric == "accuracy":
+        return f"validation accuracy {evaluation.value:.4f} on {number}{of}"
+    return (
+        f"validation error {evaluation.value:.5g} on {number} (root mean square; the mean alone "
+        f"has {evaluation.guess:.5g}){of}"
+    )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.basics.files import read_regular, write_atomically
 from pipelines.basics.text import one_line
+from tfd2l.common.commands import shell_line
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.common.packages import project_version
 
 RECORD_FILE = "config.json"
 # A run can't be resumed without these.
@@ -65,6 +67,15 @@ def read_record(run: Path, name: str = RECORD_FILE) -> dict[str, Any]:
         )
     found: dict[str, Any] = record
     return found
+
+
+def origin(flags: Sequence[str], model_file: Mapping[str, str] | None) -> dict[str, Any]:
+    """Facts about a new run that no setting has: command line, project's version, model file."""
+    facts: dict[str, Any] = {
+        "command": shell_line("tfd2l.train", *flags),
+        "project": project_version(),
+    }
+    return facts if model_file is None else {**facts, "model_file": dict(model_file)}
 
 
 def _checksum(record: Mapping[str, Any]) -> str:

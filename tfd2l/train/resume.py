@@ -15,13 +15,12 @@ from tfd2l.common.arrays import read_weights
 from tfd2l.common.packages import package_versions
 from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import checkpoints, epochs_in
-from tfd2l.engine.history import History
 from tfd2l.engine.state import FitState
 from tfd2l.export.checksums import DamagedError, check_files
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
 
-__all__ = ["LearningRate", "check_data", "find_resume_point"]
+__all__ = ["LearningRate", "check_data", "find_resume_point", "say_changed_file", "state_in"]
 
 # The packages of which another version may compute other bits.
 _COMPUTING = ("python", "numpy", "tensorflow", "keras")
@@ -37,7 +36,12 @@ class LearningRate(Callback):
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Set the rate of a Keras optimizer; the scratch optimizer has the rate of its model."""
-        if isinstance(trainer.optim, keras.optimizers.Optimizer):
+        # A schedule was made of the rate.
+        optimizer = getattr(trainer.optim, "inner_optimizer", trainer.optim)
+        schedule = keras.optimizers.schedules.LearningRateSchedule
+        if isinstance(optimizer, keras.optimizers.Optimizer) and not isinstance(
+            optimizer._learning_rate, schedule
+        ):
             trainer.optim.learning_rate = self._lr
 
 
@@ -52,18 +56,18 @@ def find_resume_point(
         say: called with each line that a reader of the results should know.
 
     Returns:
-        The checkpoint to resume from, None for the beginning; and the export, if the run is
-        finished and there is nothing to do.
+        The checkpoint to resume from, None for the beginning; and, if the run is finished and there
+        is nothing to do, a phrase that says what became of it.
 
     Raises:
         RunError: the run can't be resumed, or not with these changes.
     """
     versions = directory.record.get("versions")
     _say_versions(versions if isinstance(versions, dict) else {}, say)
-    export = _whole_export(directory, say)
-    if export is not None and not changes and not checkpoints(directory.path / CHECKPOINTS):
+    end = _end_of(directory, say)
+    if end is not None and not changes and not checkpoints(directory.path / CHECKPOINTS):
         # Users who make room delete the checkpoints of finished runs first.
-        return None, export
+        return None, end
     checkpoint = directory.last_good_checkpoint(say)
     done = 0 if checkpoint is None else epochs_in(checkpoint)
     if changes.get("epochs", done + 1) <= done:
@@ -71,15 +75,16 @@ def find_resume_point(
             f"--epochs must be more than the {done} that the run in {str(directory.path)!r} has "
             f"done; got {changes['epochs']}. Give more, or leave it out."
         )
-    if export is not None and not changes.keys() & {"epochs", "export_dir"}:
+    anew = {"epochs", "export_dir", "export", "publish_anyway"}
+    if end is not None and not changes.keys() & anew:
         if changes:
             raise RunError(
                 f"the run in {str(directory.path)!r} is finished, with {done} epochs; to train on "
                 f"with other settings, add --epochs with more than that."
             )
         if checkpoint is not None:
-            directory.log.write_table(_history_in(checkpoint))
-        return checkpoint, export
+            directory.log.write_table(state_in(checkpoint).history)
+        return checkpoint, end
     return checkpoint, None
 
 
@@ -95,11 +100,21 @@ def check_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
         )
 
 
-def _history_in(checkpoint: Path) -> History:
-    """The history of the fit; RunError if the file is whole and no checkpoint of a fit."""
+def say_changed_file(directory: RunDirectory, file: Mapping[str, str] | None, say: Say) -> None:
+    """Say that the reader's model file is not as the run began with it, if so."""
+    known = directory.record.get("model_file")
+    if file is not None and isinstance(known, dict) and known.get("sha256") != file["sha256"]:
+        say(f"{file['path']} has changed since the run began, so it may end otherwise")
+
+
+def state_in(checkpoint: Path) -> FitState:
+    """The state of the fit; RunError if the file is whole and no checkpoint of a fit."""
     try:
         _, about = read_weights(checkpoint)
-        return FitState.from_json(about["state"]).history
+        values = dict(about["state"])
+        values.pop("callbacks", None)
+        values.pop("num_callback_arrays", None)
+        return FitState.from_json(values)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{str(checkpoint)!r} must be a checkpoint of a fit; got {one_line(repr(error), 200)}. "
@@ -107,16 +122,19 @@ def _history_in(checkpoint: Path) -> History:
         ) from error
 
 
-def _whole_export(directory: RunDirectory, say: Say) -> str | None:
-    """The export of a finished run; None if it is missing or damaged, or the run unfinished."""
-    export = directory.export
-    if export is None:
+def _end_of(directory: RunDirectory, say: Say) -> str | None:
+    """A phrase about a finished run's export; None if it is damaged, or the run unfinished."""
+    conclusion = directory.conclusion
+    if conclusion is None:
         return None
+    export = conclusion["export"]
+    if export is None:
+        return f"it was not published: {one_line(str(conclusion.get('reason')), 300)}"
     # Older records have a relative path, which holds in the directory where the run began.
     try:
         if (Path(export) / "saved_model.pb").is_file():
             check_files(Path(export))
-            return export
+            return f"its export is {export}"
         fault = "is gone"
     except DamagedError as error:
         fault = f"is damaged ({error})"

@@ -93,17 +93,20 @@ class RunDirectory(Callback):
         settings: Mapping[str, Any],
         data: Mapping[str, Any],
         changes: Mapping[str, Any] | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write `config.json`: settings, data, versions and time.
+        """Write `config.json`: settings, data, versions, time and origin.
 
         Args:
             settings: all settings of the run.
             data: name, seed, source and hashes of the data.
             changes: for a resumed run, the settings that differ from before. Any change makes a
                 finished run unfinished.
+            origin: facts about the command and the program, from `records.origin`.
         """
         if changes is None:
             self.record = {
+                **(origin or {}),
                 "settings": settings,
                 "data": data,
                 "versions": package_versions(),
@@ -189,17 +192,22 @@ class RunDirectory(Callback):
         path = self.path / CHECKPOINTS / checkpoint_name(best or 0)
         return path if path.exists() else None
 
-    def finish(self, export: Path, best: Path | None = None) -> None:
-        """Record the export and the best checkpoint, which makes the run a finished one."""
+    def finish(self, conclusion: Mapping[str, Any], best: Path | None = None) -> None:
+        """Record the end of the run, which makes it a finished one.
+
+        Args:
+            conclusion: JSON values; `export` is the published version's directory, or None.
+            best: the best epoch's checkpoint.
+        """
         note = {
-            "export": str(export.absolute()),
+            **conclusion,
             "best_checkpoint": None if best is None else str(best.relative_to(self.path)),
         }
         write_record(self.path, note, EXPORT_FILE)
 
     @property
-    def export(self) -> str | None:
-        """The directory of a finished run's export; None if the run is not finished.
+    def conclusion(self) -> dict[str, Any] | None:
+        """The record of the end of a finished run; None if the run is not finished.
 
         Raises:
             RunError: the record of it is damaged.
@@ -208,12 +216,15 @@ class RunDirectory(Callback):
         if not path.exists():
             return None
         try:
-            return str(read_record(self.path, EXPORT_FILE)["export"])
+            found = read_record(self.path, EXPORT_FILE)
+            if not isinstance(found["export"], str | None):
+                raise RunError(f"export is {shown(found['export'])}")
         except (RunError, KeyError) as error:
             raise RunError(
                 f"{str(path)!r}, which names the finished run's export, is damaged. Remove it, and "
                 "--resume publishes the export again."
             ) from error
+        return found
 
     def _refuse_files_for_directories(self) -> None:
         for path in (self.path / CHECKPOINTS, self.path / TENSORBOARD):

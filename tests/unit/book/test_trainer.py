@@ -18,7 +18,7 @@ from tests.support.data import Loaders
 from tests.support.fits import MODES, Line, blobs, points
 from tfd2l.book.devices import DeviceError
 from tfd2l.engine.errors import StepError
-from tfd2l.engine.passes import IndexedPass
+from tfd2l.engine.passes.indexed import IndexedPass
 from tfd2l.engine.tracing.graphs import WORTHWHILE_STEPS
 
 

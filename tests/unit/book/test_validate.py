@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,15 @@ def test_the_mean_is_as_worked_by_hand_also_without_a_fit(mode: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [*MODES, "default"])
-@pytest.mark.parametrize("kind", ["in memory", "streamed"])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        *itertools.product([*MODES, "default"], ["in memory"]),
+        *itertools.product(["compiled", "eager", "default"], ["streamed"]),
+        # XLA takes a second to compile a step.
+        pytest.param("xla", "streamed", marks=pytest.mark.long),
+    ],
+)
 def test_after_a_fit_it_gives_the_bits_of_the_last_validation(mode: str, kind: str) -> None:
     loader = batched(blobs(64), 3, shuffle=False)
     val = loader if kind == "in memory" else loader.map(lambda *batch: batch)

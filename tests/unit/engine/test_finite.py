@@ -18,6 +18,11 @@ from tests.support.fits import MODES, Line, blobs, points
 from tfd2l.engine.errors import DivergedError
 
 
+def in_memory(loader: Any) -> Any:
+    """The batches as they are."""
+    return loader
+
+
 def streamed(loader: Any) -> Any:
     """The same batches without the attribute by which a fit finds them in memory."""
     return loader.map(lambda *batch: batch)
@@ -31,9 +36,21 @@ def classes(wrong: float | None = None, example: int = 37) -> Any:
     return batched((X, y), 16, shuffle=False)
 
 
+# XLA takes a second to compile a step; streamed data are checked without regard to it.
+each_mode_and_loader = pytest.mark.parametrize(
+    ("mode", "loader"),
+    [
+        pytest.param(
+            mode, loader, marks=[pytest.mark.long] if (mode, loader) == ("xla", streamed) else []
+        )
+        for mode in MODES
+        for loader in (in_memory, streamed)
+    ],
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("loader", [lambda data: data, streamed])
+@each_mode_and_loader
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_inputs_that_are_not_finite_stop_the_training(mode: str, loader: Any, wrong: float) -> None:
     # The kernel that joins product and ReLU turns NaN into 0, so that the compiled loss is finite.
@@ -46,8 +63,7 @@ def test_inputs_that_are_not_finite_stop_the_training(mode: str, loader: Any, wr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("loader", [lambda data: data, streamed])
+@each_mode_and_loader
 def test_validation_inputs_that_are_not_finite_stop_the_fit(mode: str, loader: Any) -> None:
     model = d2l.MLP(3, num_hiddens=8, lr=0.1)
     trainer = d2l.Trainer(2, **MODES[mode], callbacks=[NoEpochEnds()])

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines.batching import batched
-from tfd2l.engine import passes as loops
+from tfd2l.engine.passes import calls as loops
 
 NUM_BATCHES, TAIL_SIZE = 8, 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -147,7 +148,9 @@ def test_a_trainers_own_loop_resumes_with_the_next_order(data: Any, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", [InMemory, Streamed, Generated])
+@pytest.mark.parametrize(
+    "data", [InMemory, pytest.param(Streamed, marks=pytest.mark.long), Generated]
+)
 def test_layers_that_only_the_step_calls_are_built_before_they_are_restored(
     data: Any, tmp_path: Path
 ) -> None:
@@ -242,11 +245,17 @@ def test_a_resumed_fit_warns_of_nothing_if_checkpoints_save_all_state(tmp_path: 
         whole_and_resumed(Net, InMemory, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    d2l.Trainer(2, callbacks=[Saves(folder)]).fit(d2l.LinearRegression(0.03), InMemory())
+    return checkpoints(folder)[0]
+
+
 @pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def saved(saved_once: Path, tmp_path: Path) -> Path:
     """A checkpoint of a linear regression after two epochs."""
-    d2l.Trainer(2, callbacks=[Saves(tmp_path)]).fit(d2l.LinearRegression(0.03), InMemory())
-    return checkpoints(tmp_path)[0]
+    return Path(shutil.copy(saved_once, tmp_path))
 
 
 def refusal(path: Path, model: d2l.Module | None = None, batch_size: int = 32) -> str:

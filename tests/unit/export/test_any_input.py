@@ -193,7 +193,7 @@ def test_a_model_is_published_with_its_data(tmp_path: Path) -> None:
     version = d2l.publish(model, data, tmp_path / "linear", card={"note": "mine"})
     card = json.loads((version / CARD_FILE).read_text())
     assert card["input"] == {"kind": "features", "num_inputs": 2}
-    assert card["output"] == {"kind": "number"}
+    assert card["output"] == {"kind": "number", "name": None}
     assert card["data"]["name"] == "SyntheticRegressionData"
     assert card["metrics"]["val_loss"] == history["val_loss"][-1]
     assert card["note"] == "mine"

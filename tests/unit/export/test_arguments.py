@@ -17,6 +17,8 @@ from tfd2l.export.publish import publish_version
 from tfd2l.export.signatures import export_classifier, export_regressor
 from tfd2l.export.verify import verify
 
+pytestmark = pytest.mark.usefixtures("warm_load_check")
+
 
 def refused(words: str, tmp_path: Path, **wrong: Any) -> None:
     given: dict[str, Any] = {"model": Scratch(), "labels": LABELS, "preprocess": preprocess}

@@ -15,6 +15,8 @@ from tests.support.small_models import IMAGES, LABELS, Linear, Scratch, answers,
 from tfd2l.export.expected import classifier_checks, logits_of, regressor_checks
 from tfd2l.export.signatures import ExportError, export_classifier
 
+pytestmark = pytest.mark.usefixtures("warm_load_check")
+
 
 def outputs_of(logits: Any) -> dict[str, Any]:
     """The answer of `serving_default` for float32 logits."""

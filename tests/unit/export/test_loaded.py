@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.raw_models import save_prices
 from tests.support.served import export_identity, export_models
 from tests.support.small_models import IMAGES, LABELS, objects
 from tfd2l.export.c_api.session import load_library
@@ -162,3 +163,11 @@ def test_signatures_are_shown_as_the_proto_has_them(clothes: LoadedVersion) -> N
     }
     assert sorted(shown["outputs"]) == ["class_id", "label", "logits", "probabilities"]
     assert "__saved_model_init_op" in clothes.signature_defs
+
+
+def test_a_card_is_read_and_may_be_missing(
+    library: ctypes.CDLL, clothes: LoadedVersion, tmp_path: Path
+) -> None:
+    card = {"model": "houses", "input": {"kind": "table"}}
+    assert LoadedVersion(library, save_prices(tmp_path / "1", **card)).card == card
+    assert clothes.card == {}

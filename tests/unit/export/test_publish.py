@@ -28,6 +28,8 @@ from tfd2l.export.signatures import ExportError, export_classifier
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE, read_warmup
 
+pytestmark = pytest.mark.usefixtures("warm_load_check")
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Check]]:

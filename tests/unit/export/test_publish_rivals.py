@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.exports import copying, export_with_checks, names
+from tests.support.warm import WarmProcess
 from tfd2l.export.publish import publish_version, published_versions
 from tfd2l.export.verify import Check
 from tfd2l.export.warmup import WARMUP_FILE
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +30,6 @@ def publish_copy(exported: tuple[Path, list[Check]], base: Path) -> Path:
 PROGRAM = """
 import os, shutil, sys, time
 from pathlib import Path
-sys.path.insert(0, {root!r})
 import numpy as np
 from tests.support.small_models import Linear
 from tfd2l.export.expected import regressor_checks
@@ -53,29 +49,26 @@ for _ in range(count - 1):
         children = []
         break
 checks = regressor_checks(Linear(), np.ones((8, 2), np.float32))
-os.write(1, publish_version(write, base, checks=checks, card={{}}).name.encode() + b"\\n")
+os.write(1, publish_version(write, base, checks=checks, card={}).name.encode() + b"\\n")
 for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """
 
 
-def start(
-    source: Path, base: Path, mark: Path, count: int = 1, hold_s: float = 0
-) -> subprocess.Popen[str]:
+def start(source: Path, base: Path, mark: Path, count: int = 1, hold_s: float = 0) -> WarmProcess:
     """Start processes that publish a copy of `source`, and touch `mark` when that is half done."""
-    program = PROGRAM.format(root=str(ROOT))
     arguments = [str(source), str(base), str(mark), str(count), str(hold_s)]
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return WarmProcess(
+        ["-c", PROGRAM, *arguments],
+        cwd=ROOT,
+        environment=os.environ,
+        outputs=(f"{mark}.out", f"{mark}.err"),
     )
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+def wait_for(path: Path, process: WarmProcess) -> None:
     while not path.exists():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None
         time.sleep(0.01)
 
 
@@ -86,8 +79,9 @@ def test_publishers_at_once_get_a_version_each(
     base = tmp_path / "base"
     # Held, so that all are at it before the first has its number.
     process = start(exported[0], base, tmp_path / "mark", count=4, hold_s=1)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
+    status = process.wait()
+    out, err = (Path(f"{tmp_path / 'mark'}.{stream}").read_text() for stream in ("out", "err"))
+    assert status == 0, err
     numbers = [1, 2, 3, 4]
     assert sorted(int(line) for line in out.split()) == numbers
     assert names(base) == [str(number) for number in numbers]
@@ -104,8 +98,8 @@ def test_a_killed_publisher_leaves_nothing_that_a_server_sees(
     wait_for(tmp_path / "mark", process)
     [staging] = names(base)
     assert staging.startswith(".staging-")
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.wait()
     assert published_versions(base) == []
     assert publish_copy(exported, base) == base / "1"
     # The next publisher removes it, as nobody has its lock.

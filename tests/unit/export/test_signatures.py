@@ -26,6 +26,8 @@ from tfd2l.export.expected import image_examples
 from tfd2l.export.saved_model import read_signatures
 from tfd2l.export.signatures import ExportError, export_classifier, export_regressor
 
+pytestmark = pytest.mark.usefixtures("warm_load_check")
+
 # Float32 sums of 784 terms below 1 in another order differ by some 1e-6.
 ROUNDING = 2e-5
 NAMES = np.array([label.encode() for label in LABELS], np.object_)

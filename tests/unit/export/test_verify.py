@@ -25,6 +25,8 @@ from tfd2l.export.expected import classifier_checks, regressor_checks
 from tfd2l.export.signatures import ExportError, export_classifier, export_regressor
 from tfd2l.export.verify import Check, verify
 
+pytestmark = pytest.mark.usefixtures("warm_load_check")
+
 FEATURES = np.random.default_rng(0).normal(size=(260, 2)).astype(np.float32)
 
 

@@ -15,6 +15,8 @@ from tests.support.small_models import IMAGES, LABELS, answers
 from tfd2l.export.signatures import ExportError, export_classifier
 from tfd2l.export.writing import tables_of
 
+pytestmark = pytest.mark.usefixtures("warm_load_check")
+
 Q = len(LABELS)
 
 

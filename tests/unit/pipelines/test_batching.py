@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,3 +114,18 @@ def test_a_batch_size_must_be_a_positive_whole_number(batch_size: Any) -> None:
 def test_arrays_without_examples_or_of_different_lengths_are_refused(arrays: Any) -> None:
     with pytest.raises(ValueError, match="one length, at least 1, on their first axis; got"):
         batched(arrays, 2, shuffle=False)
+
+
+def test_iterating_does_not_copy_the_examples() -> None:
+    def own_bytes() -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])  # type: ignore[index]
+
+    size = 2**27
+    examples = tf.ones((2**10, size // 2**10), tf.uint8)
+    loader = batched((examples,), batch_size=1, shuffle=True)
+    before = own_bytes()
+    batches = iter(loader)
+    next(batches)
+    # Prefetched batches are small.
+    assert own_bytes() - before < size / 2

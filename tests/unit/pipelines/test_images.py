@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.images import MAX_SIDE, check_size, prepare_images, resize, to_float
+from tests.support.warm import run_warm
 
 # float32 sums of up to 224 products of numbers in [0, 1]; a wrong kernel differs by 1e-2 or more.
 TOLERANCE = 1e-5
@@ -177,7 +176,8 @@ def test_a_process_without_this_library_loads_a_saved_model_with_it(
         "served = tf.saved_model.load('served')\n"
         "np.save('got.npy', served(tf.constant(np.load('images.npy'))))\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
+    ran = run_warm("-c", code, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
     got = np.load(tmp_path / "got.npy")
     assert np.array_equal(got, prepare_images(images, (32, 20)))
 

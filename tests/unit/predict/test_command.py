@@ -1,4 +1,4 @@
-"""The command as a user runs it: in its own process, on real files, with a real server."""
+"""The command as a user runs it, on real files, with a real server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -17,8 +18,17 @@ import pytest
 from PIL import Image
 
 from tests.support import ROOT
+from tests.support.raw_models import save_colours
 from tests.support.rest_server import LABELS, RestServer, Softmax, as_json
 from tfd2l.predict.command import main
+
+
+class Ran(NamedTuple):
+    """The exit status and the texts of a run in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def noise(seed: int) -> np.ndarray[Any, Any]:
@@ -53,6 +63,21 @@ def run(
     )
 
 
+@pytest.fixture
+def command(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., Ran]:  # fmt: skip
+    """A function that runs the command with these flags in the files' directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(*flags: str) -> Ran:
+        capfd.readouterr()
+        return Ran(main([*flags]), *capfd.readouterr())
+
+    return run_here
+
+
 def expected(server: RestServer, seed: int) -> list[tuple[str, float]]:
     """Labels and probabilities, the likeliest first."""
     [row] = server.model(noise(seed)[None])["probabilities"]
@@ -76,7 +101,9 @@ def test_good_files_are_answered_and_bad_ones_reported(
         lines += [f"{name}: {first}", f"  then   {', '.join(others)}", f"  image  {notes[seed]}"]
     assert ran.stdout.decode().splitlines() == lines
     assert ran.stderr.decode().splitlines() == [
-        "error: text.png: an image must be a PNG, JPEG, GIF file; this one begins with "
+        f"note: nothing says how model 'mlp' at {server.url} takes photographs; garments are "
+        "cropped and inverted, as its images are grey, 28 x 28. --framing none resizes alone.",
+        "error: text.png: an image must be a PNG, JPEG, GIF, BMP, WEBP file; this one begins with "
         "b'no image'. Save it as PNG or JPEG.",
         "error: absent.png: the file can't be read: No such file or directory. Check its name.",
     ]
@@ -87,9 +114,9 @@ def test_good_files_are_answered_and_bad_ones_reported(
 
 
 def test_json_has_an_entry_for_every_file_in_order(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
-    ran = run(tmp_path, *files, "--url", server.url, "--model-version", "3", "--json")
+    ran = command(*files, "--url", server.url, "--model-version", "3", "--json")
     assert ran.returncode == 2
     found = json.loads(ran.stdout)
     assert found["model"] == f"model 'mlp', version 3, at {server.url}"
@@ -133,12 +160,12 @@ def test_standard_input_is_read(server: RestServer, files: list[str], tmp_path: 
 
 
 def test_images_are_read_at_the_size_that_the_model_takes(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
     server.model = Softmax(14, 20)
-    ran = run(tmp_path, files[0], "--url", server.url)
+    ran = command(files[0], "--url", server.url)
     assert ran.returncode == 0
-    assert b"resized to 14 x 20" in ran.stdout
+    assert "resized to 14 x 20" in ran.stdout
 
 
 def test_a_letter_that_the_terminal_lacks_is_escaped(
@@ -152,11 +179,11 @@ def test_a_letter_that_the_terminal_lacks_is_escaped(
 
 @pytest.mark.slow
 def test_the_picture_shows_what_the_model_saw(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran], tmp_path: Path
 ) -> None:
-    ran = run(tmp_path, *files, "--url", server.url, "--picture", "out.png")
+    ran = command(*files, "--url", server.url, "--framing", "garment", "--picture", "out.png")
     assert ran.returncode == 2
-    assert [line[:7] for line in ran.stderr.decode().splitlines()] == ["error: "] * 2
+    assert [line[:7] for line in ran.stderr.splitlines()] == ["error: "] * 2
     with Image.open(tmp_path / "out.png") as picture:
         # Three pairs of 4.6 x 2.2 inches at 120 points an inch.
         assert picture.size == (1656, 264)
@@ -178,18 +205,20 @@ def test_a_picture_does_not_overwrite_an_image(
 
 @pytest.mark.slow
 def test_a_picture_of_very_many_shows_the_first(
-    server: RestServer, files: list[str], tmp_path: Path
-) -> None:
-    ran = run(tmp_path, *[files[0]] * 50, "--url", server.url, "--picture", "out.svg")
+    server: RestServer, files: list[str], command: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tfd2l.predict.image_files.MAX_DRAWN", 3)
+    ran = command(*[files[0]] * 5, "--url", server.url, "--picture", "out.svg")
     assert ran.returncode == 0
-    assert ran.stderr == b"out.svg shows the first 48 of 50 images\n"
-    assert ran.stdout.count(b"ready.png: ") == 50
+    assert ran.stderr == "out.svg shows the first 3 of 5 images\n"
+    assert ran.stdout.count("ready.png: ") == 5
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "error: the following arguments are required: IMAGE (--help lists the flags)"),
+        ([], "error: the following arguments are required: FILE (--help lists the flags)"),
         (["a.png", "--dir", "x", "--url", "y"], "error: --url is for a server; drop it or the"),
         (["a.png", "--model", "./x", "--model-version", "3"], "error: --model-version is for a"),
         # Anything with a slash is a directory; a plain name is one if it exists.
@@ -236,34 +265,34 @@ def test_strange_names_are_reported_in_a_line(
 
 
 def test_after_a_server_error_the_command_ends_with_one_line(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
     server.canned += [as_json(server._metadata()), as_json({"error": "no\nroom"}, 500)]
-    ran = run(tmp_path, files[0], "--url", server.url)
-    assert (ran.returncode, ran.stdout) == (2, b"")
-    assert ran.stderr.startswith(b"error: model 'mlp' at http://127.0.0.1:")
-    assert b"answered 500: no room." in ran.stderr
-    assert ran.stderr.count(b"\n") == 1
+    ran = command(files[0], "--url", server.url)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: model 'mlp' at http://127.0.0.1:")
+    assert "answered 500: no room." in ran.stderr
+    assert ran.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_a_picture_that_cannot_be_written_loses_no_answer(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran]
 ) -> None:
     # The name is too long, which only writing the file shows.
-    ran = run(tmp_path, files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
+    ran = command(files[0], "--url", server.url, "--picture", f"{'x' * 251}.png")
     assert ran.returncode == 2
-    assert ran.stdout.startswith(b"ready.png: ")
-    assert ran.stderr.startswith(b"error: [Errno 36] File name too long: ")
-    assert ran.stderr.count(b"\n") == 1
+    assert ran.stdout.startswith("ready.png: ")
+    assert ran.stderr.startswith("error: [Errno 36] File name too long: ")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_with_a_url_a_model_is_a_name_also_where_a_directory_has_it(
-    server: RestServer, files: list[str], tmp_path: Path
+    server: RestServer, files: list[str], command: Callable[..., Ran], tmp_path: Path
 ) -> None:
     (tmp_path / "mlp").mkdir()
-    ran = run(tmp_path, files[0], "--url", server.url, "--model", "mlp")
-    assert (ran.returncode, ran.stderr) == (0, b"")
+    ran = command(files[0], "--url", server.url, "--model", "mlp")
+    assert (ran.returncode, ran.stderr) == (0, "")
     assert ("POST", "/v1/models/mlp:classify") in server.requests
 
 
@@ -319,7 +348,9 @@ def test_help_imports_nothing_slow() -> None:
 
 
 @pytest.mark.slow
-def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: Path) -> None:
+def test_an_exported_model_answers_without_a_server(
+    files: list[str], command: Callable[..., Ran], tmp_path: Path
+) -> None:
     import tensorflow as tf
 
     from tests.support.small_models import LABELS as NAMES
@@ -340,11 +371,84 @@ def test_an_exported_model_answers_without_a_server(files: list[str], tmp_path: 
     assert found["images"][0]["classes"] == [NAMES[index] for index in order]
     # The order of summation differs.
     np.testing.assert_allclose(found["images"][0]["scores"], row[order], atol=1e-4)
-    again = run(tmp_path, files[0], "--dir", "models/1", "--json")
+    again = command(files[0], "--dir", "models/1", "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout)["images"] == found["images"][:1]
     (tmp_path / "models/1/saved_model.pb").write_bytes(b"damaged")
-    ran = run(tmp_path, files[0], "--dir", "models")
-    assert (ran.returncode, ran.stdout) == (2, b"")
-    assert ran.stderr.startswith(b"error: the model in models/1 can't be loaded")
-    assert ran.stderr.count(b"\n") == 1
+    damaged = command(files[0], "--dir", "models")
+    assert (damaged.returncode, damaged.stdout) == (2, "")
+    assert damaged.stderr.startswith("error: the model in models/1 can't be loaded")
+    assert damaged.stderr.count("\n") == 1
+
+
+def colours(path: Path, side: int = 40) -> Path:
+    """A red stripe on white: framed as a garment it would be cropped."""
+    pixels = np.full((side, side, 3), 255, np.uint8)
+    pixels[:, :10] = (255, 0, 0)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_the_models_card_says_how_images_are_framed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, model = str(colours(tmp_path / "stripe.png")), tmp_path / "model"
+    save_colours(model, (28, 28), model="own")
+    for framing, flags, note in (
+        ("none", [], "40 x 40 resized to 28 x 28; made grey"),
+        ("garment", [], "the ground's greys, 76 to 255, made 0"),
+        ("garment", ["--framing", "none"], "40 x 40 resized to 28 x 28; made grey"),
+        ("none", ["--framing", "garment"], "the ground's greys, 76 to 255, made 0"),
+    ):
+        card = {"input": {"kind": "image", "framing": framing}}
+        (model / "assets.extra/card.json").write_text(json.dumps(card))
+        assert main([path, "--model", str(model), *flags]) == 0
+        said = capsys.readouterr()
+        assert note in said.out.splitlines()[2]
+        assert said.err == ""
+
+
+def test_a_model_of_any_size_and_colour_answers_without_framing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_colours(tmp_path / "model", input={"kind": "image", "framing": "none"})
+    path, blank = str(colours(tmp_path / "stripe.png")), tmp_path / "blank.webp"
+    Image.new("RGB", (60, 40), "blue").save(blank)
+    flags = ["--model", str(model), "--json", "--picture", str(tmp_path / "out.png")]
+    assert main([path, str(blank), *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["framing"] == "none"
+    first, second = found["images"]
+    assert first["classes"][0] == first["label"] == "red"
+    # A plain image has an answer like any other.
+    assert second["label"] == "blue"
+    assert second["notes"] == ["60 x 40 resized to 4 x 6"]
+    # A quarter of the pixels lacks green and blue, so that their means are 3/4.
+    powers = np.exp([1, 0.75, 0.75])
+    np.testing.assert_allclose(first["scores"], powers / powers.sum(), atol=0.01)
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.width > 100
+
+
+def test_flags_that_the_models_images_do_not_allow_are_refused_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_colours(tmp_path / "model", input={"kind": "image", "framing": "none"})
+    four = save_colours(tmp_path / "four", (4, 6, 4))
+    for directory, flags, words in (
+        (model, ["--framing", "garment"], "--framing garment makes grey images, but the model in "),
+        (model, ["--output", str(tmp_path / "a.csv")], "--output is for a table, but the model "),
+        (four, [], "images have 1 or 3 channels; the model in "),
+    ):
+        assert main(["absent.png", "--model", str(directory), *flags]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f"error: {words}")
+        assert said.err.count("\n") == 1
+
+
+def test_one_channel_may_be_an_axis_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_colours(tmp_path / "model", (4, 6, 1))
+    assert main([str(colours(tmp_path / "stripe.png")), "--model", str(model)]) == 0
+    assert "40 x 40 resized to 4 x 6; made grey" in capsys.readouterr().out

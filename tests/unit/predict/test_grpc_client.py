@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
 
 from tests.support import ROOT
 from tests.support.rest_server import LABELS, Softmax, unused_port
-from tfd2l.export.signature_types import TensorSpec
+from tfd2l.export.signature_types import Signature, TensorSpec
 from tfd2l.predict.answers import ServingError
 from tfd2l.predict.grpc_client import GrpcClient
 
@@ -258,3 +258,27 @@ def test_the_documented_program_works_and_imports_the_stubs_when_it_makes_a_clie
     # A black image: all four classes have the same probability.
     assert process.stdout == "t-shirt 0.25\n", process.stderr
     assert service.sizes == [1]
+
+
+def test_rows_are_sent_as_a_tensor_for_each_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {
+        "rooms": TensorSpec("", "float32", (None,)), "roof": TensorSpec("", "string", (None,)),
+    }  # fmt: skip
+    number = {"prediction": TensorSpec("", "float32", (None,))}
+    sent = []
+
+    def answer(self: GrpcClient, method: Any, request: Any) -> Any:
+        sent.append(request)
+        answer = predict_pb2.PredictResponse()
+        answer.outputs["prediction"].CopyFrom(tf.make_tensor_proto([25.0, 30.0]))
+        return answer
+
+    monkeypatch.setattr(GrpcClient, "_send", answer)
+    signatures = {"serving_default": Signature(columns, number)}
+    monkeypatch.setattr(GrpcClient, "metadata", lambda self: signatures)
+    with GrpcClient("127.0.0.1:1", "houses") as client:
+        found = client.regress({"rooms": [2, None], "roof": ["Slate", None]})
+    assert found.prediction.tolist() == [25, 30]
+    [request] = sent
+    np.testing.assert_array_equal(tf.make_ndarray(request.inputs["rooms"]), [2, np.nan])
+    assert tf.make_ndarray(request.inputs["roof"]).tolist() == [b"Slate", b""]

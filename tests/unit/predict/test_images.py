@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageOps
 
 from pipelines import fashion_mnist
+from pipelines.image_folders.decoder import ImageDecoder
 from tests.support import ROOT
 from tfd2l.predict.images import MAX_BYTES, ImageError, read_image, read_image_file
 
@@ -63,6 +65,8 @@ MODES = {
     "PNG": ("1", "L", "RGB", "RGBA", "P"),
     "JPEG": ("L", "RGB", "CMYK"),
     "GIF": ("1", "L", "RGB", "RGBA", "P"),
+    "BMP": ("1", "L", "RGB", "P"),
+    "WEBP": ("RGB", "RGBA"),
 }
 
 
@@ -73,8 +77,9 @@ def test_every_mode_and_format_gives_the_same_garment(kind: str, mode: str) -> N
     garment = (SHIRT > 0).astype(np.uint8) * 255 if mode == "1" else SHIRT
     picture = enlarged(255 - garment).convert(mode)
     found = read_image(encode(picture, kind))
-    # JPEG's rounding of 200 and 160 and of the ground; the others keep every grey of these.
-    np.testing.assert_allclose(found.pixels, garment, atol=3 if kind == "JPEG" else 0)
+    # The rounding of 200 and 160 and of the ground; the others keep every grey of these.
+    rounds = kind in ("JPEG", "WEBP")
+    np.testing.assert_allclose(found.pixels, garment, atol=3 if rounds else 0)
     assert "resized to 28 x 28" in found.notes
 
 
@@ -169,7 +174,7 @@ def test_damaged_files_and_other_formats_are_refused_with_a_remedy() -> None:
     assert "begins with b'GIF is not a'" in refused(b"GIF is not a format of text")
     assert "can't be decoded: " in refused(encode(enlarged(SHIRT))[:300])
     assert "can't be decoded: " in refused(encode(enlarged(SHIRT), "JPEG")[:900])
-    for kind in ("TIFF", "WEBP", "BMP"):
+    for kind in ("TIFF", "ICO", "PPM"):
         assert "Save it as PNG or JPEG" in refused(encode(enlarged(SHIRT), kind))
 
 
@@ -202,16 +207,20 @@ def test_files_are_read_and_missing_ones_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "mode", "max_kb"),
+    ("kind", "mode", "framing", "max_kb"),
     [
         # Two copies of four bytes a pixel, the file, and grey ones; measured 0.59 GB.
-        ("PNG", "RGBA", 800_000),
+        ("PNG", "RGBA", "garment", 800_000),
+        # Three copies, as the ground is one; measured 0.92 GB.
+        ("PNG", "RGBA", "none", 1_000_000),
         # Several scans: the decoder keeps all coefficients, eight bytes a pixel; measured 0.79 GB.
-        ("JPEG", "CMYK", 1_000_000),
+        pytest.param("JPEG", "CMYK", "garment", 1_000_000, marks=pytest.mark.long),
+        # Half as many pixels; measured 0.82 GB.
+        ("WEBP", "RGBA", "none", 1_000_000),
     ],
 )
 def test_memory_stays_bounded_at_the_largest_size(
-    kind: str, mode: str, max_kb: int, tmp_path: Path
+    kind: str, mode: str, framing: str, max_kb: int, tmp_path: Path
 ) -> None:
     # Deeply compressed, and turned: the most copies.
     exif = Image.Exif()
@@ -219,7 +228,9 @@ def test_memory_stays_bounded_at_the_largest_size(
     options: dict[str, Any] = {"compress_level": 1}
     if kind == "JPEG":
         options = {"progressive": True, "subsampling": 0}
-    picture = Image.new(mode, (8192, 8192))
+    if kind == "WEBP":
+        options = {"lossless": True, "method": 0}
+    picture = Image.new(mode, (8192, 4096 if kind == "WEBP" else 8192))
     picture.paste((200,) * len(mode), (1000, 2000, 5000, 6000))
     (tmp_path / "large").write_bytes(encode(picture, kind, exif=exif, **options))
     program = (
@@ -229,10 +240,10 @@ def test_memory_stays_bounded_at_the_largest_size(
         "    status = open('/proc/self/status').read()\n"
         "    return int(status.partition('VmHWM:')[2].split()[0])\n"
         "before = peak_kb()\n"
-        "read_image_file(sys.argv[1])\n"
+        "read_image_file(sys.argv[1], framing=sys.argv[2])\n"
         "print(peak_kb() - before)"
     )
-    argv = [sys.executable, "-c", program, str(tmp_path / "large")]
+    argv = [sys.executable, "-c", program, str(tmp_path / "large"), framing]
     process = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=True)
     assert int(process.stdout) < max_kb
 
@@ -254,9 +265,120 @@ def test_the_data_sets_images_survive_enlarging_colour_inversion_and_encoding(
     kind: str, side: int, mean: float, largest: int, fashion: fashion_mnist.Arrays,
 ) -> None:  # fmt: skip
     differences = []
-    for image in fashion.val_images[::25]:
+    for image in fashion.val_images[::50]:
         large = ImageOps.invert(enlarged(image, side).convert("RGB"))
         found = read_image(encode(large, kind))
         differences.append(np.abs(found.pixels.astype(int) - image))
     assert np.mean(differences) <= mean
     assert np.max(differences) <= largest
+
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
+def test_without_framing_an_image_of_the_size_stays_bit_for_bit(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    found = read_image(encode(COLOURS, kind, **options), (12, 16), channels=3, framing="none")
+    np.testing.assert_array_equal(found.pixels, COLOURS)
+    assert found.pixels.dtype == np.uint8
+    assert found.notes == ()
+    assert not found.pixels.flags.writeable
+    assert found.shows_garment
+
+
+def test_without_framing_nothing_is_cropped_or_inverted_and_the_sides_are_stretched() -> None:
+    # A dark stripe on white, of which framing would make a light one that fills the image.
+    page = np.full((40, 60), 255, np.uint8)
+    page[:, 15:30] = 10
+    found = read_image(encode(page), (8, 4), framing="none")
+    # The second quarter of the columns is dark. The filter is a triangle over two quarters: 3/4 of
+    # a pixel is its own quarter and 1/8 either neighbour, or 6/7 and 1/7 at the edge.
+    row = [255 - 245 / 7, 10 + 245 / 4, 255 - 245 / 8, 255]
+    np.testing.assert_allclose(found.pixels, [row] * 8, atol=1)
+    assert found.notes == ("60 x 40 resized to 8 x 4",)
+
+
+@pytest.mark.parametrize("size", [(20, 24), (61, 40), (100, 130), (61, 97)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "RGBA", "EXIF"])
+def test_without_framing_it_sees_what_training_saw(kind: str, size: tuple[int, int]) -> None:
+    smooth = Image.fromarray(COLOURS).resize((97, 61), Image.Resampling.BICUBIC)
+    options: dict[str, Any] = {}
+    if kind == "RGBA":
+        smooth.putalpha(Image.linear_gradient("L").resize(smooth.size))
+    if kind == "EXIF":
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 8
+    data = encode(smooth, kind if kind in ("PNG", "JPEG", "GIF") else "PNG", **options)
+    for channels in (1, 3):
+        found = read_image(data, size, channels=channels, framing="none").pixels
+        decoder = ImageDecoder(size, channels)
+        expected = decoder(tf.constant(data), 8 if kind == "EXIF" else 1).numpy()
+        # Pillow rounds to whole greys after each of its steps: two directions, ground and grey.
+        np.testing.assert_allclose(found.astype(int), expected, atol=2)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_every_mode_becomes_grey_or_colour(mode: str) -> None:
+    picture = Image.fromarray(COLOURS).convert(mode)
+    data = encode(picture, "JPEG" if mode == "CMYK" else "PNG")
+    expected = Image.open(io.BytesIO(data)).convert("RGB")
+    found = read_image(data, (12, 16), channels=3, framing="none")
+    np.testing.assert_array_equal(found.pixels, np.asarray(expected))
+    grey = read_image(data, (12, 16), framing="none")
+    np.testing.assert_array_equal(grey.pixels, np.asarray(expected.convert("L")))
+    assert grey.notes == (() if mode == "L" else ("made grey",))
+
+
+def test_without_framing_transparent_pixels_are_white_and_photographs_upright() -> None:
+    clear = np.zeros((12, 16, 4), np.uint8)
+    clear[:, :8] = (9, 8, 7, 255)
+    found = read_image(encode(clear), (12, 16), channels=3, framing="none")
+    np.testing.assert_array_equal(found.pixels[:, :8], np.full((12, 8, 3), (9, 8, 7)))
+    assert (found.pixels[:, 8:] == 255).all()
+    assert found.notes == ("transparent pixels made white",)
+    exif = Image.Exif()
+    # To be turned clockwise by a quarter.
+    exif[0x0112] = 6
+    turned = read_image(encode(COLOURS, exif=exif), (16, 12), channels=3, framing="none")
+    np.testing.assert_array_equal(turned.pixels, np.rot90(COLOURS, -1))
+    deep = np.asarray(SHIRT).astype(np.uint16) * 257
+    np.testing.assert_array_equal(read_image(encode(deep), framing="none").pixels, SHIRT)
+
+
+@pytest.mark.parametrize(
+    ("channels", "framing"), [(3, "garment"), (2, "none"), (4, "none"), (1, "crop"), (None, "none")]
+)
+def test_channels_and_framing_go_together(channels: Any, framing: Any) -> None:
+    with pytest.raises(ImageError, match=f"{channels} channels and framing '{framing}'"):
+        read_image(encode(SHIRT), channels=channels, framing=framing)
+
+
+def huge_webp(kind: bytes, header: bytes) -> bytes:
+    """A WebP file whose header claims a size, and that ends there."""
+    content = b"WEBP" + kind + struct.pack("<I", len(header)) + header
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        huge_webp(b"VP8 ", bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", 16383, 16000)),
+        huge_webp(b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 15999 << 14)),
+        huge_webp(
+            b"VP8X", bytes(4) + (16382).to_bytes(3, "little") + (15999).to_bytes(3, "little")
+        ),
+    ],
+)
+def test_a_webp_file_is_refused_by_its_header_before_the_decoder_sees_it(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Image, "open")
+    assert "at most 33,554,432 pixels; got 16383 x 16000" in refused(data)
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0"}])
+def test_the_header_of_a_webp_file_has_its_size(options: dict[str, Any]) -> None:
+    data = encode(np.zeros((100, 2100), np.uint8), "WEBP", **options)
+    assert "20 times as long as wide; got 2100 x 100" in refused(data)
+    assert "can't be decoded: " in refused(encode(COLOURS, "WEBP", **options)[:-40])

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.support.rest_server import LABELS, Softmax
 from tfd2l import deploy
 from tfd2l.export.signature_types import Signature, TensorSpec
 from tfd2l.predict.answers import ServingError
-from tfd2l.predict.predictor import MAX_IMAGES, Outputs, Predictor, signature_input
+from tfd2l.predict.predictor import MAX_EXAMPLES, Inputs, Outputs, Predictor, signature_inputs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 6)).astype(np.uint8)
 UINT8 = TensorSpec("image:0", "uint8", (None, 5, 6))
@@ -35,7 +34,8 @@ class Here(Predictor):
         self.looked += 1
         return {"serving_default": Signature(self.inputs, {})}
 
-    def _query(self, signature: str, images: npt.NDArray[np.uint8]) -> Outputs:
+    def _query(self, signature: str, inputs: Inputs) -> Outputs:
+        [images] = inputs.values()
         self.batches.append(len(images))
         if self.answer is not None:
             outputs: Outputs = self.answer
@@ -81,8 +81,8 @@ def test_a_batch_size_out_of_range_is_refused(batch_size: Any) -> None:
 
 def test_a_request_has_as_many_images_as_a_server_takes_that_batches() -> None:
     template = Path(deploy.__file__).with_name("templates") / "batching_parameters.txt"
-    assert f"max_batch_size {{ value: {MAX_IMAGES} }}" in template.read_text(encoding="utf-8")
-    here = Here(MAX_IMAGES)
+    assert f"max_batch_size {{ value: {MAX_EXAMPLES} }}" in template.read_text(encoding="utf-8")
+    here = Here(MAX_EXAMPLES)
     here.predict(np.repeat(IMAGES, 300, axis=0))
     # 2,100 images.
     assert here.batches == [0, 1024, 1024, 52]
@@ -95,7 +95,10 @@ def test_a_request_has_as_many_images_as_a_server_takes_that_batches() -> None:
         {"picture": UINT8},
         {"image": UINT8, "more": UINT8},
         {"image": TensorSpec("image:0", "float32", (None, 5, 6))},
-        {"image": TensorSpec("image:0", "uint8", (None, 5, 6, 1))},
+        {"image": TensorSpec("image:0", "uint8", (None, 5))},
+        {"image": TensorSpec("image:0", "uint8", (None, 5, 6, 1, 1))},
+        {"features": TensorSpec("features:0", "float64", (None, 2))},
+        {"rooms": TensorSpec("rooms:0", "float32", (None, 2))},
         {"image": TensorSpec("image:0", "uint8", None)},
     ],
 )
@@ -125,7 +128,7 @@ def good() -> dict[str, Any]:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"label": None}, r"'label' of rank 1 for 2 images; got an array of shape \(\)"),
+    ({"label": None}, r"'label' of rank 1 for 2 examples; got an array of shape \(\)"),
     ({"label": ["b"]}, r"'label' .*; got an array of shape \(1,\)"),
     ({"class_id": [0.5, 1]}, "'class_id' .*; got Cannot cast array data from .*float64"),
     ({"logits": [[1, 2], [3]]}, "'logits' .*; got .*inhomogeneous shape"),
@@ -166,9 +169,9 @@ def test_after_an_error_the_metadata_are_read_again() -> None:
 def test_examples_hold_the_raw_pixels_row_by_row() -> None:
     from tensorflow.core.example import example_pb2
 
-    name, examples = signature_input("classify", IMAGES)
-    assert name == "inputs"
-    for image, encoded in zip(IMAGES, examples, strict=True):
+    found = signature_inputs("classify", {"image": IMAGES})
+    assert [*found] == ["inputs"]
+    for image, encoded in zip(IMAGES, found["inputs"], strict=True):
         example = example_pb2.Example.FromString(encoded)
         assert [*example.features.feature] == ["image"]
         assert example.features.feature["image"].bytes_list.value == [image.tobytes()]

@@ -105,7 +105,7 @@ def test_it_follows_new_versions_and_logs_one_that_fails(server: Server, base: P
 def test_ctrl_c_ends_it_with_status_130(base: Path, tmp_path: Path) -> None:
     flags = [str(base), "--port", "0"]
     with (
-        running(["-m", "tfd2l.serve", *flags], tmp_path / "log") as server,
+        running(["-m", "tfd2l.serve", *flags], tmp_path / "log", warm=True) as server,
         requests.Session() as session,
     ):
         session.get(f"{server.url}/v1/models/linear", timeout=DEADLINE_S)

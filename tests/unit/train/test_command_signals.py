@@ -14,23 +14,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.support import run_python
-from tests.support.warm import run_warm
+from tests.support import ROOT, run_python
+from tests.support.warm import WarmProcess, run_warm
 
 
 @contextmanager
-def started(
-    cwd: Path, *flags: str, process_group: int | None = None
-) -> Iterator[subprocess.Popen[str]]:
+def started(cwd: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command as a process, which is killed at the end if it still runs."""
     command = [sys.executable, "-m", "tfd2l.train", *flags]
     with subprocess.Popen(
         command,
         cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        process_group=process_group,
     ) as process:
         try:
             yield process
@@ -64,9 +62,14 @@ def test_an_interrupted_run_can_be_resumed_from_its_checkpoint(
 @pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_publishing_ends_all_processes_with_one_line(tmp_path: Path) -> None:
-    # The signal goes to a process group, as Ctrl-C does in a terminal.
     flags = ["--model", "linear-scratch", "--run-dir", "run"]
-    with started(tmp_path, *flags, process_group=0) as process:
+    process = WarmProcess(
+        ["-m", "tfd2l.train", *flags],
+        cwd=tmp_path,
+        environment=os.environ,
+        outputs=(os.devnull, tmp_path / "errors"),
+    )
+    try:
         base, deadline_s = tmp_path / "savedmodels/linear-scratch", time.monotonic() + 120
         # An earlier .staging- entry is that of the check before the first epoch, without curves.
         while (
@@ -74,12 +77,13 @@ def test_ctrl_c_while_publishing_ends_all_processes_with_one_line(tmp_path: Path
             and time.monotonic() < deadline_s
         ):
             time.sleep(0.001)
+        # The signal goes to a process group, as Ctrl-C does in a terminal.
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (
-        130,
-        "interrupted by SIGINT; resume with --resume run\n",
-    )
+        assert process.wait(60) == 130
+    finally:
+        process.kill_group()
+    errors = (tmp_path / "errors").read_text()
+    assert errors == "interrupted by SIGINT; resume with --resume run\n"
     assert not [*base.iterdir()]
 
 

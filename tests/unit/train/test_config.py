@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tfd2l.train.config import ConfigError, TrainConfig, about, from_settings
+from tfd2l.train.settings.config import ConfigError, TrainConfig, about, from_settings
 
 
 def test_the_defaults_are_the_books() -> None:

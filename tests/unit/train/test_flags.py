@@ -10,8 +10,8 @@ import pytest
 
 from tests.support import run_python
 from tfd2l.common.commands import UsageError
-from tfd2l.train.config import TrainConfig
-from tfd2l.train.flags import parse
+from tfd2l.train.settings.config import TrainConfig
+from tfd2l.train.settings.flags import parse
 
 
 def test_linear_models_have_other_defaults_and_flags_override_them() -> None:
@@ -52,9 +52,13 @@ def test_the_changes_of_a_resumed_run_are_the_given_flags() -> None:
         (["--resize", "0x9"], "--resize must be HEIGHTxWIDTH .* such as 32x32.*got '0x9'"),
         (["--resize", "1,2,3"], "--resize must be HEIGHTxWIDTH"),
         (["--resize", "5000"], "--resize must be .*4096"),
-        (["--model", "cnn"], "--model must be one of linear-scratch, .*, mlp; got 'cnn'"),
+        (
+            ["--model", "cnn"],
+            "--model must be one of linear-scratch, .*, or a Python file .*; got 'cnn'",
+        ),
         (["--device", "tpu"], "--device must be one of auto, cpu, gpu; got 'tpu'"),
-        (["--epoch", "3"], "no such flag: --epoch; did you mean --epochs\\? .--help"),
+        (["--epoch", "3"], "epoch names the one to publish; add publish, or say epochs"),
+        (["--epocks", "3"], "no such flag: --epocks; did you mean --epochs\\? .--help"),
         (["--epochs"], "^--epochs: expected one argument"),
         (["stray"], "unexpected argument: stray"),
         (["--run-eagerly", "--jit-compile"], "exclude each other; drop one"),
@@ -184,9 +188,8 @@ def test_help_names_each_flag_its_default_and_examples_that_work(
     for name, field in TrainConfig.model_fields.items():
         line = next(one for one in entries if one.startswith(f"--{name.replace('_', '-')}"))
         shown = "28x28" if name == "resize" else str(field.default)
-        assert (f"(default: {shown})" in line) == (
-            field.default is not None and field.default is not False
-        ), line
+        has_default = not (field.default is None or field.default is False or field.default == {})
+        assert (f"(default: {shown})" in line) == has_default, line
     assert "--resize HEIGHTxWIDTH" in text
     assert "None" not in text
     examples = re.findall("^  python -m tfd2l.train (.*)", text, flags=re.MULTILINE)

@@ -65,7 +65,8 @@ def test_a_finished_run_can_be_resumed_with_more_epochs_and_another_rate(run: Pa
     assert train.main(["--resume", "run", "--epochs", "3", "--lr", "0.001"]) == 0
     assert pd.read_csv("run/metrics.csv")["epoch"].tolist() == [1, 2, 3]
     record = read_record(run)
-    assert record["settings"] == {**first["settings"], "epochs": 3, "lr": 0.001}
+    changes = {"epochs": 3, "lr": 0.001, "set": {"lr": 0.001}}
+    assert record["settings"] == {**first["settings"], **changes}
     assert record["id"] == first["id"]
     assert versions() == ["2"]
     assert read_record(run, "export.json")["export"] == str(version(2))
@@ -90,7 +91,7 @@ def test_a_directory_that_is_no_run_is_refused(
     [
         (
             ["--batch-size", "7", "--seed", "1"],
-            "gradient_clip_val, export_dir from the run; drop b",
+            "publish_anyway, keep_versions from the run; drop batch_size, seed",
         ),
         (["--epochs", "0"], "--epochs must be "),
         (["--epochs", "2"], "--epochs must be more than the 2 that the run in 'run' has done; got"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tests.support import ROOT
 from tests.support.data import regression_data
+from tests.support.served import until
+from tests.support.warm import WarmProcess
 from tfd2l.common.arrays import write_weights
 from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, load_checkpoint
 from tfd2l.engine.history import History
@@ -80,22 +80,20 @@ def test_the_last_checkpoint_has_the_final_weights(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_second_process_in_the_directory_is_refused(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path\n"
+        "import sys, time; from pathlib import Path\n"
         "from tfd2l.train.run_directory import RunDirectory\n"
-        "run = RunDirectory(Path(sys.argv[1])); print('taken', flush=True); sys.stdin.read()"
+        "run = RunDirectory(Path(sys.argv[1])); Path('taken').touch(); time.sleep(600)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "run")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "taken\n"
+    process = WarmProcess(
+        ["-c", program, str(tmp_path / "run")], cwd=tmp_path, environment=os.environ
+    )
+    try:
+        until((tmp_path / "taken").exists)
         with pytest.raises(RunError, match="another process uses the run's directory"):
             RunDirectory(tmp_path / "run")
+    finally:
         process.kill()
+        process.wait()
     # The lock ends with its process, also after a kill.
     RunDirectory(tmp_path / "run")
 
@@ -233,16 +231,20 @@ def test_a_run_with_only_damaged_checkpoints_is_refused(tmp_path: Path) -> None:
 
 def test_the_record_of_the_export_is_read_back_or_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    found = [run.export]
-    run.finish(Path("savedmodels/mlp/1"))
-    found.append(run.export)
-    assert found == [None, str(Path("savedmodels/mlp/1").absolute())]
+    unfinished = run.conclusion
+    assert unfinished is None
+    run.finish({"export": "savedmodels/mlp/1", "epoch": 3}, run.path / "checkpoints/epoch-00003")
+    assert run.conclusion == {
+        "export": "savedmodels/mlp/1",
+        "epoch": 3,
+        "best_checkpoint": "checkpoints/epoch-00003",
+    }
     note = run.path / "export.json"
     note.write_text(note.read_text().replace("mlp/1", "mlp/2"))
     with pytest.raises(
         RunError, match=r"export\.json', which .* is damaged. Remove it, and --resu"
     ):
-        _ = run.export
+        _ = run.conclusion
 
 
 def test_events_that_cannot_be_written_are_reported_in_a_line(tmp_path: Path) -> None:

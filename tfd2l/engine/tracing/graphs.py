@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["WORTHWHILE_STEPS", "nodes_of", "suits_xla", "untracked_state"]
+__all__ = ["WORTHWHILE_STEPS", "looks_up", "nodes_of", "suits_xla", "untracked_state"]
 
 # With fewer steps, compiling by XLA (about a second) costs more than it saves.
 WORTHWHILE_STEPS = 1000
@@ -31,6 +31,8 @@ _NAMES = """
 """
 SAME_IN_XLA = frozenset(_NAMES.split())
 
+# Operations of these that refuse an index out of range on the CPU. XLA reads another element.
+_LOOK_UPS = {"GatherV2", "UnsortedSegmentSum"}
 
 # Operations that draw from a state hidden in each kernel. Keras' layers draw from variables.
 _HIDDEN_DRAWS = {
@@ -51,6 +53,11 @@ def nodes_of(graph: tf.Graph) -> Iterator[Any]:
 def suits_xla(graph: tf.Graph) -> bool:
     """Return True if all operations of a graph are in `SAME_IN_XLA`."""
     return all(node.op in SAME_IN_XLA for node in nodes_of(graph))
+
+
+def looks_up(graph: tf.Graph) -> bool:
+    """Return True if a graph reads or adds to elements by their index."""
+    return any(node.op in _LOOK_UPS for node in nodes_of(graph))
 
 
 def untracked_state(function: Any, saved: Iterable[tf.Variable]) -> str | None:

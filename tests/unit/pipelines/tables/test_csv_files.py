@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.tables.csv_files import read_chunks, read_table
+from pipelines.tables.csv_files import read_cells, read_chunks, read_table, separator_of
 from pipelines.tables.dialect import Dialect
 from pipelines.tables.errors import TableError
 
@@ -175,3 +175,21 @@ def test_spaces_around_names_and_values_are_dropped(tmp_path: Path) -> None:
     frame = read_table(written(tmp_path, 'a , b\n 1, "x, y"\n2 ,  \n'))
     assert list(frame) == ["a", "b"]
     assert cells(frame) == [["1", "x, y"], ["2", None]]
+
+
+def test_cells_stay_as_the_file_spells_them(tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    path.write_text("# made up\n\nId ;Price;Roof\n007;1.000,50;NA\n\n8;?; Tin\n")
+    dialect = Dialect(
+        decimal=",", thousands=".", comment="#", na_values=("?",), index_column="Id"
+    )  # fmt: skip
+    [cells] = read_cells(path, dialect=dialect)
+    assert cells.to_dict("list") == {
+        "Id": ["007", "8"], "Price": ["1.000,50", "?"], "Roof": ["NA", "Tin"],
+    }  # fmt: skip
+    assert cells.index.tolist() == [4, 6]
+    [cleaned] = read_chunks(path, dialect=dialect)
+    known = cleaned.fillna("-").to_dict("list")
+    assert known == {"Price": ["1000.50", "-"], "Roof": ["-", "Tin"]}
+    assert separator_of(path, dialect) == ";"
+    assert separator_of(path, Dialect(sep="|", comment="#")) == "|"

@@ -11,22 +11,33 @@ from typing import Any
 
 from pipelines.basics.text import one_line
 from tfd2l.common.commands import CommandParser
-from tfd2l.train.config import ConfigError, TrainConfig, about, from_settings
+from tfd2l.train.settings.config import ConfigError, TrainConfig, about, from_settings
 
-__all__ = ["parse"]
+__all__ = ["parse", "parse_all"]
 
 # The largest settings file: several times the size of all settings with a comment each. tomllib's
 # time grows with the square of a dotted key's length.
 MAX_BYTES = 16_384
+MAX_SEEDS = 100
 EXAMPLES = [
     "--model softmax --epochs 3",
     "--model mlp --num-hiddens 512 --lr 0.05 --run-dir runs/wide",
     "--resume runs/wide --epochs 20",
+    "--data photos/ --model my_models.py:Net --set dropout=0.3",
+    "--data houses.csv --target Price",
+    "--publish runs/wide --epoch 7",
 ]
+# Flags that may be repeated.
+REPEATED = ("set", "data_option", "seed")
 
 
 def parse(argv: Sequence[str]) -> TrainConfig:
-    """The settings from the flags and from the settings file that they may name.
+    """The settings of one run, where `parse_all` finds no more."""
+    return parse_all(argv)[0]
+
+
+def parse_all(argv: Sequence[str]) -> list[TrainConfig]:
+    """The settings from the flags and from the settings file that they may name, for each seed.
 
     Args:
         argv: the flags, without the program's name.
@@ -45,7 +56,16 @@ def parse(argv: Sequence[str]) -> TrainConfig:
             # A flag outweighs the file.
             if name not in settings:
                 settings[name], sources[name] = value, f"{path}: {key}"
-    return from_settings(settings, sources)
+    seeds = settings.get("seed")
+    if not isinstance(seeds, list):
+        return [from_settings(settings, sources)]
+    if not 1 <= len(seeds) <= MAX_SEEDS:
+        raise ConfigError(
+            f"{sources['seed']} may be given from 1 to {MAX_SEEDS} times; got {len(seeds)}."
+        )
+    if len({*map(str, seeds)}) < len(seeds):
+        raise ConfigError(f"{sources['seed']} must be given once for each seed; drop the others.")
+    return [from_settings({**settings, "seed": seed}, sources) for seed in seeds]
 
 
 def _flag(name: str) -> str:
@@ -64,7 +84,9 @@ def _parser() -> CommandParser:
         text = field.description
         if metavar is not None:
             form = {"metavar": metavar}
-            if field.default is not None:
+            if name in REPEATED:
+                form["action"] = "append"
+            if field.default not in (None, {}):
                 text = f"{text} (default: {_shown(field.default)})"
         groups[group].add_argument(_flag(name), default=argparse.SUPPRESS, help=text, **form)
     return parser

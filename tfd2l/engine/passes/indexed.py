@@ -1,15 +1,12 @@
-"""Passes over the data: runs a step in compiled loops, in single calls, or eagerly.
+"""Passes over data in memory: compiled loops of many steps that gather their own batches.
 
-For data in memory, a compiled loop of many steps gathers its own batches, so that Python gets
-control back a few times a second instead of once a batch. Other loaders get one call a batch.
+Python gets control back a few times a second instead of once a batch.
 """
 
 from __future__ import annotations
 
-import itertools
-import operator
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,14 +16,11 @@ import tensorflow as tf
 from pipelines.batching import IndexedBatches
 from tfd2l.engine.callback import StepResults
 from tfd2l.engine.finite import steps_not_finite
-from tfd2l.engine.loaders import batches_of, indexed
+from tfd2l.engine.passes.calls import CallSizer
 from tfd2l.engine.tracing.graphs import WORTHWHILE_STEPS, suits_xla
 from tfd2l.engine.tracing.step import Step, TracedStep, explained, spec_of
 
-__all__ = ["CallSizer", "IndexedPass", "Loader", "StreamedPass"]
-
-# Seconds of a call, after which Python serves the progress bar, the live board and Ctrl-C.
-CALL_S = 0.25
+__all__ = ["IndexedPass"]
 
 
 class IndexedPass:
@@ -78,6 +72,11 @@ class IndexedPass:
                 made = [self._eager_step(order, epoch, done)]
             done += sum(len(steps.values) for steps in made)
             yield made
+
+    @property
+    def used_xla(self) -> bool:
+        """True if XLA has compiled steps of a pass."""
+        return True in self._loops
 
     def _is_compiled(self, epoch: int) -> bool:
         """Return True if the step has graphs; outdated ones are traced again."""
@@ -214,82 +213,3 @@ class IndexedPass:
         flag = tf.TensorSpec((), tf.bool)
         self._loops[xla] = function.get_concrete_function(order, index, index, flag)
         return self._loops[xla]
-
-
-class StreamedPass:
-    """Passes over any iterable of batches, with one call a batch."""
-
-    def __init__(self, step: Step, batches: Iterable[Any]) -> None:
-        """Prepare passes of `step` over the batches, which each pass iterates from the start."""
-        self._step, self._batches = step, batches
-        self._had_batches = False
-
-    def run(
-        self, epoch: int, start: int = 0, per_call: int | None = None
-    ) -> Iterator[list[StepResults]]:
-        """Run the steps of the next pass, except the first `start`; yields each one's results.
-
-        Raises:
-            ValueError: the loader was used up by the passes before.
-            LoaderError, TypeError: as `batches_of`.
-        """
-        batches = itertools.islice(batches_of(self._batches), start, None)
-        number = start
-        for number, batch in enumerate(batches, start + 1):
-            with explained(self._step.name, f"step {number} of epoch {epoch + 1}", batch):
-                steps = self._step.run(batch, first_pass=epoch == 0)
-            yield [steps]
-        if number == 0 and self._had_batches:
-            raise ValueError(
-                f"the data of {self._step.name} has no batches in epoch {epoch + 1}, after the "
-                "epochs before it had; give a loader that can be iterated more than once."
-            )
-        self._had_batches = number > 0
-
-
-class Loader:
-    """A loader of the data module, and the passes of a step that were prepared over it.
-
-    Attributes:
-        batches: the loader itself, which a user's `fit_epoch` may replace between epochs.
-        source: the data module that made it.
-    """
-
-    batches: Any = None
-    source: Any = None
-    _prepared: tuple[Any, IndexedPass | StreamedPass] | None = None
-
-    def passes(self, step: Step, num_passes: int) -> IndexedPass | StreamedPass:
-        """The passes of `step`, prepared again when step or loader was replaced."""
-        key = (step, self.batches)
-        if self._prepared is None or any(map(operator.is_not, key, self._prepared[0])):
-            examples = indexed(self.batches)
-            prepared: IndexedPass | StreamedPass
-            if examples is None:
-                prepared = StreamedPass(step, self.batches)
-            else:
-                prepared = IndexedPass(step, examples, num_passes)
-            self._prepared = (key, prepared)
-        return self._prepared[1]
-
-
-class CallSizer:
-    """Chooses the number of steps in a call so that it takes about `CALL_S` seconds."""
-
-    def __init__(self) -> None:
-        self._steps_per_s: float | None = None
-        self._calls = 0
-
-    def steps_in_a_call(self) -> int:
-        """The number of steps for the next call; one for the first."""
-        if self._steps_per_s is None:
-            return 1
-        return max(1, round(self._steps_per_s * CALL_S))
-
-    def note(self, steps: int, seconds: float) -> None:
-        """Note the time of a call; that of the first, which also compiles, says nothing."""
-        self._calls += 1
-        if self._calls == 1:
-            self._steps_per_s = 8 / CALL_S
-        elif steps and seconds > 0:
-            self._steps_per_s = steps / seconds

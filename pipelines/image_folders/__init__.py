@@ -1,0 +1,1 @@
+"""Folders of a reader's own images: listed, split into training and validation, decoded."""

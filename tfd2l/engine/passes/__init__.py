@@ -1,0 +1,1 @@
+"""Passes over the data: runs a step in compiled loops, in single calls, or eagerly."""

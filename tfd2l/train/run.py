@@ -1,0 +1,256 @@
+"""The story of a run: data, model, trainer, fit, report, export."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipelines.fashion_mnist import Arrays
+from tfd2l.book.callbacks.early_stopping import EarlyStopping
+from tfd2l.book.data import DataModule
+from tfd2l.book.module import Module
+from tfd2l.book.trainer import Trainer
+from tfd2l.common.commands import complain, shell_line
+from tfd2l.common.errors import Tfd2lError
+from tfd2l.engine.callback import Callback
+from tfd2l.engine.errors import DivergedError
+from tfd2l.export.errors import ExportError
+from tfd2l.export.publish import check_writable
+from tfd2l.train.build import NUM_GPUS, build_model
+from tfd2l.train.data import make_data
+from tfd2l.train.finish import Publication, Result, check_interface, finish
+from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
+from tfd2l.train.model import describe_file
+from tfd2l.train.records import RECORD_FILE, origin
+from tfd2l.train.resume import LearningRate, check_data, find_resume_point, say_changed_file
+from tfd2l.train.run_directory import RunDirectory, new_run_path
+from tfd2l.train.settings.config import TrainConfig, settings_to_keep
+from tfd2l.train.summary import summary
+
+__all__ = ["run", "run_each"]
+
+Changes = Mapping[str, Any]
+
+
+@dataclass
+class Job:
+    """A run to make or to resume.
+
+    Attributes:
+        config: all settings.
+        flags: those of the command, for the record.
+        changes: the settings that a resumed run is to change; None begins a new run.
+        path: the run's directory, as soon as there is one.
+    """
+
+    config: TrainConfig
+    flags: Sequence[str]
+    changes: Changes | None
+    path: Path | None
+
+    @property
+    def base(self) -> Path:
+        """The directory of the model's versions."""
+        return self.config.export_dir / self.config.served_name
+
+    def open_directory(self) -> contextlib.closing[RunDirectory]:
+        """Make or reopen the run's directory, in a context that closes it."""
+        self.path = self.path or new_run_path(Path("runs"), self.config.served_name)
+        every = self.config.checkpoint_every
+        return contextlib.closing(RunDirectory(self.path, self.changes is not None, every))
+
+
+def run_each(
+    configs: Sequence[TrainConfig], flags: Sequence[str], loading: Future[Arrays] | None
+) -> int:
+    """Make a run for each seed, and print their results together."""
+    results: list[Result] = []
+    for config in configs:
+        print(f"\nseed {config.seed}")
+        path = config.run_dir
+        if path is not None:
+            config = config.model_copy(update={"run_dir": path / f"seed-{config.seed}"})
+        keras.utils.clear_session()
+        status = run(config, flags, loading, None, results)
+        if status != 0:
+            return status
+    print(f"\n{summary([config.seed for config in configs], results)}")
+    return 0
+
+
+def run(
+    config: TrainConfig,
+    flags: Sequence[str],
+    loading: Future[Arrays] | None,
+    changes: Changes | None,
+    results: list[Result] | None = None,
+) -> int:
+    """Make or resume a run, and say how to go on after an error.
+
+    Args:
+        config: all settings.
+        flags: those of the command, for the record.
+        loading: the images, which may still be loading; None for data that need no loading.
+        changes: the settings that a resumed run is to change; None begins a new run.
+        results: a list to which the run's result is appended.
+
+    Returns:
+        The exit status.
+    """
+    job = Job(config, flags, changes, config.run_dir)
+    try:
+        with dry(job):
+            arrays = None if loading is None else loading.result()
+            data = make_data(job.config, arrays, say=print)
+            result = begin(job, data) if changes is None else resume(job, data)
+        if results is not None and result is not None:
+            results.append(result)
+    except InterruptedRunError as error:
+        print(f"{error}; resume with --resume {shlex.quote(str(job.path))}", file=sys.stderr)
+        return 128 + error.signal_number
+    except (Tfd2lError, OSError) as error:
+        status = complain(error)
+        if job.path is not None:
+            suggest(error, job.path, config.lr)
+        return status
+    return 0
+
+
+@contextlib.contextmanager
+def dry(job: Job) -> Iterator[None]:
+    """Make a dry run a short one, in a directory that vanishes."""
+    if not job.config.dry_run:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="tfd2l-dry-run-") as folder:
+        changes = {
+            "epochs": 1,
+            "limit_batches": min(job.config.limit_batches or 2, 2),
+            "export_dir": Path(folder, "savedmodels"),
+            "publish_anyway": True,
+        }
+        job.config = job.config.model_copy(update=changes)
+        job.path = Path(folder, "run")
+        yield
+    print("dry run: all parts work; nothing was kept")
+
+
+def begin(job: Job, data: DataModule) -> Result:
+    """Make a new run; its directory is made when all settings have proved to fit."""
+    check_export(job, data)
+    model, arguments = build_model(job.config, data)
+    with job.open_directory() as directory:
+        kept, file = settings_to_keep(job.config, arguments), describe_file(job.config.model)
+        directory.keep_settings(kept, data.describe(), None, origin(job.flags, file))
+        return train(job, data, model, directory, [], None)
+
+
+def resume(job: Job, data: DataModule) -> Result | None:
+    """Go on with a run; None if it was finished before."""
+    config, changes = job.config, job.changes or {}
+    with job.open_directory() as directory:
+        check_data(directory, data.describe())
+        checkpoint, finished = find_resume_point(directory, changes, say=print)
+        if finished is not None:
+            print(f"the run in {directory.path} is finished; {finished}")
+            return None
+        # Before the epochs, and before the settings are replaced.
+        check_export(job, data)
+        say_changed_file(directory, describe_file(config.model), say=print)
+        model, arguments = build_model(config, data)
+        directory.keep_settings(settings_to_keep(config, arguments), data.describe(), changes)
+        return train(job, data, model, directory, [LearningRate(config.lr)], checkpoint)
+
+
+def check_export(job: Job, data: DataModule) -> None:
+    """Raise an error if the model could not be published."""
+    if job.config.export != "none":
+        check_writable(job.base)
+        check_interface(job.base, data, job.config.publish_anyway)
+
+
+def train(
+    job: Job,
+    data: DataModule,
+    model: Module,
+    directory: RunDirectory,
+    callbacks: Sequence[Callback],
+    checkpoint: Path | None,
+) -> Result:
+    """Fit the model, report and publish the result."""
+    config = job.config
+    stop = StopOnSignal(directory.keep)
+    patience = config.early_stopping
+    early = [] if patience is None else [EarlyStopping("val_loss", patience=patience)]
+    trainer = Trainer(
+        config.epochs,
+        num_gpus=NUM_GPUS[config.device],
+        gradient_clip_val=config.gradient_clip_val,
+        run_eagerly=config.run_eagerly,
+        jit_compile=False if config.deterministic else config.jit_compile,
+        steps_per_execution=config.checkpoint_every,
+        # The directory keeps an epoch before the fit stops at its end.
+        callbacks=[directory, *early, stop, *callbacks],
+    )
+    card = {
+        "model": config.model,
+        "settings": directory.record["settings"],
+        "data": data.describe(),
+    }
+    publication = Publication(
+        job.base, config.keep_versions, config.export, config.publish_anyway, card
+    )
+    with stop:
+        trainer.fit(model, data, checkpoint)
+        stop.end_at_once()
+        result = finish(trainer, data, directory, publication)
+    if config.dry_run:
+        print(f"\n{result.text}")
+    else:
+        show(result, directory.path)
+    return result
+
+
+def show(result: Result, run_path: Path) -> None:
+    """Print the results of the run and the places of its parts."""
+    print(f"\n{result.text}")
+    print(f"run     {run_path}")
+    if result.best is not None:
+        print(f"best    {result.best}")
+    look = shell_line("tensorboard.main", "--logdir", run_path.parent)
+    if result.export is None:
+        later = shell_line("tfd2l.train", "--publish", run_path)
+        print(f"kept    not published: {result.reason}\n        {later}")
+        print(f"look    {look}")
+        return
+    print(f"export  {result.export}")
+    show_all = ("tensorflow.python.tools.saved_model_cli", "show", "--all", "--dir", result.export)
+    print(f"look    {look}\n        {shell_line(*show_all)}")
+
+
+def suggest(error: Exception, run_path: Path, lr: float) -> None:
+    """Print how to resume a run that an error ended, where that may help."""
+    try:
+        known = (run_path / RECORD_FILE).exists()
+    except OSError:
+        # The directory can't be searched.
+        known = False
+    if not known:
+        return
+    if isinstance(error, OSError | ExportError):
+        print(
+            f"when that is mended, resume with --resume {shlex.quote(str(run_path))}",
+            file=sys.stderr,
+        )
+    elif isinstance(error, DivergedError) and any((run_path / "checkpoints").glob("epoch-*")):
+        flags = f"--resume {shlex.quote(str(run_path))} --lr {lr / 10:g}"
+        print(f"resume from the last checkpoint with {flags}", file=sys.stderr)
