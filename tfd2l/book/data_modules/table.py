@@ -94,7 +94,8 @@ class Table(DataModule):
                 numbers of which there are just two are classes, other numbers are not.
             missing: 'impute' fills gaps by the mean, or for categories by a column 'no category';
                 'drop_rows' and 'drop_columns' delete the rows or columns that have gaps.
-            categorical: columns that hold categories even if they look like numbers.
+            categorical: columns that hold categories even if they look like numbers; the target
+                may be one.
             ignore: columns that are no inputs, such as names.
             drop_missing_targets: leave out rows whose target is missing.
             **dialect: the spelling of the values, see `pipelines.tables.dialect.Dialect`: `sep`,
@@ -110,11 +111,13 @@ class Table(DataModule):
         batch_size = whole_number("batch_size", batch_size)
         seed = whole_number("seed", seed, minimum=0)
         val_share = real_number("val_share", val_share, maximum=0.9)
+        categorical, ignore = _names(categorical), _names(ignore)
         self.save_hyperparameters(ignore=["data", "val", "task", "dialect", *dialect])
         self.dialect = Dialect(**dialect)
         self._sources = [identity(one) for one in (data, val) if one is not None]
         rows = self._load(data)
-        self._target = learn_target(rows[target], task)
+        values = rows[target].astype("category") if target in categorical else rows[target]
+        self._target = learn_target(values, task)
         if val is None:
             ids = None if self.labels is None else self._target.class_ids(rows[target])
             train_at, val_at = split(len(rows), val_share, seed, ids)
@@ -233,6 +236,11 @@ class Table(DataModule):
         numbers = self._target.numbers(rows[self.target])
         scaled = (numbers - self._scale.mean) / self._scale.deviation
         return as_float32(inputs), scaled[:, np.newaxis].astype(np.float32)
+
+
+def _names(given: Collection[str]) -> list[str]:
+    """A list of names, also of a single one."""
+    return [given] if isinstance(given, str) else [*given]
 
 
 def _warn_of_numbers(rows: pd.DataFrame, statistics: Statistics) -> None:
