@@ -100,7 +100,7 @@ def test_a_table_is_learnt_and_its_raw_rows_are_answered(
     flags = ["--data", "houses.csv", "--target", "Price", "--run-dir", "run"]
     assert train.main([*flags, "--epochs", "60", "--lr", "0.05"]) == 0
     said = capsys.readouterr().out
-    assert "96 + 24 rows from houses.csv; Price is a number, so a regression" in said
+    assert "data: 96 + 24 rows from houses.csv; regression, as " in said
     card = card_of(here / "savedmodels/houses-mlp/1")
     assert card["input"]["columns"] == {"Rooms": "float32", "Roof": "string"}
     assert card["output"] == {"kind": "number", "name": "Price"}
