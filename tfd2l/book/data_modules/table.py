@@ -115,15 +115,7 @@ class Table(DataModule):
         self.save_hyperparameters(ignore=["data", "val", "task", "dialect", *dialect])
         self.dialect = Dialect(**dialect)
         self._sources = [identity(one) for one in (data, val) if one is not None]
-        rows = self._load(data)
-        values = rows[target].astype("category") if target in categorical else rows[target]
-        self._target = learn_target(values, task)
-        if val is None:
-            ids = None if self.labels is None else self._target.class_ids(rows[target])
-            train_at, val_at = split(len(rows), val_share, seed, ids)
-            self.raw_train, self.raw_val = rows.iloc[train_at], rows.iloc[val_at]
-        else:
-            self.raw_train, self.raw_val = rows, self._load(val)
+        self._split(data, val, task, categorical)
         self.statistics = fit(
             self.raw_train.drop(columns=target),
             missing=missing,
@@ -217,6 +209,22 @@ class Table(DataModule):
                 "dialect": self.dialect.to_json(),
             }
         )
+
+    def _split(
+        self, data: Source, val: Source | None, task: Task | None, categorical: Collection[str]
+    ) -> None:
+        """Read the rows, learn the target, and part the rows for training and validation."""
+        rows = self._load(data)
+        targets = rows[self.target]
+        if self.target in categorical:
+            targets = targets.astype("category")
+        self._target = learn_target(targets, task)
+        if val is not None:
+            self.raw_train, self.raw_val = rows, self._load(val)
+            return
+        ids = None if self.labels is None else self._target.class_ids(rows[self.target])
+        train_at, val_at = split(len(rows), self.val_share, self.seed, ids)
+        self.raw_train, self.raw_val = rows.iloc[train_at], rows.iloc[val_at]
 
     def _load(self, source: Source) -> pd.DataFrame:
         return load_rows(
