@@ -85,7 +85,9 @@ def test_a_readers_model_is_trained_on_a_folder_of_images_and_served(
     answer = d2l.LocalModel("savedmodels/nets").predict(red.pixels)
     assert answer.label[0] == "red"
     # Resumed by the record alone, with the same arguments.
+    (here / "nets.py").write_text(f"{NET}# A comment.\n")
     assert train.main(["--resume", "run", "--epochs", "4"]) == 0
+    assert f"{here / 'nets.py'} has changed since the run began" in capsys.readouterr().out
     assert pd.read_csv("run/metrics.csv")["epoch"].tolist() == [1, 2, 3, 4]
     # The same epoch of the same run is no new version.
     best = json.loads((here / "run/export.json").read_text())["epoch"]
@@ -143,6 +145,9 @@ def test_only_models_that_are_better_are_published_unless_the_user_insists(
         # Published before or not, the worse one does not replace the better one unasked.
         assert train.main([*flags, "--lr", "1e-30", "--run-dir", "worse"]) == 0
         assert published_versions(base)[-1] == newest
+    capsys.readouterr()
+    assert train.main(["--publish", "guess", "--epoch", "9"]) == 2
+    assert "got 9, and there are 1, 2, 3." in capsys.readouterr().err
     assert train.main(["--publish", "guess", "--epoch", "2"]) == 0
     card = card_of(base / str(newest + 1))
     assert (card["run"], card["epoch"]) == ("guess", 2)
