@@ -59,8 +59,8 @@ def days(column: pd.Series) -> pd.Series:
         moments = pd.to_datetime(written, format="ISO8601", errors="coerce")
     # Nanoseconds would end in the year 2262.
     since = moments.dt.as_unit("us") - pd.Timestamp(0).as_unit("us")
-    found: pd.Series = since / pd.Timedelta(days=1).as_unit("us")
-    return found
+    elapsed: pd.Series = since / pd.Timedelta(days=1).as_unit("us")
+    return elapsed
 
 
 def dates_as_text(column: pd.Series, date_format: str) -> pd.Series:

@@ -26,6 +26,8 @@ __all__ = ["CHUNK_ROWS", "read_cells", "read_chunks", "read_table", "separator_o
 
 CHUNK_ROWS = 50_000
 _DEFAULT = Dialect()
+# The first bytes of ZIP (and so of spreadsheets), gzip and Parquet.
+_NO_TEXT = (b"PK", b"\x1f\x8b", b"PA")
 
 
 def read_chunks(
@@ -58,14 +60,15 @@ def read_cells(
     """Read a CSV file as `read_chunks` does, with all values as the file spells them."""
     path = Path(path)
     with _named_errors(path, dialect), _opened(path, dialect) as file:
-        skipped, sep = start_of(file, dialect)
+        start = start_of(file, dialect)
+        refuse_duplicates(str(path), [name for name in start.names if name])
         file.seek(0)
         rows = pd.read_csv(
             _WithoutComments(file, dialect.comment) if dialect.comment else file,
             engine="python",
-            sep=sep,
+            sep=start.sep,
             header=None,
-            skiprows=skipped,
+            skiprows=start.skipped,
             dtype="str",
             # Missing values are the dialect's matter; here they are values that a row lacks.
             na_filter=False,
@@ -82,7 +85,7 @@ def read_cells(
                 frame = rows.get_chunk(chunk_rows)
             except StopIteration:
                 return
-            frame.index = pd.Index(frame.index + skipped + 1, name="row")
+            frame.index = pd.Index(frame.index + start.skipped + 1, name="row")
             yield _named(path, _checked(path, frame), names)
 
 
@@ -103,7 +106,7 @@ def separator_of(path: Path | str, dialect: Dialect = _DEFAULT) -> str:
     """Return the separator of a file's values, which the dialect may leave open."""
     path = Path(path)
     with _named_errors(path, dialect), _opened(path, dialect) as file:
-        return start_of(file, dialect)[1]
+        return start_of(file, dialect).sep
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
@@ -191,7 +194,7 @@ def _named_errors(path: Path, dialect: Dialect) -> Iterator[None]:
 def _malformed(path: Path, dialect: Dialect) -> str:
     """Find the row at which pandas' reader, which is Python's own, has stopped."""
     with _opened(path, dialect) as file:
-        _, sep = start_of(file, dialect)
+        sep = start_of(file, dialect).sep
         file.seek(0)
         lines = csv.reader(file, delimiter=sep, quotechar=dialect.quotechar, skipinitialspace=True,
                            strict=True)  # fmt: skip
@@ -213,6 +216,8 @@ def _undecoded(path: Path, dialect: Dialect, error: UnicodeError) -> str:
         start = file.read(2)
         file.seek(0)
         row = 1 + sum(1 for _ in itertools.takewhile(is_right, file))
+    if start in _NO_TEXT:
+        return f"{path} is no text, but packed or a spreadsheet; save it as a CSV file."
     byte = error.object[error.start] if isinstance(error, UnicodeDecodeError) else 0
     other = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
     return (

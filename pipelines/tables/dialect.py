@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+import numpy as np
 import pandas as pd
 
 from pipelines.basics.text import shown
 from pipelines.tables.cells import dates_as_text
 from pipelines.tables.errors import TableError
 
-__all__ = ["NO_VALUE", "Dialect", "start_of"]
+__all__ = ["NO_VALUE", "Dialect", "Start", "start_of"]
 
 # The texts that mean 'no value', those of pandas' `read_csv`.
 NO_VALUE = frozenset(
@@ -82,21 +84,38 @@ class Dialect:
             TableError: a number contradicts the dialect.
         """
         frame = frame.rename(columns=lambda name: str(name).strip())
-        frame = (
-            frame.drop(columns=self.index_column, errors="ignore") if self.index_column else frame
-        )
+        if self.index_column is not None:
+            frame = frame.drop(columns=self.index_column, errors="ignore")
+        if len(frame.columns) > len(frame) and all(map(_is_text, frame.dtypes)):
+            # A call for each of thousands of columns would take seconds.
+            flat = self._known(pd.Series(frame.to_numpy().ravel(), dtype="str")).to_numpy()
+            values = flat.reshape(frame.shape)
+            frame = pd.DataFrame(values, frame.index, frame.columns, dtype="str")
+            if not self._has_spellings:
+                return frame
         return frame.apply(self._cleaned) if len(frame.columns) else frame
 
+    @property
+    def _has_spellings(self) -> bool:
+        """Numbers or dates have to be written in another way."""
+        return bool(self.decimal != "." or self.thousands or self.units or self.date_format)
+
     def _cleaned(self, column: pd.Series) -> pd.Series:
-        if not isinstance(column.dtype, pd.StringDtype):
-            # Objects may be texts, and other things, which `cells.texts` spells.
-            is_text = column.map(lambda value: isinstance(value, str))
-            if column.dtype != object or (not is_text.all() and not is_text.any()):
-                return column
-            cleaned = self._cleaned(column.where(is_text).astype("str"))
-            return cleaned if (is_text | column.isna()).all() else column.where(~is_text, cleaned)
+        if _is_text(column.dtype):
+            return self._spelt(self._known(column))
+        if column.dtype != np.dtype(object):
+            return column
+        # Objects may be texts, and other things, which `cells.texts` spells.
+        is_text = column.map(lambda value: isinstance(value, str))
+        cleaned = self._spelt(self._known(column.where(is_text).astype("str")))
+        return cleaned if (is_text | column.isna()).all() else column.where(~is_text, cleaned)
+
+    def _known(self, column: pd.Series) -> pd.Series:
+        """Remove spaces, and texts that mean 'no value'."""
         column = column.str.strip()
-        column = column.mask(column.isin(NO_VALUE | {*self.na_values}))
+        return column.mask(column.isin(NO_VALUE | {*self.na_values}))
+
+    def _spelt(self, column: pd.Series) -> pd.Series:
         if self.decimal != "." or self.thousands or self.units:
             column = self._with_plain_numbers(column)
         if self.date_format:
@@ -118,7 +137,9 @@ class Dialect:
             plain = plain.str.replace(r"\s" if self.thousands.isspace() else self.thousands, "",
                                       regex=self.thousands.isspace())  # fmt: skip
         plain = plain.str.replace("\N{MINUS SIGN}", "-").str.replace(comma, ".", regex=True)
-        return column.where(~is_number, plain.reindex(column.index)) if len(plain) else column
+        found = column.copy()
+        found[is_number] = plain.to_numpy()
+        return found
 
     def _number(self) -> str:
         """A regular expression of a number in this dialect."""
@@ -133,31 +154,49 @@ class Dialect:
         return rf"{start}(?P<whole>{whole})(?P<rest>{rest})\s*{around}"
 
 
-def start_of(file: TextIO, dialect: Dialect) -> tuple[int, str]:
-    """Find the number of lines before the header, empty or comments, and the separator."""
+def _is_text(dtype: Any) -> bool:
+    return isinstance(dtype, pd.StringDtype)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of a file.
+
+    Attributes:
+        skipped: the number of lines before the header, empty or comments.
+        sep: the separator.
+        names: the header, as far as Python's reader can tell.
+    """
+
+    skipped: int
+    sep: str
+    names: list[str]
+
+
+def start_of(file: TextIO, dialect: Dialect) -> Start:
+    """Find the header, and the separator if it is not given."""
     lines = list(itertools.islice(file, 200))
     skipped = 0
     for line in lines:
         if line.strip() and not (dialect.comment and line.startswith(dialect.comment)):
             break
         skipped += 1
-    if dialect.sep is not None:
-        return skipped, dialect.sep
-    widths = {sep: list(_widths(lines[skipped:], sep, dialect.quotechar)) for sep in SEPARATORS}
+    given = None if dialect.sep is None else dialect.sep
+    separators = SEPARATORS if given is None else (given,) if len(given) == 1 else ()
+    rows = {sep: _first_rows(lines[skipped:], sep, dialect.quotechar) for sep in separators}
     # The separator of the most columns, among those by which all rows are of one length if any is.
-    return skipped, max(SEPARATORS, key=lambda sep: (_agree(widths[sep]), *widths[sep][:1]))
+    sep = given or max(SEPARATORS, key=lambda sep: (_agree(rows[sep]), *map(len, rows[sep][:1])))
+    return Start(skipped, sep, [name.strip() for row in rows.get(sep, [])[:1] for name in row])
 
 
-def _agree(widths: list[int]) -> bool:
-    return len({*widths}) == 1 and widths[0] > 1
+def _agree(rows: list[list[str]]) -> bool:
+    return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
 
 
-def _widths(lines: Iterable[str], sep: str, quotechar: str) -> Iterator[int]:
-    """Count the values of the first rows."""
-    rows = csv.reader(lines, delimiter=sep, quotechar=quotechar, skipinitialspace=True)
-    try:
-        for row in itertools.islice(rows, _SAMPLE_ROWS):
-            if row:
-                yield len(row)
-    except csv.Error:
-        return
+def _first_rows(lines: Iterable[str], sep: str, quotechar: str) -> list[list[str]]:
+    """Read rows by Python's reader, up to an error."""
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        reader = csv.reader(lines, delimiter=sep, quotechar=quotechar, skipinitialspace=True)
+        rows.extend(row for row in itertools.islice(reader, _SAMPLE_ROWS) if row)
+    return rows

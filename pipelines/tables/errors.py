@@ -30,9 +30,5 @@ def no_column(table: str, name: str, names: Iterable[str]) -> TableError:
     """Return the error of a column that is not there; it suggests the name most like it."""
     by_key = {str(one)[:100].lower(): one for one in names}
     near = difflib.get_close_matches(str(name)[:100].lower(), by_key, n=1)
-    hint = f" did you mean {shown(by_key[near[0]])}?" if near else ""
-    return TableError(
-        f"{table} has no column {shown(name)};{hint} It has {shown(list(names))}."
-        if near
-        else f"{table} has no column {shown(name)}; it has {shown(list(names))}."
-    )
+    hint = f"did you mean {shown(by_key[near[0]])}? It" if near else "it"
+    return TableError(f"{table} has no column {shown(name)}; {hint} has {shown(list(names))}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
@@ -37,16 +38,21 @@ def load_rows(
             is missing.
         OSError: a file can't be opened.
     """
+    # A column that numbers the rows may be missing at prediction, but not here.
+    read = dataclasses.replace(dialect, index_column=None)
     if isinstance(source, pd.DataFrame):
         refuse_duplicates("the table", source.columns)
-        rows = dialect.clean(source)
+        rows = read.clean(source)
         if rows.empty:
             raise TableError("the table has no row; it must have one at least.")
     else:
-        rows = read_table(source, dialect)
+        rows = read_table(source, read)
     name = _name(source)
-    if target not in rows.columns:
-        raise no_column(name, target, list(rows.columns))
+    for wanted in (target, *([] if dialect.index_column is None else [dialect.index_column])):
+        if wanted not in rows.columns:
+            raise no_column(name, wanted, list(rows.columns))
+    if dialect.index_column is not None:
+        rows = rows.drop(columns=dialect.index_column)
     lacking = rows[target].isna()
     if lacking.any() and not drop_missing_targets:
         raise TableError(

@@ -202,5 +202,5 @@ def test_the_command_tries_the_same_table(
     options = ["--data-option", "thousands=,", "--data-option", "na_values=?"]
     assert train([*flags, *options]) == 0
     said = capsys.readouterr().out
-    assert "64 + 16 rows from houses.csv; Price is a number, so a regression" in said
+    assert "64 + 16 rows from houses.csv; regression, as 'Price' has" in said
     assert [path.name for path in houses.parent.iterdir()] == ["houses.csv"]

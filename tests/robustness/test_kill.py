@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kills import PHASES, Trial
+from tests.support.own_files import NET, make_photos
 from tfd2l.export.checksums import check_files
 from tfd2l.export.publish import published_versions
 
@@ -15,6 +16,11 @@ SHORT = ["--model", "linear-scratch", "--epochs", "20", "--checkpoint-every", "1
 LINEAR = ["--model", "linear-scratch", "--epochs", "300", "--checkpoint-every", "10"]
 MLP = ["--model", "mlp", "--epochs", "4", "--checkpoint-every", "50"]
 XLA = ["--model", "mlp-scratch", "--epochs", "6"]
+OWN = [
+    "--data", "photos", "--model", "nets.py", "--resize", "8", "--batch-size", "4",
+    "--epochs", "40", "--optimizer", "adam", "--schedule", "cosine", "--early-stopping", "40",
+    "--checkpoint-every", "2",
+]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -32,12 +38,16 @@ def test_a_run_that_is_killed_three_times_ends_with_the_same_bits(tmp_path: Path
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("flags", [LINEAR, MLP, XLA], ids=["linear-scratch", "mlp", "mlp, XLA"])
+@pytest.mark.parametrize(
+    "flags", [LINEAR, MLP, XLA, OWN], ids=["linear-scratch", "mlp", "mlp, XLA", "own data"]
+)
 def test_a_hundred_kills_lose_nothing(flags: list[str], tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    (tmp_path / "nets.py").write_text(NET)
     trial, chance = Trial(tmp_path, flags, longest_s=6.0), random.Random(2)
     trial.finish("reference")
     for phase in PHASES:
-        if flags != LINEAR or phase != "filling the cache":
+        if flags not in (LINEAR, OWN) or phase != "filling the cache":
             for _ in range(4):
                 trial.kill_in(phase, "run", chance)
     trial.kill("run", 20, chance)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines import house_prices
 from pipelines.tables.csv_files import read_table
-from pipelines.tables.dialect import NO_VALUE
+from pipelines.tables.dialect import NO_VALUE, Dialect
 from pipelines.tables.errors import TableError
 from pipelines.tables.preparation import prepare
 from pipelines.tables.statistics import fit
@@ -44,9 +44,16 @@ class Table(Reader):
         ]
 
     def read(self, data: bytes) -> None:
-        frame_ = read_table(self.written(data))
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
-        texts = [row for row in rows[1:] if row]
+        frame_ = read_table(self.written(data), Dialect(sep=","))
+        lines = io.StringIO(data.decode("utf-8-sig"), newline="")
+        rows = [
+            [cell.strip() for cell in row]
+            for row in csv.reader(lines, skipinitialspace=True)
+            if row
+        ]
+        rows = rows[next(at for at, row in enumerate(rows) if row != [""]) :]
+        # A line of spaces is an empty one, unless there is one column only.
+        texts = [row for row in rows[1:] if row != [""] or len(rows[0]) == 1]
         assert len(frame_) == len(texts)
         statistics = fit(frame_, missing="impute", standardize=len(data) % 2 == 0)
         inputs, target = prepare(frame_, statistics)
@@ -55,7 +62,7 @@ class Table(Reader):
         assert len(set(statistics.columns)) == len(statistics.columns)
         assert np.isfinite(inputs.to_numpy()).all()
         if not statistics.deviations:
-            for name in statistics.means:
+            for name in {*statistics.means} - {*statistics.dates}:
                 at = rows[0].index(name)
                 numbers = [float(row[at]) for row in texts if row[at] not in NO_VALUE]
                 kept = inputs[name].to_numpy()[[row[at] not in NO_VALUE for row in texts]]

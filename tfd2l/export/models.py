@@ -46,10 +46,9 @@ def publish(
 ) -> Path:
     """Publish a model as the next version below a directory that TensorFlow Serving watches.
 
-    The exported graph takes the raw inputs of the data: pixels or encoded files, or the columns of
-    a table. It has the data's preparation and the names of its classes; see `export_model` for the
-    signatures. The version appears whole, checked by the runtime's C API in a fresh process, with a
-    warm-up file, a card and checksums; see `publish_version`.
+    The exported graph takes the raw inputs of the data, pixels, encoded files or columns, and has
+    the data's preparation; see `export_model` for the signatures. The version appears whole and
+    checked, with a warm-up file, a card and checksums; see `publish_version`.
 
     Args:
         model: in its inference behaviour, as it is after a fit.

@@ -50,17 +50,12 @@ def answer_images(
         The exit status: 0, or 2 if a file could not be read, though the others were answered.
 
     Raises:
-        UsageError: the model's images are neither grey nor in colour, or a garment, which is grey,
-            is wanted in colour.
+        UsageError: the model predicts a number, its images are neither grey nor in colour, or a
+            garment, which is grey, is wanted in colour.
         ServingError: see `Predictor.classify`.
     """
-    if form.is_number:
-        raise UsageError(f"{predictor} predicts a number; use d2l.LocalModel(directory).regress.")
     used = framing or form.framing
-    if form.channels not in (1, 3):
-        raise UsageError(f"images have 1 or 3 channels; {predictor} takes {form.channels}.")
-    if used == "garment" and form.channels == 3:
-        raise UsageError(f"--framing garment makes grey images, but {predictor} takes colour.")
+    _check(form, used, predictor)
     images = _read_images(files, form, used)
     results = _classify(predictor, form, files, images)
     if form.is_guess and framing is None and any(getattr(image, "notes", ()) for image in images):
@@ -69,12 +64,12 @@ def answer_images(
             "inverted, as its images are grey, 28 x 28. --framing none resizes alone.",
             file=sys.stderr,
         )
+    answers = [result for result in results if isinstance(result, LabelledImage)]
     if as_json:
         entries = [_as_json(file, result) for file, result in zip(files, results, strict=True)]
         print(json.dumps({"model": str(predictor), "framing": used, "images": entries}, indent=2))
-    answers = [result for result in results if isinstance(result, LabelledImage)]
-    for answer in () if as_json else answers:
-        print(_as_text(answer))
+    else:
+        print(*map(_as_text, answers), sep="\n", end="\n" if answers else "")
     # So that errors come after the answers where both outputs go to one file.
     sys.stdout.flush()
     for file, result in zip(files, results, strict=True):
@@ -83,6 +78,15 @@ def answer_images(
     if picture is not None and answers:
         _draw(answers, picture)
     return 0 if len(answers) == len(results) else EXIT_USAGE
+
+
+def _check(form: ImageForm, framing: Framing, predictor: Predictor) -> None:
+    if form.is_number:
+        raise UsageError(f"{predictor} predicts a number; use d2l.LocalModel(directory).regress.")
+    if form.channels not in (1, 3):
+        raise UsageError(f"images have 1 or 3 channels; {predictor} takes {form.channels}.")
+    if framing == "garment" and form.channels == 3:
+        raise UsageError(f"--framing garment makes grey images, but {predictor} takes colour.")
 
 
 def _read_images(

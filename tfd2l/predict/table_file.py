@@ -50,16 +50,7 @@ def answer_table(file: str, predictor: Predictor, form: RowForm, output: Path | 
             f"{predictor} takes."
         ) from error
     for name, values in _answers(predictor, form, cells).items():
-        free = name
-        while free in cells:
-            free = f"predicted_{free}"
-        if free != name:
-            print(
-                f"note: {one_line(file)} has a column {shown(name)}, so that of the answers is "
-                f"{shown(free)}",
-                file=sys.stderr,
-            )
-        cells[free] = values
+        cells[_free_name(name, cells, file)] = values
     text = cells.to_csv(
         index=False,
         lineterminator="\n",
@@ -92,6 +83,20 @@ def _read(file: str, dialect: Dialect) -> tuple[pd.DataFrame, str]:
     if not any(map(len, chunks)):
         raise UsageError(f"{one_line(file)} must have a row below its header.")
     return pd.concat(chunks), separator
+
+
+def _free_name(name: str, cells: pd.DataFrame, file: str) -> str:
+    """Return the name for a column of answers, and say so if the file has the usual one."""
+    free = name
+    while free in cells:
+        free = f"predicted_{free}"
+    if free != name:
+        print(
+            f"note: {one_line(file)} has a column {shown(name)}, so that of the answers is "
+            f"{shown(free)}",
+            file=sys.stderr,
+        )
+    return free
 
 
 def _answers(predictor: Predictor, form: RowForm, rows: pd.DataFrame) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import tfd2l as d2l
 from pipelines.basics.text import one_line, shown
 from pipelines.fashion_mnist import Arrays
+from pipelines.image_folders.listing import ImageFolderError
 from pipelines.outputs import ClassOutput, Output
 from pipelines.raw_inputs import RawInput
 from pipelines.tables.dialect import Dialect
@@ -132,12 +133,9 @@ def _table(config: TrainConfig, say: Say) -> d2l.Table:
         "seed": config.seed,
     }
     data: d2l.Table = _made(d2l.Table, config, arguments)
-    kind = "a number, so a regression"
-    if data.labels is not None:
-        kind = f"one of {len(data.labels)} classes, so a classification"
     say(
-        f"data: {data.num_train:,} + {data.num_val:,} rows from {config.data}; {config.target} is "
-        f"{kind}"
+        f"data: {data.num_train:,} + {data.num_val:,} rows from {config.data}; "
+        f"{data.describe()['task_rule']}"
     )
     return data
 
@@ -161,10 +159,11 @@ def _made(cls: Any, config: TrainConfig, arguments: dict[str, Any]) -> Any:
             )
     try:
         return cls(config.data, **arguments, **config.data_option)
-    except TableError as error:
-        # The remedy is an argument of the class.
-        flag = " By flag: --data-option NAME=VALUE." if "pass " in str(error) else ""
-        raise ConfigError(f"{error}{flag}") from error
+    except (TableError, ImageFolderError) as error:
+        # The remedies are arguments of the class.
+        text = str(error).replace("skip_broken=True", "--skip-broken")
+        flag = " By flag: --data-option NAME=VALUE." if "pass " in text else ""
+        raise ConfigError(f"{text}{flag}") from error
     except (TypeError, ValueError) as error:
         if isinstance(error, Tfd2lError):
             raise

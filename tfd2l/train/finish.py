@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.basics.files import read_regular
-from pipelines.outputs import ClassOutput
 from tfd2l.book.data import DataModule, SyntheticRegressionData
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
@@ -273,13 +272,13 @@ def describe_results(
         w, b = (parameter.numpy().ravel() for parameter in model.get_w_b())
         w_error, b_error = np.subtract(data.w, w), np.subtract(data.b, b)
         return f"error in estimating w: {w_error}\nerror in estimating b: {b_error}"
-    what = "images" if isinstance(data.output(), ClassOutput) else "rows"
-    what = "rows" if "image" not in data.raw_input().specs else what
+    what = "images" if "image" in data.raw_input().specs else "rows"
+    part = "training" if data.val_dataloader() is None else "validation"
     of = "" if epoch == num_epochs else f", of epoch {epoch}, the best of {num_epochs}"
     number = f"{evaluation.num_examples:,} {what}"
     if evaluation.metric == "accuracy":
-        return f"validation accuracy {evaluation.value:.4f} on {number}{of}"
+        return f"{part} accuracy {evaluation.value:.4f} on {number}{of}"
     return (
-        f"validation error {evaluation.value:.5g} on {number} (root mean square; the mean alone "
-        f"has {evaluation.guess:.5g}){of}"
+        f"{part} error {evaluation.value:.5g} on {number} (root mean square; the mean alone has "
+        f"{evaluation.guess:.5g}){of}"
     )

@@ -219,11 +219,12 @@ def _place(error: Exception, config: TrainConfig) -> str:
 
 def _line_in(error: BaseException, file: Path) -> int | None:
     """The last line of a file that the error came through; for a SyntaxError the wrong one."""
-    if isinstance(error, SyntaxError) and error.filename == str(file):
+    path = str(file.absolute())
+    if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno
     line, trace = None, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
+        if trace.tb_frame.f_code.co_filename == path:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line

@@ -86,6 +86,15 @@ def test_classes_are_int32_and_each_has_its_share_of_the_validation() -> None:
     np.testing.assert_array_equal(ids, y[:3])
 
 
+def test_columns_and_target_are_categories_on_request() -> None:
+    frame = houses().assign(Grade=[1, 2, 10, 2] * 10, Size=[20, 60] * 20)
+    data = d2l.Table(frame, "Grade", categorical=["Grade", "Size"])
+    assert (data.labels, data.statistics.categories["Size"]) == (("1", "2", "10"), ("20", "60"))
+    assert data.describe()["task_rule"] == "classification, as 'Grade' has 3 classes"
+    assert d2l.Table(frame, "Price", categorical="Size").statistics.categories["Size"]
+    assert d2l.Table(frame, "Grade").task == "regression"
+
+
 def test_the_graph_and_the_outputs_give_what_training_had() -> None:
     data = d2l.Table(houses(), "Price")
     raw, prices = data.raw_examples()
@@ -165,6 +174,7 @@ def test_rows_and_targets_that_are_missing_are_dropped_on_request() -> None:
 
 BAD: dict[str, tuple[dict[str, list[Any]], dict[str, Any], str]] = {
     "no target": ({"Price": [1, 2]}, {"target": "price"}, "column 'price'; did you mean 'Price'"),
+    "no index": ({"a": [1], "y": [2]}, {"index_column": "Id"}, "the table has no column 'Id'"),
     "no rows": ({"a": [], "y": []}, {}, "the table has no row"),
     "one class": ({"a": [1, 2], "y": ["b", "b"]}, {}, "'y' is 'b' in every row"),
     "constant": ({"a": [1, 2], "y": [3, 3]}, {}, "'y' is '3' in every row"),

@@ -94,8 +94,9 @@ class Table(DataModule):
                 numbers of which there are just two are classes, other numbers are not.
             missing: 'impute' fills gaps by the mean, or for categories by a column 'no category';
                 'drop_rows' and 'drop_columns' delete the rows or columns that have gaps.
-            categorical: columns that hold categories even if they look like numbers; one or more.
-            ignore: columns that are no inputs, such as names; one or more.
+            categorical: columns that hold categories even if they look like numbers; the target
+                may be one.
+            ignore: columns that are no inputs, such as names.
             drop_missing_targets: leave out rows whose target is missing.
             **dialect: the spelling of the values, see `pipelines.tables.dialect.Dialect`: `sep`,
                 `decimal`, `thousands`, `units`, `quotechar`, `encoding`, `comment`, `na_values`,
@@ -110,21 +111,11 @@ class Table(DataModule):
         batch_size = whole_number("batch_size", batch_size)
         seed = whole_number("seed", seed, minimum=0)
         val_share = real_number("val_share", val_share, maximum=0.9)
-        # A single name is no list of letters.
-        categorical, ignore = (
-            [names] if isinstance(names, str) else names for names in (categorical, ignore)
-        )
+        categorical, ignore = _names(categorical), _names(ignore)
         self.save_hyperparameters(ignore=["data", "val", "task", "dialect", *dialect])
         self.dialect = Dialect(**dialect)
         self._sources = [identity(one) for one in (data, val) if one is not None]
-        rows = self._load(data)
-        self._target = learn_target(rows[target], task)
-        if val is None:
-            ids = None if self.labels is None else self._target.class_ids(rows[target])
-            train_at, val_at = split(len(rows), val_share, seed, ids)
-            self.raw_train, self.raw_val = rows.iloc[train_at], rows.iloc[val_at]
-        else:
-            self.raw_train, self.raw_val = rows, self._load(val)
+        self._split(data, val, task, categorical)
         self.statistics = fit(
             self.raw_train.drop(columns=target),
             missing=missing,
@@ -219,6 +210,22 @@ class Table(DataModule):
             }
         )
 
+    def _split(
+        self, data: Source, val: Source | None, task: Task | None, categorical: Collection[str]
+    ) -> None:
+        """Read the rows, learn the target, and part the rows for training and validation."""
+        rows = self._load(data)
+        targets = rows[self.target]
+        if self.target in categorical:
+            targets = targets.astype("category")
+        self._target = learn_target(targets, task)
+        if val is not None:
+            self.raw_train, self.raw_val = rows, self._load(val)
+            return
+        ids = None if self.labels is None else self._target.class_ids(rows[self.target])
+        train_at, val_at = split(len(rows), self.val_share, self.seed, ids)
+        self.raw_train, self.raw_val = rows.iloc[train_at], rows.iloc[val_at]
+
     def _load(self, source: Source) -> pd.DataFrame:
         return load_rows(
             source,
@@ -237,6 +244,11 @@ class Table(DataModule):
         numbers = self._target.numbers(rows[self.target])
         scaled = (numbers - self._scale.mean) / self._scale.deviation
         return as_float32(inputs), scaled[:, np.newaxis].astype(np.float32)
+
+
+def _names(given: Collection[str]) -> list[str]:
+    """A list of names, also of a single one."""
+    return [given] if isinstance(given, str) else [*given]
 
 
 def _warn_of_numbers(rows: pd.DataFrame, statistics: Statistics) -> None:

@@ -169,7 +169,10 @@ class TrainConfig(BaseModel):
         None, "execution", "compile the steps with XLA (default: where that is known to pay)"
     )
     deterministic: bool = switch(
-        False, "execution", "the same bits on any number of threads; without XLA, so slower"
+        False,
+        "execution",
+        "the same bits on any number of threads; without XLA, and convolutions on one thread, so "
+        "slower",
     )
     run_dir: FilePath | None = file(
         None, "output", "the run's directory, new or empty (default: a new one in runs)"
@@ -229,6 +232,11 @@ class TrainConfig(BaseModel):
         """True for the regressions of the book, which train on made-up data."""
         entry = CATALOG.get(self.model)
         return self.data is None and entry is not None and entry.task == "regression"
+
+    @property
+    def may_convolve(self) -> bool:
+        """True for a model with convolutions, and for a reader's, which may have some."""
+        return self.model == "lenet" or is_file(self.model)
 
     @property
     def is_table(self) -> bool:

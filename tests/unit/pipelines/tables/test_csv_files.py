@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -114,6 +115,11 @@ def test_another_encoding_is_refused_with_the_option(
     row = 3 if hint == "'latin-1'" else 1
     with pytest.raises(TableError, match=rf"row {row}: byte .* is not UTF-8; .*encoding={hint}"):
         read_table(written(tmp_path, content))
+
+
+def test_a_packed_file_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="is no text, but packed or a spreadsheet; save it as"):
+        read_table(written(tmp_path, gzip.compress(b"a,b\n1,2\n", mtime=0)))
 
 
 def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_numbers_are_written_in_one_way(options: dict[str, Any], text: str, numb
     assert cleaned([text, "Slate", None], **options) == [number, "Slate", None]
 
 
+@pytest.mark.parametrize("columns", [1, 9])
+def test_a_wide_table_is_cleaned_as_a_long_one_is(columns: int) -> None:
+    frame = pd.DataFrame({str(n): [" 1,200 ", "n/a"] for n in range(columns)}, [3, 3], dtype="str")
+    for dialect, number in ((Dialect(), "1,200"), (Dialect(thousands=","), "1200")):
+        found = dialect.clean(frame)
+        assert (list(found.columns), list(found.index)) == (list(frame.columns), [3, 3])
+        assert found.fillna("-").to_numpy().tolist() == [[number] * columns, ["-"] * columns]
+
+
 @pytest.mark.parametrize("text", ["1,20", "1,2000", "12,34,567", "1,200 m", "a1,200"])
 def test_text_that_is_no_number_of_the_dialect_stays_as_it_is(text: str) -> None:
     assert cleaned([text], thousands=",") == [text]

@@ -74,6 +74,14 @@ def test_gaps_unseen_categories_and_another_order_by_hand() -> None:
     np.testing.assert_allclose(in_graph(later, statistics), expected, rtol=1e-7)
 
 
+def test_a_client_may_write_spaces_and_bools_in_any_case() -> None:
+    train = pd.DataFrame({"Roof": ["Slate", "Tin"], "New": ["True", "False"]})
+    raw = {"Roof": tf.constant([" Tin", " "]), "New": tf.constant(["TRUE", "false "])}
+    # Slate, Tin, no roof; False, True, unknown.
+    expected = [[0, 1, 0, 0, 1, 0], [0, 0, 1, 1, 0, 0]]
+    np.testing.assert_array_equal(table_input(fit(train)).prepare(raw), expected)
+
+
 def test_large_numbers_close_together_are_standardized_in_float64() -> None:
     # Float32 holds these integers, but not their mean, 16777212.5.
     train = pd.DataFrame({"a": [16777212.0, 16777213.0]})
