@@ -18,6 +18,22 @@ def test_the_defaults_are_the_books() -> None:
     assert (config.num_hiddens, config.resize) == (256, (28, 28))
 
 
+@pytest.mark.parametrize(
+    ("settings", "resize", "lr"),
+    [
+        ({"data": "photos"}, (64, 64), 0.01),
+        ({"data": "houses.csv", "target": "Price"}, (28, 28), 0.01),
+        ({"data": "photos", "optimizer": "adam"}, (64, 64), 0.001),
+        ({"data": "photos", "lr": 0.2, "resize": 8}, (8, 8), 0.2),
+    ],
+)
+def test_own_data_have_defaults_of_their_own(
+    settings: dict[str, object], resize: tuple[int, int], lr: float
+) -> None:
+    config = from_settings(settings)
+    assert (config.epochs, config.batch_size, config.resize, config.lr) == (20, 32, resize, lr)
+
+
 def test_the_configuration_is_frozen_and_survives_json() -> None:
     config = from_settings({"resize": "32x48", "run_dir": "somewhere"})
     with pytest.raises(ValidationError, match="frozen"):

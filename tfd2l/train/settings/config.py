@@ -114,7 +114,7 @@ class TrainConfig(BaseModel):
     lr: Real = setting(
         0.1,
         "training",
-        "learning rate; linear models: 0.03, tables: 0.01, adam and adamw: 0.001",
+        "learning rate; linear models: 0.03, own data: 0.01, adam and adamw: 0.001",
         "a number from 1.2e-38 to 1,000,000",
         "RATE",
         # Smaller ones lose digits in float32, and become 0 in the end.

@@ -15,7 +15,8 @@ __all__ = ["check_together", "defaults_for"]
 
 # The book's settings for linear regression, where they differ from those for classifiers.
 LINEAR_DEFAULTS = {"epochs": 3, "batch_size": 32, "lr": 0.03}
-OWN_DATA_DEFAULTS = {"epochs": 20, "batch_size": 32}
+# With a rate of 0.1, an mlp on images of 64 x 64 pixels in colour diverges, or only guesses.
+OWN_DATA_DEFAULTS = {"epochs": 20, "batch_size": 32, "lr": 0.01}
 # Weights of a layer: 4 GiB of float32.
 MAX_WEIGHTS = 2**30
 _OF_IMAGES = ("resize", "data_dir")
@@ -30,7 +31,8 @@ def defaults_for(values: Mapping[str, Any]) -> dict[str, Any]:
     model = str(values.get("model", ""))
     if values.get("data") is not None:
         found |= OWN_DATA_DEFAULTS
-        found |= {"lr": 0.01} if values.get("target") is not None else {"resize": (64, 64)}
+        if values.get("target") is None:
+            found |= {"resize": (64, 64)}
     elif model in CATALOG and CATALOG[model].task == "regression":
         found |= LINEAR_DEFAULTS
     if str(values.get("optimizer", "")).startswith("adam"):
