@@ -92,7 +92,8 @@ def show_images(
 
     Args:
         imgs: (n, height, width), (n, height, width, 1) or (n, height, width, 3); numbers in
-            [0, 1], or uint8. Cells of the grid beyond n stay empty.
+            [0, 1], or uint8; or a list of n images, which may differ in size. Cells of the grid
+            beyond n stay empty.
         num_rows: rows of the grid, at least 1.
         num_cols: columns of the grid, at least 1.
         titles: a title for each image.
@@ -124,8 +125,9 @@ def image_figure(
     grid = figure.subplots(num_rows, num_cols, squeeze=False).flatten()
     for axes in grid:
         axes.set_axis_off()
-    for number, (axes, image) in enumerate(zip(grid, np.asarray(imgs), strict=False)):
-        axes.imshow(image, cmap="gray")
+    images = imgs if isinstance(imgs, list | tuple) else np.asarray(imgs)
+    for number, (axes, image) in enumerate(zip(grid, images, strict=False)):
+        axes.imshow(np.asarray(image), cmap="gray")
         if titles is not None and number < len(titles):
             axes.set_title(titles[number], fontsize="small")
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ def write(
     check_empty(directory)
     try:
         # A trace inherits the device on which it is made, which a server need not have.
-        with tf.device(None):
+        with tf.device(None), _quiet():
             for function in functions.values():
                 function.get_concrete_function()
             _save(model, directory, functions)
@@ -88,6 +90,21 @@ def _save(model: Any, directory: Path, functions: Mapping[str, Any]) -> None:
     module.parameters = list(model.variables)
     module.tables = tables_of(model)
     tf.saved_model.save(module, str(directory), signatures=dict(functions))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide TensorFlow's note of the place of the assets, which is often a temporary one.
+
+    TensorFlow prints it in notebooks, and at Python's prompt.
+    """
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _rename_inputs(path: Path, names: Mapping[str, str]) -> None:

@@ -36,6 +36,11 @@ def test_images_are_shown_in_a_grid_with_their_titles(shape: tuple[int, ...]) ->
     assert [len(ax.images) for ax in axes] == [1] * shape[0] + [0] * (3 - shape[0])
 
 
+def test_images_in_a_list_may_differ_in_size() -> None:
+    axes = show_images([np.zeros((2, 3)), np.ones((5, 4, 3), np.float32)], 1, 2)
+    assert [ax.images[0].get_size() for ax in axes] == [(2, 3), (5, 4)]
+
+
 def test_the_confusion_picture_writes_each_count_in_its_place() -> None:
     (axes,) = confusion_figure(np.array([[5, 1], [0, 7]]), ["bag", "coat"]).axes
     written = {text.get_position(): text.get_text() for text in axes.texts}

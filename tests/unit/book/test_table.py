@@ -51,6 +51,13 @@ def test_a_file_and_a_frame_give_the_same_batches(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(np.sort(found, 0), np.sort(expected, 0))
 
 
+def test_a_single_name_is_that_of_one_column() -> None:
+    data = d2l.Table(houses().assign(R=1), "Price", ignore="Roof", categorical="Rooms")
+    assert {*data.statistics.categories} == {"Rooms"}
+    # Its letter is the name of another column, and is none of its own.
+    assert {*data.statistics.means} == {"R"}
+
+
 def test_inputs_and_target_are_standardized_by_the_training_rows() -> None:
     data = d2l.Table(houses(), "Price")
     X, y = all_of(data.train_dataloader())

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tests.support.small_models import IMAGES, LABELS, answers
+from tests.support.small_models import IMAGES, LABELS, answers, preprocess
 from tfd2l.export.signatures import ExportError, export_classifier
 from tfd2l.export.writing import tables_of
 
@@ -58,6 +58,18 @@ def test_a_model_with_a_table_answers_as_before(table: Any, concise: bool, tmp_p
     np.testing.assert_allclose(
         found["logits"], model.logits(whole_pixels(tf.constant(IMAGES[:5]))), atol=1e-4
     )
+
+
+def test_in_a_notebook_nothing_is_said_of_a_temporary_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = d2l.SoftmaxRegression(num_outputs=Q, lr=0.1)
+    # As TensorFlow sets it where Python is interactive; the fixture restores it.
+    caplog.set_level("INFO", "tensorflow")
+    export_classifier(model, tmp_path, labels=LABELS, preprocess=preprocess)
+    assert caplog.messages == []
+    tf.get_logger().info("still there")
+    assert caplog.messages == ["still there"]
 
 
 def test_each_table_is_found_once() -> None:
