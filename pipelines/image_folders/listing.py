@@ -110,17 +110,21 @@ def list_images(root: Path | str, *, val_share: float = 0.2, seed: int = 0) -> I
         train, val = names, _classes(val_folder, others)
         _check_val(val_folder, labels, val)
     if others:
-        by_count = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
-        kinds = some_of([f"{kind} ({count})" for kind, count in by_count], 5)
-        notes.append(
-            f"files of other kinds in {one_line(str(root))} are not read, by the ends of their "
-            f"names: {kinds}; images end in {', '.join(SUFFIXES)}."
-        )
+        notes.append(_note_of_others(root, others))
     return ImageListing(
         labels,
         _files(root, train_folder, labels, train),
         _files(root, val_folder or train_folder, labels, val),
         tuple(notes),
+    )
+
+
+def _note_of_others(root: Path, others: Counter[str]) -> str:
+    by_count = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
+    kinds = some_of([f"{kind} ({count})" for kind, count in by_count], 5)
+    return (
+        f"files of other kinds in {one_line(str(root))} are not read, by the ends of their names: "
+        f"{kinds}; images end in {', '.join(SUFFIXES)}."
     )
 
 

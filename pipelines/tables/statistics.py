@@ -135,13 +135,17 @@ def fit(
             seen.setdefault(name, Column(name, is_category)).add(kept[name])
     if absent := [name for name in (*categorical, *left_out) if name not in names]:
         raise no_column("the table", absent[0], names)
+    _check_kept(missing, num_rows, num_kept)
+    columns = [c for c in seen.values() if missing != "drop_columns" or not c.has_missing]
+    return _statistics(columns, target, missing, standardize)
+
+
+def _check_kept(missing: Missing, num_rows: int, num_kept: int) -> None:
     if missing == "drop_rows" and num_rows and not num_kept:
         raise TableError(
             f"missing='drop_rows' leaves none of {num_rows} rows, for each lacks a value; use "
             "missing='impute'."
         )
-    columns = [c for c in seen.values() if missing != "drop_columns" or not c.has_missing]
-    return _statistics(columns, target, missing, standardize)
 
 
 def as_numbers(values: Collection[str]) -> tuple[float, ...] | None:

@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -109,24 +109,7 @@ def serve_until_signal(
         The signal's number.
     """
     listening = PatientSocket(bound.family, bound.type, bound.proto, fileno=bound.detach())
-    server = create_server(
-        application,
-        sockets=[listening],
-        threads=threads,
-        # Waitress counts two files of its own.
-        connection_limit=max_connections() + 2,
-        channel_timeout=idle_s,
-        # Seconds between two searches for silent connections.
-        cleanup_interval=max(1, idle_s // 8),
-        max_request_header_size=2**14,
-        # Waitress refuses longer bodies and closes the connection, and a client that is still
-        # sending may miss the answer. So shorter ones are read, and the application answers 413.
-        max_request_body_size=4 * max_body_bytes,
-        # select() takes file numbers below 1,024 only.
-        asyncore_use_poll=True,
-        ident=name,
-    )
-    server.channel_class = _Channel
+    server = _server(application, listening, name, threads, idle_s, max_body_bytes)
     received: list[int] = []
 
     def end(number: int, frame: object) -> None:
@@ -145,3 +128,33 @@ def serve_until_signal(
         server.run()
     server.close()
     return received[0]
+
+
+def _server(
+    application: WSGIApplication,
+    listening: socket.socket,
+    name: str,
+    threads: int,
+    idle_s: int,
+    max_body_bytes: int,
+) -> Any:
+    """Make waitress' server for a listening socket."""
+    server = create_server(
+        application,
+        sockets=[listening],
+        threads=threads,
+        # Waitress counts two files of its own.
+        connection_limit=max_connections() + 2,
+        channel_timeout=idle_s,
+        # Seconds between two searches for silent connections.
+        cleanup_interval=max(1, idle_s // 8),
+        max_request_header_size=2**14,
+        # Waitress refuses longer bodies and closes the connection, and a client that is still
+        # sending may miss the answer. So shorter ones are read, and the application answers 413.
+        max_request_body_size=4 * max_body_bytes,
+        # select() takes file numbers below 1,024 only.
+        asyncore_use_poll=True,
+        ident=name,
+    )
+    server.channel_class = _Channel
+    return server

@@ -72,7 +72,7 @@ class TrainConfig(BaseModel):
     data: FilePath | None = file(
         None,
         "data",
-        "a folder of images, DIR/<label>/*.jpg or DIR/{train,val}/<label>/*.jpg, or a CSV file "
+        "a folder of images, DIR/LABEL/*.jpg or DIR/{train,val}/LABEL/*.jpg, or a CSV file "
         "with --target (default: Fashion-MNIST, or made-up data for the linear models)",
         "DIR|FILE.csv",
     )
