@@ -63,7 +63,8 @@ def start(flags: Sequence[str]) -> int:
             from tfd2l.train.publish_run import publish_run
 
             arrays = None if loading is None else loading.result()
-            return publish_run(config.publish, config.epoch, settings, arrays, say=print)
+            publish_run(config.publish, config.epoch, settings, arrays, say=print)
+            return 0
         from tfd2l.train.run import run, run_each
 
         if len(configs) == 1:
@@ -85,7 +86,7 @@ def resumed(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
 
     settings = read_record(path)["settings"]
     arguments = settings.get("set", {})
-    if "lr" in changes and "lr" in arguments:
+    if "lr" in changes and ("lr" in arguments or settings.get("optimizer", "own") == "own"):
         arguments = {**arguments, "lr": changes["lr"]}
     return from_settings({**settings, "set": arguments, **changes, "run_dir": path})
 

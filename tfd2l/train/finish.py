@@ -55,14 +55,16 @@ class Publication:
     Attributes:
         base: the directory of the model's versions.
         keep: the number of versions to keep; None keeps all.
-        export: the epoch to export, 'best' or 'last', or 'none'.
+        export: the epoch to export, 'best' or 'last'.
+        withheld: the reason why nothing is to be published yet, or None.
         anyway: publish a model also if it only guesses, or if the served one is better.
         card: the entries of the model card that are known before the fit.
     """
 
     base: Path
     keep: int | None
-    export: Literal["best", "last", "none"]
+    export: Literal["best", "last"]
+    withheld: str | None
     anyway: bool
     card: Mapping[str, Any]
 
@@ -78,6 +80,7 @@ class Result:
         export: the directory of the published version, or None.
         reason: the reason why nothing was published, or None.
         best: the checkpoint of the best epoch, or None.
+        run: the run's directory.
     """
 
     text: str
@@ -86,6 +89,7 @@ class Result:
     export: Path | None
     reason: str | None
     best: Path | None
+    run: Path
 
 
 def finish(
@@ -109,10 +113,8 @@ def finish(
     raw, targets = data.raw_examples(MAX_EVALUATED)
     outputs = outputs_of(model, raw_input, output, raw)
     evaluation = evaluate(output, outputs, targets, raw)
-    reason = None
-    if publication.export == "none":
-        reason = "--export none"
-    elif not publication.anyway:
+    reason = publication.withheld
+    if reason is None and not publication.anyway:
         reason = reason_against(evaluation, publication.base)
     export = None
     # The pictures are drawn while another process runs the load check.
@@ -134,7 +136,7 @@ def finish(
     }
     directory.finish(conclusion, best)
     text = describe_results(data, model, evaluation, epoch, len(history["epoch"]))
-    return Result(text, evaluation, epoch, export, reason, best)
+    return Result(text, evaluation, epoch, export, reason, best, directory.path)
 
 
 def card_of(

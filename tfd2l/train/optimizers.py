@@ -24,9 +24,9 @@ def set_optimizer(model: Module, config: TrainConfig, num_batches: int) -> None:
     Raises:
         ConfigError: a schedule or weight decay for a reader's own optimizer.
     """
-    needed = [name for name in ("schedule", "weight_decay") if _is_given(config, name)]
-    if config.optimizer == "own" and not needed:
+    if not config.sets_optimizer:
         return
+    needed = [name for name in ("schedule", "weight_decay") if _is_given(config, name)]
     if config.optimizer == "own" and _configures_its_own(model):
         raise ConfigError(
             f"{needed[0]} is for the optimizers of this command, and {type(model).__name__} "
@@ -57,7 +57,7 @@ def _configures_its_own(model: Module) -> bool:
 
 def _rate(config: TrainConfig, num_batches: int) -> Any:
     """The learning rate, or its schedule over all steps of the run."""
-    lr, steps = config.lr, max(config.epochs * num_batches, 1)
+    lr, steps = config.rate or config.lr, max(config.epochs * num_batches, 1)
     schedules = keras.optimizers.schedules
     if config.schedule == "cosine":
         return schedules.CosineDecay(lr, steps)

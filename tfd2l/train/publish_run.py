@@ -27,8 +27,9 @@ from tfd2l.train.finish import (
     describe_results,
     published,
 )
+from tfd2l.train.model import describe_file
 from tfd2l.train.records import RunError
-from tfd2l.train.resume import check_data, state_in
+from tfd2l.train.resume import check_data, say_changed_file, state_in
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
 from tfd2l.train.settings.config import TrainConfig
 
@@ -41,7 +42,7 @@ def publish_run(
     config: TrainConfig,
     arrays: Arrays | None,
     say: Callable[[str], object],
-) -> int:
+) -> Path:
     """Publish an epoch of the run in a directory, also if another model is better.
 
     Args:
@@ -52,7 +53,7 @@ def publish_run(
         say: called with a line for the user.
 
     Returns:
-        The exit status 0.
+        The directory of the version.
 
     Raises:
         RunError: the run has no checkpoint of that epoch, or began with other data.
@@ -61,6 +62,7 @@ def publish_run(
     with contextlib.closing(RunDirectory(path, resume=True)) as directory:
         data = make_data(config, arrays, say=say)
         check_data(directory, data.describe())
+        say_changed_file(directory, describe_file(config.model), say)
         base = config.export_dir / config.served_name
         check_interface(base, data, config.publish_anyway)
         checkpoint = _checkpoint(directory, epoch)
@@ -77,7 +79,7 @@ def publish_run(
             "settings": directory.record["settings"],
             "data": data.describe(),
         }
-        publication = Publication(base, config.keep_versions, "last", True, known)
+        publication = Publication(base, config.keep_versions, "last", None, True, known)
         card = card_of(known, directory, state.history, number, evaluation)
         export = published(model, data, raw, outputs, publication, card)
         if directory.conclusion is not None:
@@ -86,7 +88,7 @@ def publish_run(
     say(f"\n{describe_results(data, model, evaluation, number, number)}")
     say(f"epoch   {number} of {path}")
     say(f"export  {export}")
-    return 0
+    return export
 
 
 def _checkpoint(directory: RunDirectory, epoch: int | None) -> Path:

@@ -17,7 +17,7 @@ import keras
 from pipelines.fashion_mnist import Arrays
 from tfd2l.book.callbacks.early_stopping import EarlyStopping
 from tfd2l.book.data import DataModule
-from tfd2l.book.module import Module
+from tfd2l.book.module import Classifier, Module
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.commands import complain, shell_line
 from tfd2l.common.errors import Tfd2lError
@@ -27,9 +27,11 @@ from tfd2l.export.errors import ExportError
 from tfd2l.export.publish import check_writable
 from tfd2l.train.build import NUM_GPUS, build_model
 from tfd2l.train.data import make_data
+from tfd2l.train.evaluation import reason_against
 from tfd2l.train.finish import Publication, Result, check_interface, finish
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.train.model import describe_file
+from tfd2l.train.publish_run import publish_run
 from tfd2l.train.records import RECORD_FILE, origin
 from tfd2l.train.resume import LearningRate, check_data, find_resume_point, say_changed_file
 from tfd2l.train.run_directory import RunDirectory, new_run_path
@@ -50,12 +52,14 @@ class Job:
         flags: those of the command, for the record.
         changes: the settings that a resumed run is to change; None begins a new run.
         path: the run's directory, as soon as there is one.
+        withheld: the reason why the run is not to be published, or None.
     """
 
     config: TrainConfig
     flags: Sequence[str]
     changes: Changes | None
     path: Path | None
+    withheld: str | None
 
     @property
     def base(self) -> Path:
@@ -72,7 +76,7 @@ class Job:
 def run_each(
     configs: Sequence[TrainConfig], flags: Sequence[str], loading: Future[Arrays] | None
 ) -> int:
-    """Make a run for each seed, and print their results together."""
+    """Make a run for each seed, print their results together, and publish the best."""
     results: list[Result] = []
     for config in configs:
         print(f"\nseed {config.seed}")
@@ -84,7 +88,30 @@ def run_each(
         if status != 0:
             return status
     print(f"\n{summary([config.seed for config in configs], results)}")
+    config, best = best_of(configs, results)
+    if config.dry_run or config.export == "none":
+        return 0
+    reason = reason_against(best.evaluation, config.export_dir / config.served_name)
+    if reason is not None and not config.publish_anyway:
+        print(f"kept    not published: {reason}")
+        return 0
+    try:
+        arrays = None if loading is None else loading.result()
+        publish_run(best.run, best.epoch, config, arrays, say=lambda line: print(line.strip()))
+    except (Tfd2lError, OSError) as error:
+        return complain(error)
     return 0
+
+
+def best_of(
+    configs: Sequence[TrainConfig], results: Sequence[Result]
+) -> tuple[TrainConfig, Result]:
+    """The settings and the result of the run with the best evaluation, the first of equals."""
+    best = 0
+    for number, result in enumerate(results):
+        if result.evaluation.is_better_than(results[best].evaluation.value):
+            best = number
+    return configs[best], results[best]
 
 
 def run(
@@ -106,7 +133,10 @@ def run(
     Returns:
         The exit status.
     """
-    job = Job(config, flags, changes, config.run_dir)
+    withheld = "--export none" if config.export == "none" else None
+    if results is not None:
+        withheld = "the best of all seeds is published in the end"
+    job = Job(config, flags, changes, config.run_dir, withheld)
     try:
         with dry(job):
             arrays = None if loading is None else loading.result()
@@ -120,7 +150,7 @@ def run(
     except (Tfd2lError, OSError) as error:
         status = complain(error)
         if job.path is not None:
-            suggest(error, job.path, config.lr)
+            suggest(error, job.path, config.rate or config.lr)
         return status
     return 0
 
@@ -168,7 +198,8 @@ def resume(job: Job, data: DataModule) -> Result | None:
         say_changed_file(directory, describe_file(config.model), say=print)
         model, arguments = build_model(config, data)
         directory.keep_settings(settings_to_keep(config, arguments), data.describe(), changes)
-        return train(job, data, model, directory, [LearningRate(config.lr)], checkpoint)
+        rate = [] if config.rate is None else [LearningRate(config.rate)]
+        return train(job, data, model, directory, rate, checkpoint)
 
 
 def check_export(job: Job, data: DataModule) -> None:
@@ -189,8 +220,6 @@ def train(
     """Fit the model, report and publish the result."""
     config = job.config
     stop = StopOnSignal(directory.keep)
-    patience = config.early_stopping
-    early = [] if patience is None else [EarlyStopping("val_loss", patience=patience)]
     trainer = Trainer(
         config.epochs,
         num_gpus=NUM_GPUS[config.device],
@@ -199,7 +228,7 @@ def train(
         jit_compile=False if config.deterministic else config.jit_compile,
         steps_per_execution=config.checkpoint_every,
         # The directory keeps an epoch before the fit stops at its end.
-        callbacks=[directory, *early, stop, *callbacks],
+        callbacks=[directory, *early_stopping(model, config), stop, *callbacks],
     )
     card = {
         "model": config.model,
@@ -207,7 +236,12 @@ def train(
         "data": data.describe(),
     }
     publication = Publication(
-        job.base, config.keep_versions, config.export, config.publish_anyway, card
+        job.base,
+        config.keep_versions,
+        "last" if config.export == "last" else "best",
+        job.withheld,
+        config.publish_anyway,
+        card,
     )
     with stop:
         trainer.fit(model, data, checkpoint)
@@ -220,6 +254,15 @@ def train(
     return result
 
 
+def early_stopping(model: Module, config: TrainConfig) -> list[Callback]:
+    """The callback that ends a fit early, if it is wanted; it follows what makes an epoch best."""
+    if config.early_stopping is None:
+        return []
+    plots_accuracy = getattr(type(model), "validation_step", None) is Classifier.validation_step
+    monitor = "val_acc" if plots_accuracy else "val_loss"
+    return [EarlyStopping(monitor, patience=config.early_stopping)]
+
+
 def show(result: Result, run_path: Path) -> None:
     """Print the results of the run and the places of its parts."""
     print(f"\n{result.text}")
@@ -228,7 +271,7 @@ def show(result: Result, run_path: Path) -> None:
         print(f"best    {result.best}")
     look = shell_line("tensorboard.main", "--logdir", run_path.parent)
     if result.export is None:
-        later = shell_line("tfd2l.train", "--publish", run_path)
+        later = shell_line("tfd2l.train", "--publish", result.run)
         print(f"kept    not published: {result.reason}\n        {later}")
         print(f"look    {look}")
         return

@@ -20,9 +20,9 @@ def summary(seeds: Sequence[int], results: Sequence[Result]) -> str:
     """
     metric = results[0].evaluation.metric
     values = np.array([result.evaluation.value for result in results])
-    lines = [f"{'seed':>10}  {metric:>10}  export"]
+    lines = [f"{'seed':>10}  {metric:>10}  run"]
     lines += [
-        f"{seed:>10}  {value:>10.5g}  {result.export or 'not published'}"
+        f"{seed:>10}  {value:>10.5g}  {result.run}"
         for seed, value, result in zip(seeds, values, results, strict=True)
     ]
     deviation = values.std(ddof=1)

@@ -197,6 +197,24 @@ def test_a_run_resumes_on_unchanged_images_only(
 
 
 @pytest.mark.slow
+def test_a_readers_own_rate_and_what_the_user_sets_hold_in_a_resumed_run(here: Path) -> None:
+    flags = ["--data", "photos", "--model", "nets.py", *FLAGS, "--export", "none"]
+    for name, more in {"own": [], "set": ["--set", "lr=0.25", "--optimizer", "adam"]}.items():
+        assert train.main([*flags, *more, "--epochs", "4", "--run-dir", f"{name}-whole"]) == 0
+        assert train.main([*flags, *more, "--epochs", "2", "--run-dir", name]) == 0
+        assert train.main(["--resume", name, "--epochs", "4"]) == 0
+        whole, resumed = (
+            pd.read_csv(f"{run}/metrics.csv").drop(columns="seconds")
+            for run in (f"{name}-whole", name)
+        )
+        pd.testing.assert_frame_equal(whole, resumed, check_exact=True)
+    # Another rate is another fit.
+    assert train.main(["--resume", "own", "--epochs", "5", "--lr", "1e-30"]) == 0
+    last, before = pd.read_csv("own/metrics.csv")["val_loss"].tolist()[:2:-1]
+    assert last == pytest.approx(before, rel=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm_load_check")
 def test_a_dry_run_keeps_nothing_and_several_seeds_are_summed_up(
     here: Path, capsys: pytest.CaptureFixture[str]
@@ -207,10 +225,14 @@ def test_a_dry_run_keeps_nothing_and_several_seeds_are_summed_up(
     assert capsys.readouterr().out.endswith("dry run: all parts work; nothing was kept\n")
     assert sorted(here.rglob("*")) == before
     assert train.main([*flags, "--seed", "3", "--seed", "4", "--run-dir", "runs"]) == 0
-    *_, head, three, four, last = capsys.readouterr().out.splitlines()
-    assert head.split() == ["seed", "accuracy", "export"]
+    *_, head, three, four, mean, _, _, _, export = capsys.readouterr().out.splitlines()
+    assert head.split() == ["seed", "accuracy", "run"]
     values = [float(line.split()[1]) for line in (three, four)]
-    assert last.startswith(f"accuracy {np.mean(values):.5g}, standard deviation ")
+    assert mean.startswith(f"accuracy {np.mean(values):.5g}, standard deviation ")
+    # The better of the two, alone.
+    assert export == "export  savedmodels/photos-softmax/1"
+    card = card_of(here / "savedmodels/photos-softmax/1")
+    assert card["run"] == ("seed-4" if values[1] > values[0] else "seed-3")
     # Each run is the one that its seed alone would give.
     shutil.rmtree(here / "savedmodels")
     assert train.main([*flags, "--seed", "4", "--run-dir", "alone"]) == 0

@@ -149,7 +149,7 @@ class TrainConfig(BaseModel):
         le=1e6,
     )
     early_stopping: Whole | None = whole(
-        None, "training", "end after so many epochs without a better val_loss", 1, 100_000
+        None, "training", "end after so many epochs without a better validation", 1, 100_000
     )
     limit_batches: Whole | None = whole(
         None, "training", "train and validate on so many batches only", 1, MAX_INT32
@@ -232,6 +232,18 @@ class TrainConfig(BaseModel):
         """True for the regressions of the book, which train on made-up data."""
         entry = CATALOG.get(self.model)
         return self.data is None and entry is not None and entry.task == "regression"
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate that the command sets; None if it is left to a reader's model."""
+        if "lr" in self.set:
+            return float(self.set["lr"])
+        return self.lr if self.sets_optimizer else None
+
+    @property
+    def sets_optimizer(self) -> bool:
+        """True if the settings, and not the model, make the optimizer."""
+        return self.optimizer != "own" or self.schedule != "constant" or self.weight_decay > 0
 
     @property
     def may_convolve(self) -> bool:
@@ -329,8 +341,10 @@ def settings_to_keep(config: TrainConfig, arguments: Mapping[str, Any]) -> dict[
     """
     settings = config.model_dump(mode="json", exclude={"run_dir"})
     paths = {name: getattr(config, name) for name in ("export_dir", "data_dir", "data")}
-    found = {name: str(path.absolute()) for name, path in paths.items() if path}
+    found: dict[str, Any] = {n: str(path.absolute()) for n, path in paths.items() if path}
     if is_file(config.model):
         found["model"] = str(Path(config.model).absolute())
+    if isinstance(rows := config.data_option.get("val"), str):
+        found["data_option"] = {**config.data_option, "val": str(Path(rows).absolute())}
     # The name may derive from the paths as they were given.
     return settings | found | {"name": config.served_name, "set": dict(arguments)}
