@@ -145,7 +145,8 @@ def run(
         if results is not None and result is not None:
             results.append(result)
     except InterruptedRunError as error:
-        print(f"{error}; resume with --resume {shlex.quote(str(job.path))}", file=sys.stderr)
+        how = "" if config.dry_run else f"; resume with --resume {shlex.quote(str(job.path))}"
+        print(f"{error}{how}", file=sys.stderr)
         return 128 + error.signal_number
     except (Tfd2lError, OSError) as error:
         status = complain(error)
