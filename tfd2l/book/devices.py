@@ -8,11 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.engine.distribution.replicas import OneDevice, Replicas
 
 __all__ = [
-    "DeviceError", "check_placement", "choose_device", "cpu", "gpu", "num_gpus", "try_all_gpus",
-    "try_gpu",
+    "DeviceError", "check_placement", "choose_device", "choose_placement", "cpu", "gpu", "num_gpus",
+    "try_all_gpus", "try_gpu",
 ]  # fmt: skip
+
+_STRATEGIES = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 class DeviceError(Tfd2lError, ValueError):
@@ -36,8 +39,8 @@ def choose_device(num_gpus: int | None) -> str:
     wanted = min(available, 1) if num_gpus is None else num_gpus
     if isinstance(wanted, bool | float) or wanted not in (0, 1):
         raise DeviceError(
-            f"num_gpus must be 0 (CPU), 1 (the first GPU) or None (whichever there is); "
-            f"got {num_gpus!r}."
+            f"num_gpus must be 0 (CPU), 1 (the first GPU), a larger number (so many GPUs) or None "
+            f"(a GPU if there is one); got {num_gpus!r}."
         )
     if wanted > available:
         raise DeviceError(
@@ -45,6 +48,45 @@ def choose_device(num_gpus: int | None) -> str:
             "--device cpu), or install NVIDIA's driver and `pip install tensorflow[and-cuda]`."
         )
     return "/GPU:0" if wanted else "/CPU:0"
+
+
+def choose_placement(
+    num_gpus: int | None, strategy: tf.distribute.Strategy | None, jit_compile: bool | None
+) -> OneDevice:
+    """Return where to train: on one device, or in replicas on several.
+
+    Args:
+        num_gpus: as `choose_device`; 2 or more make a `MirroredStrategy` on the first ones.
+        strategy: the reader's own, which says itself on which devices.
+        jit_compile: True asks for XLA, which compiles for one device.
+
+    Raises:
+        DeviceError: there are fewer GPUs, or the strategy is of a kind that has no equal replicas.
+        ValueError: arguments exclude each other.
+    """
+    several = type(num_gpus) is int and num_gpus > 1
+    if strategy is None and not several:
+        return OneDevice(choose_device(num_gpus))
+    if strategy is not None and num_gpus is not None:
+        raise ValueError(
+            f"num_gpus={num_gpus} and a strategy exclude each other; the strategy has its devices."
+        )
+    if jit_compile:
+        raise ValueError("jit_compile=True compiles for one device, not for several; drop it.")
+    if strategy is None:
+        available = len(tf.config.list_logical_devices("GPU"))
+        if num_gpus > available:
+            raise DeviceError(
+                f"num_gpus={num_gpus}, but TensorFlow sees {available}; take as many, or try the "
+                "code on the CPU by a strategy of logical devices (docs/distributed.md)."
+            )
+        strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(num_gpus)])
+    if not isinstance(strategy, _STRATEGIES):
+        raise DeviceError(
+            "strategy must be a tf.distribute.MirroredStrategy or MultiWorkerMirroredStrategy, "
+            f"whose replicas make every step together; got {type(strategy).__name__}."
+        )
+    return Replicas(strategy)
 
 
 def check_placement(variables: Iterable[tf.Variable], device: str) -> None:

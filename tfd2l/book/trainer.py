@@ -24,7 +24,7 @@ import tensorflow as tf
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book.callbacks.progress import progress_shown
-from tfd2l.book.devices import check_placement, choose_device
+from tfd2l.book.devices import check_placement, choose_placement
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
 from tfd2l.engine.base_trainer import BaseTrainer
@@ -36,7 +36,7 @@ from tfd2l.engine.checks import (
     loss_of,
     optimizer_of,
 )
-from tfd2l.engine.errors import DivergedError
+from tfd2l.engine.errors import DivergedError, MirrorError
 from tfd2l.engine.history import History
 from tfd2l.engine.loaders import Batch, example_of, loader_of
 from tfd2l.engine.metrics import NO_BATCHES
@@ -115,6 +115,7 @@ class Trainer(BaseTrainer, HyperParameters):
         run_eagerly: bool | None = None,
         jit_compile: bool | None = None,
         steps_per_execution: int | None = None,
+        strategy: tf.distribute.Strategy | None = None,
         callbacks: Callback | Sequence[Callback] = (),
         enable_progress_bar: bool = True,
     ) -> None:
@@ -122,7 +123,8 @@ class Trainer(BaseTrainer, HyperParameters):
 
         Args:
             max_epochs: passes over the training data, at least 1.
-            num_gpus: 0 trains on the CPU, 1 on the first GPU; None takes a GPU if there is one.
+            num_gpus: 0 trains on the CPU, 1 on the first GPU, more on as many that share every
+                batch; None takes a GPU if there is one.
             gradient_clip_val: the largest joint l2 norm of the gradients; 0 doesn't clip.
             run_eagerly: True runs the steps as plain Python, to debug them; False insists on
                 compiling them; None compiles, and falls back to eager with a warning.
@@ -130,6 +132,8 @@ class Trainer(BaseTrainer, HyperParameters):
                 a graph and switches to XLA where that gives the same results and pays.
             steps_per_execution: end compiled calls, after which the callbacks run, at each
                 multiple of so many steps; None ends them a few times a second.
+            strategy: a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`, whose
+                replicas share every batch; instead of `num_gpus`.
             callbacks: called in their order.
             enable_progress_bar: show the progress of a fit: on a terminal a bar, and everywhere a
                 line for each epoch. A notebook shows the model's board instead.
@@ -137,7 +141,7 @@ class Trainer(BaseTrainer, HyperParameters):
         Raises:
             TypeError: a callback is not a d2l.Callback.
             ValueError: a number out of range, or both `run_eagerly` and `jit_compile`.
-            DeviceError: a GPU is asked for, and TensorFlow sees none.
+            DeviceError: TensorFlow sees fewer GPUs, or the strategy is of another kind.
         """
         max_epochs = whole_number("max_epochs", max_epochs)
         gradient_clip_val = real_number(
@@ -147,8 +151,8 @@ class Trainer(BaseTrainer, HyperParameters):
             steps_per_execution = whole_number("steps_per_execution", steps_per_execution)
         if run_eagerly and jit_compile:
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
-        self.save_hyperparameters()
-        self.device = choose_device(num_gpus)
+        self.save_hyperparameters(ignore=["strategy"])
+        self.placement = choose_placement(num_gpus, strategy, jit_compile)
         self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
         check_callbacks(self.callbacks)
         self._progress: list[Callback] = []
@@ -179,7 +183,7 @@ class Trainer(BaseTrainer, HyperParameters):
         check_methods("data", data, "train_dataloader", "val_dataloader")
         check_callbacks(self.callbacks)
         with (
-            tf.device(self.device),
+            self.placement.scope(),
             progress_shown(self.enable_progress_bar) as self._progress,
         ):
             self._begin()
@@ -257,9 +261,15 @@ class Trainer(BaseTrainer, HyperParameters):
         """Make optimizer, variables and steps, and read the checkpoint to resume from, if any."""
         self._val_loader.source, self._recorder.model = data, self.model
         self.state.counted = self.state.num_batches
+        self.placement.hold(self.model, None)
         self.optim = with_loss_scale(optimizer_of(self.model), self.gradient_clip_val)
         example = example_of(self.train_dataloader)
         self._build_variables(example)
+        if self.placement.replicated and not self._build_late_variables(example):
+            raise MirrorError(
+                f"{type(self.model).__name__} has layers without variables yet, which several "
+                "devices can't share; call the model on a batch, model(X), before the fit."
+            )
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
         if checkpoint is not None:
@@ -301,6 +311,7 @@ class Trainer(BaseTrainer, HyperParameters):
             scaled = scaled_loss(self.optim, loss)
         gradients = tape.gradient(scaled, variables)
         check_gradients(gradients, type(model).__name__)
+        gradients = self.placement.mean(gradients)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
         apply_gradients(self.optim, gradients, variables)
@@ -317,13 +328,14 @@ class Trainer(BaseTrainer, HyperParameters):
         """A step that runs as the trainer's settings say; it is traced when it first runs."""
         return Step(
             name,
-            function,
+            self.placement.step(function, self.model),
             eager=bool(self.run_eagerly),
-            jit_compile=self.jit_compile,
+            jit_compile=False if self.placement.replicated else self.jit_compile,
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
             state=PythonState(self),
             variables=lambda: saved_variables(self.model, self.optim),
             eager_where_not_finite=name == "validation_step",
+            choose=self.placement.choose,
         )
 
     def _build_variables(self, example: Batch | None) -> None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfd2l.engine.callback import Callback, restore_states, states_of
 from tfd2l.engine.checkpoint import load_checkpoint
 from tfd2l.engine.checks import check_methods
+from tfd2l.engine.distribution.replicas import OneDevice
 from tfd2l.engine.errors import CheckpointError
 from tfd2l.engine.finite import WeightsCheck
 from tfd2l.engine.loaders import (
@@ -41,7 +42,7 @@ class BaseTrainer:
     model: Any
     optim: Any
     callbacks: list[Callback]
-    device: str
+    placement: OneDevice
     max_epochs: int
     num_train_batches: Any
     num_val_batches: Any
@@ -52,6 +53,7 @@ class BaseTrainer:
     _validate: Callable[[Batch], Named]
     _make_step: Callable[[str, Callable[[Batch], Named]], Step]
     _build_variables: Callable[[Batch | None], None]
+    prepare_batch: Callable[[Batch], Batch]
 
     def validate(self, model: Any, data: Any) -> dict[str, float]:
         """The metrics of a model on validation data, as in the row of an epoch, e.g. 'val_loss'.
@@ -73,10 +75,11 @@ class BaseTrainer:
         fitted = model is getattr(self, "model", None) and data is self._val_loader.source
         # The kernels of that epoch of the fit, which may be XLA's from the second on.
         epoch, count = (self._recorder.epoch, self.num_val_batches) if fitted else (0, None)
-        with tf.device(self.device), self._set_apart(model):
+        with self.placement.scope(), self._set_apart(model):
             self.val_dataloader = loader_of(data, train=False)
             self.num_val_batches = self.num_val_batches or count
             self._build_variables(example_of(self.val_dataloader or ()))
+            self.placement.hold(model, None)
             self._val_step = self._make_step("validation_step", self._validate)
             self._run_validation(epoch)
             if not self.state.val_batch_idx:
@@ -107,6 +110,11 @@ class BaseTrainer:
     def steps_of_epoch(self) -> int:
         """The number of training steps made in the running epoch."""
         return self.state.so_far.steps
+
+    @property
+    def device(self) -> str:
+        """TensorFlow's name of the device of the steps; of several, that of the first."""
+        return self.placement.device
 
     @property
     def epochs_left(self) -> int:
@@ -150,6 +158,7 @@ class BaseTrainer:
         """Give a Keras optimizer its state for the variables that are trained by now."""
         if self.model.built:
             build_for(self.optim, self.model.trainable_variables)
+            self.placement.hold(self.model, self.optim)
 
     def _run_validation(self, epoch: int) -> None:
         """Make a pass over the validation data, with the kernels of that epoch."""
@@ -183,7 +192,11 @@ class BaseTrainer:
 
     def _resume(self, path: Path, example: Batch | None) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""
-        self._build_late_variables(example)
+        if not self._build_late_variables(example):
+            raise CheckpointError(
+                f"{type(self.model).__name__} has layers without variables yet, into which a "
+                "checkpoint can't be read; call the model on a batch, model(X), before the fit."
+            )
         state, callbacks = load_checkpoint(path, self.model, self.optim, self._parse_state)
         self.state.restore(state)
         self.model.board.curves = self.state.board
@@ -219,20 +232,33 @@ class BaseTrainer:
         build_as(state.trained, self.model, self.optim)
         return state, callbacks
 
-    def _build_late_variables(self, batch: Batch | None) -> None:
-        """Make variables of layers that only the step calls, so that a checkpoint can be read."""
+    def _build_late_variables(self, batch: Batch | None) -> bool:
+        """Make variables of layers that only the step calls, before they are needed.
+
+        Returns:
+            Whether the model has all its variables by now.
+        """
         model, loader = self.model, self.train_dataloader
         if model.built and model.variables:
-            return
+            return True
         if batch is None and isinstance(loader, Reiterable):
             first = next(iter(loader.again()), None)
             batch = None if first is None else as_batch(first)
         if batch is not None:
             self._build_variables(batch)
-            if not model.built:
+            if not model.built and self.placement.replicated:
+                self._trace_forward(batch)
+            elif not model.built:
                 self._train_step.trace(spec_of(batch))
-        if not (model.built and model.variables):
-            raise CheckpointError(
-                f"{type(model).__name__} has layers without variables yet, into which a checkpoint "
-                "can't be read; call the model on a batch, model(X), before the fit."
-            )
+        return bool(model.built and model.variables)
+
+    def _trace_forward(self, batch: Batch) -> None:
+        """Trace the model's training step outside of replicas, which can't make variables."""
+        model = self.model
+
+        def forward(batch: Batch) -> Any:
+            return model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+
+        # What fails here fails again in the fit, where it is explained.
+        with contextlib.suppress(Exception):
+            tf.function(forward).get_concrete_function(spec_of(batch))

@@ -200,7 +200,7 @@ class IndexedPass:
                 looped = tf.stack([stack.stack() for stack in stacks], axis=1)
             if rest is None:
                 return looped, []
-            return looped, tf.cond(
+            return looped, self._step.choose(
                 with_tail,
                 lambda: list(rest.function(data.fetch(order[data.num_full * size :]))),
                 lambda: [tf.zeros(()) for _ in rest.labels],

@@ -1,0 +1,155 @@
+"""Where the steps of a fit run: on one device, or in replicas on several."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfd2l.engine.distribution.keras_parts import losses_unscaled, update_alone
+from tfd2l.engine.distribution.mirrored import Mirrors
+from tfd2l.engine.distribution.slices import slice_of
+from tfd2l.engine.distribution.step_state import StepState
+from tfd2l.engine.loaders import Batch
+from tfd2l.engine.tracing.step import Named, mean_of
+
+__all__ = ["OneDevice", "Replicas"]
+
+
+Function = Callable[[], Any]
+
+
+class OneDevice:
+    """Steps on one device: every method leaves its argument as it is.
+
+    Attributes:
+        device: TensorFlow's name of the device.
+        strategy: TensorFlow's own, by default the one without replicas.
+        replicated: True if steps run in replicas, be it one.
+    """
+
+    replicated = False
+
+    def __init__(self, device: str) -> None:
+        """Run on a device such as '/CPU:0'."""
+        self.device = device
+        self.strategy: tf.distribute.Strategy = tf.distribute.get_strategy()
+
+    def scope(self) -> contextlib.AbstractContextManager[None]:
+        """The block in which variables are made and steps run."""
+        device: contextlib.AbstractContextManager[None] = tf.device(self.device)
+        return device
+
+    def hold(self, model: Any, optimizer: Any) -> None:
+        """Prepare the variables that model and optimizer have by now."""
+
+    def step(self, function: Callable[[Batch], Named], model: Any) -> Callable[[Batch], Named]:
+        """The step over a whole batch, from the trainer's step."""
+        return function
+
+    def mean(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """The gradients of the whole batch's loss, from those that a step has computed."""
+        return gradients
+
+    def choose(self, pred: tf.Tensor, true_fn: Function, false_fn: Function) -> Any:
+        """As `tf.cond`, for functions that make a step."""
+        return tf.cond(pred, true_fn, false_fn)
+
+
+class Replicas(OneDevice):
+    """Steps in replicas: each device has a copy of the variables and a slice of every batch.
+
+    The gradients of the slices are averaged, weighted by the examples in them, before they are
+    clipped and applied. So are the values that a step returns and plots. Every replica then makes
+    the same update to its own copy.
+    """
+
+    replicated = True
+
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+        """Run in the replicas of a `tf.distribute` strategy."""
+        devices = strategy.extended.worker_devices
+        super().__init__(f"/{tf.DeviceSpec.from_string(devices[0]).device_type}:0")
+        self.strategy, self.count = strategy, strategy.num_replicas_in_sync
+        self._mirrors = Mirrors(strategy)
+        # Each replica is traced in a thread of its own.
+        self._replica = threading.local()
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """The strategy's scope; at its end the variables are as they were made, with new values."""
+        before = self._mirrors.moment
+        # Batches are made in the host's memory; TensorFlow sends each replica its slice.
+        with self.strategy.scope(), tf.device("/CPU:0"):
+            try:
+                yield
+            finally:
+                self._mirrors.release(before)
+
+    def hold(self, model: Any, optimizer: Any) -> None:
+        """Mirror the variables that model and optimizer have by now.
+
+        Raises:
+            MirrorError: an object that can't be changed holds a variable.
+        """
+        self._mirrors.hold(model, model.variables)
+        self._mirrors.hold(optimizer, getattr(optimizer, "variables", ()))
+        update_alone(optimizer)
+
+    def step(self, function: Callable[[Batch], Named], model: Any) -> Callable[[Batch], Named]:
+        """The step over a whole batch: the trainer's step in each replica, on its slice."""
+        labels: list[str] = []
+
+        def in_replica(batch: Batch, number: int) -> list[tf.Tensor]:
+            with tf.device("/CPU:0"):  # so that a device gets no more than its slice
+                part, share = slice_of(batch, number, self.count)
+            self._replica.share = share
+            state = StepState(model, number)
+            named = function(part)
+            labels[:] = [label for label, _ in named]
+            values = [share * mean_of(value) for _, value in named]
+            sums = self._sum([*values, *state.changes(share)])
+            state.apply(sums[len(values) :])
+            return sums[: len(values)]
+
+        def step(batch: Batch) -> Named:
+            number = self.strategy.experimental_distribute_values_from_function(
+                lambda context: context.replica_id_in_sync_group
+            )
+            with losses_unscaled():
+                values = self.strategy.run(in_replica, args=(batch, number))
+            results = [self.strategy.experimental_local_results(value)[0] for value in values]
+            return list(zip(labels, results, strict=True))
+
+        return step
+
+    def mean(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """The gradients of the whole batch's loss, from those of this replica's slice."""
+        share = self._replica.share
+        present = [_scaled(gradient, share) for gradient in gradients if gradient is not None]
+        sums = iter(self._sum(present))
+        return [None if gradient is None else next(sums) for gradient in gradients]
+
+    def choose(self, pred: tf.Tensor, true_fn: Function, false_fn: Function) -> Any:
+        """As `tf.cond`, in which TensorFlow's collective operations fail: a loop of one turn."""
+        results = tf.while_loop(
+            lambda left, _: left,
+            lambda _, __: (False, true_fn()),
+            (pred, false_fn()),
+            parallel_iterations=1,
+        )
+        return results[1]
+
+    def _sum(self, values: list[Any]) -> list[Any]:
+        """The sums over all replicas, in each replica."""
+        context = tf.distribute.get_replica_context()
+        return list(context.all_reduce(tf.distribute.ReduceOp.SUM, values)) if values else []
+
+
+def _scaled(gradient: Any, weight: float) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * weight, gradient.indices, gradient.dense_shape)
+    return gradient * weight
