@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import tensorflow as tf
@@ -14,8 +15,6 @@ __all__ = [
     "DeviceError", "check_placement", "choose_device", "choose_placement", "cpu", "gpu", "num_gpus",
     "try_all_gpus", "try_gpu",
 ]  # fmt: skip
-
-_STRATEGIES = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 class DeviceError(Tfd2lError, ValueError):
@@ -64,8 +63,8 @@ def choose_placement(
         DeviceError: there are fewer GPUs, or the strategy is of a kind that has no equal replicas.
         ValueError: arguments exclude each other.
     """
-    several = type(num_gpus) is int and num_gpus > 1
-    if strategy is None and not several:
+    wanted = num_gpus if type(num_gpus) is int else 0
+    if strategy is None and wanted < 2:
         return OneDevice(choose_device(num_gpus))
     if strategy is not None and num_gpus is not None:
         raise ValueError(
@@ -74,19 +73,29 @@ def choose_placement(
     if jit_compile:
         raise ValueError("jit_compile=True compiles for one device, not for several; drop it.")
     if strategy is None:
-        available = len(tf.config.list_logical_devices("GPU"))
-        if num_gpus > available:
-            raise DeviceError(
-                f"num_gpus={num_gpus}, but TensorFlow sees {available}; take as many, or try the "
-                "code on the CPU by a strategy of logical devices (docs/distributed.md)."
-            )
-        strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(num_gpus)])
-    if not isinstance(strategy, _STRATEGIES):
+        strategy = _first_gpus(wanted)
+    if not isinstance(strategy, tf.distribute.MirroredStrategy):
         raise DeviceError(
-            "strategy must be a tf.distribute.MirroredStrategy or MultiWorkerMirroredStrategy, "
-            f"whose replicas make every step together; got {type(strategy).__name__}."
+            "strategy must be a tf.distribute.MirroredStrategy, whose replicas make every step "
+            f"together on one machine; got {type(strategy).__name__}."
         )
     return Replicas(strategy)
+
+
+@cache
+def _first_gpus(wanted: int) -> tf.distribute.Strategy:
+    """The strategy for the first GPUs; a second one would use the keys of the first's collectives.
+
+    Raises:
+        DeviceError: TensorFlow sees fewer.
+    """
+    available = len(tf.config.list_logical_devices("GPU"))
+    if wanted > available:
+        raise DeviceError(
+            f"num_gpus={wanted}, but TensorFlow sees {available}; take as many, or try the code on "
+            "the CPU by a strategy of logical devices (docs/distributed.md)."
+        )
+    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(wanted)])
 
 
 def check_placement(variables: Iterable[tf.Variable], device: str) -> None:

@@ -36,7 +36,7 @@ from tfd2l.engine.checks import (
     loss_of,
     optimizer_of,
 )
-from tfd2l.engine.errors import DivergedError, MirrorError
+from tfd2l.engine.errors import DivergedError
 from tfd2l.engine.history import History
 from tfd2l.engine.loaders import Batch, example_of, loader_of
 from tfd2l.engine.metrics import NO_BATCHES
@@ -132,8 +132,8 @@ class Trainer(BaseTrainer, HyperParameters):
                 a graph and switches to XLA where that gives the same results and pays.
             steps_per_execution: end compiled calls, after which the callbacks run, at each
                 multiple of so many steps; None ends them a few times a second.
-            strategy: a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`, whose
-                replicas share every batch; instead of `num_gpus`.
+            strategy: a `tf.distribute.MirroredStrategy`, whose replicas share every batch;
+                instead of `num_gpus`.
             callbacks: called in their order.
             enable_progress_bar: show the progress of a fit: on a terminal a bar, and everywhere a
                 line for each epoch. A notebook shows the model's board instead.
@@ -183,26 +183,28 @@ class Trainer(BaseTrainer, HyperParameters):
         check_methods("data", data, "train_dataloader", "val_dataloader")
         check_callbacks(self.callbacks)
         with (
-            self.placement.scope(),
+            tf.device(self.device),
             progress_shown(self.enable_progress_bar) as self._progress,
         ):
             self._begin()
             self.prepare_data(data)
             self.prepare_model(model)
-            self._prepare_steps(data, checkpoint)
-            self._check_weights(now=True)
-            self._call("on_fit_begin")
-            planned = self.max_epochs
-            while self.epochs_left and not self.should_stop:
-                self._run_epoch(self.state.epoch)
-            finalize(self.optim)
-            self._check_weights(now=True)
-            if 0 < self.state.epoch != planned:
-                model.board.xlim = [0, self.state.epoch]
-                model.board.flush()
-            self._call("on_fit_end")
-            # A user's own fit_epoch may leave it on.
-            model.training = False
+            example = example_of(self.train_dataloader)
+            with self._placed(example):
+                self._prepare_steps(data, checkpoint, example)
+                self._check_weights(now=True)
+                self._call("on_fit_begin")
+                planned = self.max_epochs
+                while self.epochs_left and not self.should_stop:
+                    self._run_epoch(self.state.epoch)
+                finalize(self.optim)
+                self._check_weights(now=True)
+                if 0 < self.state.epoch != planned:
+                    model.board.xlim = [0, self.state.epoch]
+                    model.board.flush()
+                self._call("on_fit_end")
+                # A user's own fit_epoch may leave it on.
+                model.training = False
         return self.state.history
 
     def prepare_data(self, data: Any) -> None:
@@ -257,19 +259,15 @@ class Trainer(BaseTrainer, HyperParameters):
         """The number of times that the steps were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
-    def _prepare_steps(self, data: Any, checkpoint: Path | str | None) -> None:
+    def _prepare_steps(
+        self, data: Any, checkpoint: Path | str | None, example: Batch | None
+    ) -> None:
         """Make optimizer, variables and steps, and read the checkpoint to resume from, if any."""
         self._val_loader.source, self._recorder.model = data, self.model
         self.state.counted = self.state.num_batches
-        self.placement.hold(self.model, None)
         self.optim = with_loss_scale(optimizer_of(self.model), self.gradient_clip_val)
-        example = example_of(self.train_dataloader)
+        self.placement.hold(self.model, self.optim)
         self._build_variables(example)
-        if self.placement.replicated and not self._build_late_variables(example):
-            raise MirrorError(
-                f"{type(self.model).__name__} has layers without variables yet, which several "
-                "devices can't share; call the model on a batch, model(X), before the fit."
-            )
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
         if checkpoint is not None:
@@ -308,10 +306,10 @@ class Trainer(BaseTrainer, HyperParameters):
             # Layers may have made their variables just now, or may be trained from now on.
             variables = self._weights.variables = model.trainable_variables
             build_for(self.optim, variables)
-            scaled = scaled_loss(self.optim, loss)
+            scaled = scaled_loss(self.optim, self.placement.share(loss))
         gradients = tape.gradient(scaled, variables)
         check_gradients(gradients, type(model).__name__)
-        gradients = self.placement.mean(gradients)
+        gradients = self.placement.total(gradients)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
         apply_gradients(self.optim, gradients, variables)

@@ -15,7 +15,7 @@ from tfd2l.engine.callback import Callback, restore_states, states_of
 from tfd2l.engine.checkpoint import load_checkpoint
 from tfd2l.engine.checks import check_methods
 from tfd2l.engine.distribution.replicas import OneDevice
-from tfd2l.engine.errors import CheckpointError
+from tfd2l.engine.errors import CheckpointError, MirrorError
 from tfd2l.engine.finite import WeightsCheck
 from tfd2l.engine.loaders import (
     Batch,
@@ -75,13 +75,14 @@ class BaseTrainer:
         fitted = model is getattr(self, "model", None) and data is self._val_loader.source
         # The kernels of that epoch of the fit, which may be XLA's from the second on.
         epoch, count = (self._recorder.epoch, self.num_val_batches) if fitted else (0, None)
-        with self.placement.scope(), self._set_apart(model):
+        with tf.device(self.device), self._set_apart(model):
             self.val_dataloader = loader_of(data, train=False)
             self.num_val_batches = self.num_val_batches or count
-            self._build_variables(example_of(self.val_dataloader or ()))
-            self.placement.hold(model, None)
-            self._val_step = self._make_step("validation_step", self._validate)
-            self._run_validation(epoch)
+            example = example_of(self.val_dataloader or ())
+            self._build_variables(example)
+            with self._placed(example):
+                self._val_step = self._make_step("validation_step", self._validate)
+                self._run_validation(epoch)
             if not self.state.val_batch_idx:
                 raise ValueError("the data has no batches to validate on; give it some.")
             return {name: mean.value for name, mean in self.state.so_far.plotted.items()}
@@ -117,15 +118,21 @@ class BaseTrainer:
         return self.placement.device
 
     @property
+    def strategy(self) -> tf.distribute.Strategy:
+        """The `tf.distribute` strategy of the steps; TensorFlow's default one for one device."""
+        return self.placement.strategy
+
+    @property
     def epochs_left(self) -> int:
         """The number of epochs until `max_epochs`."""
         return max(self.max_epochs - self.state.epoch, 0)
 
     @property
     def execution(self) -> dict[str, Any]:
-        """The device of the fit, and whether steps ran eagerly or compiled by XLA."""
+        """The devices of the fit, and whether steps ran eagerly or compiled by XLA."""
         return {
             "device": self.device,
+            "replicas": self.strategy.num_replicas_in_sync,
             "eager": self._train_step.eager,
             "xla": self._train_loader.used_xla,
         }
@@ -189,6 +196,18 @@ class BaseTrainer:
             vars(self).clear()
             own, model.trainer, model.board = before
             vars(self).update(own)
+
+    @contextlib.contextmanager
+    def _placed(self, example: Batch | None) -> Iterator[None]:
+        """Inside, the model is on the devices of the steps; its variables are made before."""
+        if self.placement.replicated and not self._build_late_variables(example):
+            raise MirrorError(
+                f"{type(self.model).__name__} has layers without variables yet, which several "
+                "devices can't share; call the model on a batch, model(X), before the fit."
+            )
+        with self.placement.scope():
+            self.placement.hold(self.model, None)
+            yield
 
     def _resume(self, path: Path, example: Batch | None) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfd2l.engine.layer_losses import Phase
 
-__all__ = ["GENERATORS", "WITH_PARTS", "HasVariables", "layers_in", "metrics_in", "saved_variables",
-           "tf_variable", "variables_in"]  # fmt: skip
+__all__ = ["GENERATORS", "WITH_PARTS", "HasVariables", "components", "layers_in", "metrics_in",
+           "saved_variables", "tf_variable", "variables_in"]  # fmt: skip
 
 # Most attributes are of these; to pass over them first saves most of the search's time.
 _PLAIN = (type(None), bool, int, float, str, bytes)
@@ -37,6 +37,12 @@ class HasVariables(Protocol):
 def tf_variable(variable: Any) -> tf.Variable:
     """The variable itself, or the TensorFlow variable inside a Keras variable."""
     return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def components(variable: tf.Variable) -> tuple[tf.Variable, ...]:
+    """The copies of a mirrored variable in this process; another variable itself."""
+    mirrored = isinstance(variable, tf.distribute.DistributedValues)
+    return tuple(variable.values) if mirrored else (variable,)
 
 
 def saved_variables(model: HasVariables, optimizer: Any) -> list[tf.Variable]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfd2l.engine.errors import MirrorError
 from tfd2l.engine.variables import GENERATORS, WITH_PARTS, tf_variable, variables_in
 
-__all__ = ["Mirrors", "components"]
+__all__ = ["Mirrors"]
 
 
 class Mirrors:
@@ -109,12 +109,6 @@ class Mirrors:
             and variable.aggregation == tf.VariableAggregation.NONE
             and variable.synchronization != tf.VariableSynchronization.ON_READ
         )
-
-
-def components(variable: tf.Variable) -> tuple[tf.Variable, ...]:
-    """The copies of a mirrored variable in this process; another variable itself."""
-    mirrored = isinstance(variable, tf.distribute.DistributedValues)
-    return tuple(variable.values) if mirrored else (variable,)
 
 
 def _copy_of(variable: tf.Variable) -> tf.Variable:

@@ -9,17 +9,26 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfd2l.engine.distribution.keras_parts import losses_unscaled, update_alone
+from tfd2l.engine.distribution.keras_parts import (
+    check_losses,
+    losses_unscaled,
+    update_alone,
+    update_as_before,
+)
 from tfd2l.engine.distribution.mirrored import Mirrors
 from tfd2l.engine.distribution.slices import slice_of
 from tfd2l.engine.distribution.step_state import StepState
+from tfd2l.engine.errors import MirrorError
 from tfd2l.engine.loaders import Batch
 from tfd2l.engine.tracing.step import Named, mean_of
+from tfd2l.engine.variables import layers_in
 
 __all__ = ["OneDevice", "Replicas"]
 
 
 Function = Callable[[], Any]
+# TensorFlow's words when a variable's copy is asked for outside of a replica.
+_NO_HANDLE = "DistributedVariable.handle is not available outside the replica context"
 
 
 class OneDevice:
@@ -39,9 +48,8 @@ class OneDevice:
         self.strategy: tf.distribute.Strategy = tf.distribute.get_strategy()
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
-        """The block in which variables are made and steps run."""
-        device: contextlib.AbstractContextManager[None] = tf.device(self.device)
-        return device
+        """The block in which steps run."""
+        return contextlib.nullcontext()
 
     def hold(self, model: Any, optimizer: Any) -> None:
         """Prepare the variables that model and optimizer have by now."""
@@ -50,8 +58,12 @@ class OneDevice:
         """The step over a whole batch, from the trainer's step."""
         return function
 
-    def mean(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        """The gradients of the whole batch's loss, from those that a step has computed."""
+    def share(self, loss: tf.Tensor) -> tf.Tensor:
+        """The part of the whole batch's loss that a step has computed."""
+        return loss
+
+    def total(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """The gradients of the whole batch's loss, from those of the part."""
         return gradients
 
     def choose(self, pred: tf.Tensor, true_fn: Function, false_fn: Function) -> Any:
@@ -62,9 +74,9 @@ class OneDevice:
 class Replicas(OneDevice):
     """Steps in replicas: each device has a copy of the variables and a slice of every batch.
 
-    The gradients of the slices are averaged, weighted by the examples in them, before they are
-    clipped and applied. So are the values that a step returns and plots. Every replica then makes
-    the same update to its own copy.
+    The loss of a slice counts by its share of the batch's examples, and the gradients are summed
+    before they are clipped and applied. So are the values that a step returns and plots. Every
+    replica then makes the same update to its own copy.
     """
 
     replicated = True
@@ -81,13 +93,23 @@ class Replicas(OneDevice):
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """The strategy's scope; at its end the variables are as they were made, with new values."""
-        before = self._mirrors.moment
-        # Batches are made in the host's memory; TensorFlow sends each replica its slice.
-        with self.strategy.scope(), tf.device("/CPU:0"):
-            try:
-                yield
-            finally:
-                self._mirrors.release(before)
+        before, self._optimizer = self._mirrors.moment, None
+        try:
+            # Batches are made in the host's memory; TensorFlow sends each replica its slice.
+            with self.strategy.scope(), tf.device("/CPU:0"):
+                try:
+                    yield
+                finally:
+                    self._mirrors.release(before)
+        except ValueError as error:
+            if _NO_HANDLE not in str(error):
+                raise
+            raise MirrorError(
+                "code outside of the steps, e.g. a fit_epoch of your own, takes the gradients of "
+                "variables that every replica has; do it in training_step, or train on one device."
+            ) from error
+        finally:
+            update_as_before(self._optimizer)
 
     def hold(self, model: Any, optimizer: Any) -> None:
         """Mirror the variables that model and optimizer have by now.
@@ -98,6 +120,7 @@ class Replicas(OneDevice):
         self._mirrors.hold(model, model.variables)
         self._mirrors.hold(optimizer, getattr(optimizer, "variables", ()))
         update_alone(optimizer)
+        self._optimizer = optimizer
 
     def step(self, function: Callable[[Batch], Named], model: Any) -> Callable[[Batch], Named]:
         """The step over a whole batch: the trainer's step in each replica, on its slice."""
@@ -121,16 +144,24 @@ class Replicas(OneDevice):
             )
             with losses_unscaled():
                 values = self.strategy.run(in_replica, args=(batch, number))
+            if len(self.strategy.extended.worker_devices) > 1:
+                check_losses(layers_in(vars(model), seen=set()))
             results = [self.strategy.experimental_local_results(value)[0] for value in values]
             return list(zip(labels, results, strict=True))
 
         return step
 
-    def mean(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        """The gradients of the whole batch's loss, from those of this replica's slice."""
-        share = self._replica.share
-        present = [_scaled(gradient, share) for gradient in gradients if gradient is not None]
-        sums = iter(self._sum(present))
+    def share(self, loss: tf.Tensor) -> tf.Tensor:
+        """The loss of this replica's slice by its share of the batch's examples.
+
+        The loss counts so from before its gradient: a synchronized BatchNormalization hands parts
+        of the gradient to other replicas.
+        """
+        return loss * self._replica.share
+
+    def total(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """The sums of the replicas' gradients; None for None."""
+        sums = iter(self._sum([gradient for gradient in gradients if gradient is not None]))
         return [None if gradient is None else next(sums) for gradient in gradients]
 
     def choose(self, pred: tf.Tensor, true_fn: Function, false_fn: Function) -> Any:
@@ -147,9 +178,3 @@ class Replicas(OneDevice):
         """The sums over all replicas, in each replica."""
         context = tf.distribute.get_replica_context()
         return list(context.all_reduce(tf.distribute.ReduceOp.SUM, values)) if values else []
-
-
-def _scaled(gradient: Any, weight: float) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(gradient.values * weight, gradient.indices, gradient.dense_shape)
-    return gradient * weight
