@@ -1,14 +1,16 @@
 """Fits on one, two and three logical devices of the CPU, in one process: prints them as JSON.
 
-    python -m tests.support.replicas features|zoo
+    python -m tests.support.replicas features|zoo|worker|endless
 
-The devices have to be made before TensorFlow starts, so this is a program of its own.
+The devices have to be made before TensorFlow starts, so this is a program of its own. A worker is
+one of several processes, by TF_CONFIG, or trains alone without it.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -241,7 +243,7 @@ def features() -> dict[str, Any]:
 
 
 def errors() -> dict[str, str]:
-    """What can't work in replicas, and what is said."""
+    """The errors and the warning for code that replicas can't run."""
     synchronized = layers.BatchNormalization(synchronized=True)
     adding = layers.Dense(4, activity_regularizer="l2")
     with warnings.catch_warnings(record=True) as caught:
@@ -252,6 +254,32 @@ def errors() -> dict[str, str]:
         "own epoch": error_of(lambda: Net(), trainer=OwnEpoch),
         "warned": str(caught[0].message),
     }
+
+
+def worker() -> dict[str, Any]:
+    """Fits that all workers make together, or one process alone."""
+    if "TF_CONFIG" in os.environ:
+        strategies[0] = tf.distribute.MultiWorkerMirroredStrategy()
+    normalization = layers.BatchNormalization(synchronized=True)
+    return {
+        "scratch, clipped": fit(lambda: d2l.MLPScratch(16, 3, 8, 0.5), 0, gradient_clip_val=0.1),
+        # More steps than a call takes, which each process would choose by its speed.
+        "many steps": fit(Net, 0, lambda: Images(4000, 8, (4,), stream=False), max_epochs=1),
+        "streamed": fit(
+            lambda: Net(normalization), 0, lambda: Images(17, 8, (4,), stream=True), max_epochs=2
+        ),
+    }
+
+
+def endless() -> str:
+    """The error that ends a fit of many hours, after it has said that it has begun."""
+    strategies[0] = tf.distribute.MultiWorkerMirroredStrategy()
+    print("begun", file=sys.stderr, flush=True)
+    try:
+        fit(Net, 0, lambda: Images(4000, 8, (4,), stream=False), max_epochs=10**6)
+    except RuntimeError as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
 
 
 def zoo() -> dict[str, Any]:
@@ -269,6 +297,9 @@ def zoo() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 3)
-    print(json.dumps({"features": features, "zoo": zoo}[sys.argv[1]]()))
+    if sys.argv[1] in ("features", "zoo"):
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        three = [tf.config.LogicalDeviceConfiguration()] * 3
+        tf.config.set_logical_device_configuration(cpu, three)
+    parts = {"features": features, "zoo": zoo, "worker": worker, "endless": endless}
+    print(json.dumps(parts[sys.argv[1]]()))

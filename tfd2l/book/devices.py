@@ -13,7 +13,7 @@ from tfd2l.engine.distribution.replicas import OneDevice, Replicas
 
 __all__ = [
     "DeviceError", "check_placement", "choose_device", "choose_placement", "cpu", "gpu", "num_gpus",
-    "try_all_gpus", "try_gpu",
+    "strategy_of", "try_all_gpus", "try_gpu",
 ]  # fmt: skip
 
 
@@ -49,6 +49,9 @@ def choose_device(num_gpus: int | None) -> str:
     return "/GPU:0" if wanted else "/CPU:0"
 
 
+_STRATEGIES = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def choose_placement(
     num_gpus: int | None, strategy: tf.distribute.Strategy | None, jit_compile: bool | None
 ) -> OneDevice:
@@ -73,29 +76,31 @@ def choose_placement(
     if jit_compile:
         raise ValueError("jit_compile=True compiles for one device, not for several; drop it.")
     if strategy is None:
-        strategy = _first_gpus(wanted)
-    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+        strategy = strategy_of("GPU", wanted)
+    if not isinstance(strategy, _STRATEGIES):
         raise DeviceError(
-            "strategy must be a tf.distribute.MirroredStrategy, whose replicas make every step "
-            f"together on one machine; got {type(strategy).__name__}."
+            "strategy must be a tf.distribute.MirroredStrategy or MultiWorkerMirroredStrategy, "
+            f"whose replicas make every step together; got {type(strategy).__name__}."
         )
     return Replicas(strategy)
 
 
 @cache
-def _first_gpus(wanted: int) -> tf.distribute.Strategy:
-    """The strategy for the first GPUs; a second one would use the keys of the first's collectives.
+def strategy_of(kind: str, count: int) -> tf.distribute.Strategy:
+    """The strategy for the first devices of a kind, 'GPU' or 'CPU'.
+
+    It is made once: another one would use the keys of this one's collective operations.
 
     Raises:
         DeviceError: TensorFlow sees fewer.
     """
-    available = len(tf.config.list_logical_devices("GPU"))
-    if wanted > available:
+    available = len(tf.config.list_logical_devices(kind))
+    if count > available:
         raise DeviceError(
-            f"num_gpus={wanted}, but TensorFlow sees {available}; take as many, or try the code on "
-            "the CPU by a strategy of logical devices (docs/distributed.md)."
+            f"{count} {kind}s are asked for, and TensorFlow sees {available}; take as many, or try "
+            "the code on logical devices of the CPU (docs/distributed.md)."
         )
-    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(wanted)])
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
 def check_placement(variables: Iterable[tf.Variable], device: str) -> None:

@@ -132,8 +132,8 @@ class Trainer(BaseTrainer, HyperParameters):
                 a graph and switches to XLA where that gives the same results and pays.
             steps_per_execution: end compiled calls, after which the callbacks run, at each
                 multiple of so many steps; None ends them a few times a second.
-            strategy: a `tf.distribute.MirroredStrategy`, whose replicas share every batch;
-                instead of `num_gpus`.
+            strategy: a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`, whose
+                replicas share every batch; instead of `num_gpus`.
             callbacks: called in their order.
             enable_progress_bar: show the progress of a fit: on a terminal a bar, and everywhere a
                 line for each epoch. A notebook shows the model's board instead.
@@ -184,7 +184,7 @@ class Trainer(BaseTrainer, HyperParameters):
         check_callbacks(self.callbacks)
         with (
             tf.device(self.device),
-            progress_shown(self.enable_progress_bar) as self._progress,
+            progress_shown(self.enable_progress_bar and self.is_chief) as self._progress,
         ):
             self._begin()
             self.prepare_data(data)
@@ -334,6 +334,7 @@ class Trainer(BaseTrainer, HyperParameters):
             variables=lambda: saved_variables(self.model, self.optim),
             eager_where_not_finite=name == "validation_step",
             choose=self.placement.choose,
+            agreed=self.placement.agreed if self.placement.several_processes else None,
         )
 
     def _build_variables(self, example: Batch | None) -> None:

@@ -123,6 +123,11 @@ class BaseTrainer:
         return self.placement.strategy
 
     @property
+    def is_chief(self) -> bool:
+        """True in the process that writes files; of several that train together, in the first."""
+        return self.placement.is_chief
+
+    @property
     def epochs_left(self) -> int:
         """The number of epochs until `max_epochs`."""
         return max(self.max_epochs - self.state.epoch, 0)

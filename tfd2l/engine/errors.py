@@ -6,7 +6,7 @@ from tfd2l.common.errors import Tfd2lError
 
 __all__ = [
     "CheckpointError", "CompileError", "DivergedError", "LoaderError", "MirrorError",
-    "PythonStateError", "StepError",
+    "PythonStateError", "StepError", "WorkerError",
 ]  # fmt: skip
 
 
@@ -36,3 +36,7 @@ class CheckpointError(Tfd2lError, ValueError):
 
 class MirrorError(Tfd2lError, ValueError):
     """A model can't be trained on several devices as it is."""
+
+
+class WorkerError(Tfd2lError, RuntimeError):
+    """Another process that trains with this one has ended or can't be reached."""

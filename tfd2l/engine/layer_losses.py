@@ -38,7 +38,7 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     @property
     def in_training(self) -> bool:
-        """Whether the running step is one of training."""
+        """True if the running step is one of training."""
         return getattr(self._of_thread, "in_training", False)
 
     @in_training.setter

@@ -58,7 +58,7 @@ def start(flags: Sequence[str]) -> int:
         if settings.data is None and not settings.is_synthetic:
             loading = pool.submit(fashion_mnist.load, settings.data_dir, say=print)
         with collector_paused():
-            prepare_tensorflow(settings.device, settings.precision, settings.deterministic)
+            prepare_tensorflow(settings)
         if config.publish is not None:
             from tfd2l.train.publish_run import publish_run
 
@@ -90,26 +90,31 @@ def resumed(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
     return from_settings({**settings, "set": arguments, **changes, "run_dir": path})
 
 
-def prepare_tensorflow(device: str, precision: str, deterministic: bool) -> None:
+def prepare_tensorflow(settings: TrainConfig) -> None:
     """Import TensorFlow and the modules on top of it, choose devices and precision."""
-    if deterministic:
+    if settings.deterministic:
         # On a CPU without AVX-512 TensorFlow would use Eigen's matrix products, whose sums depend
         # on the number of threads; oneDNN's don't.
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
     check_keras_backend()
     import tensorflow as tf
 
-    if device == "cpu":
+    if settings.device == "cpu":
         tf.config.set_visible_devices([], "GPU")
+        if isinstance(settings.devices, int) and settings.devices > 1:
+            [cpu] = tf.config.list_physical_devices("CPU")
+            parts = [tf.config.LogicalDeviceConfiguration()] * settings.devices
+            tf.config.set_logical_device_configuration(cpu, parts)
     tf.config.list_logical_devices()
     import keras
 
     for module in ("publish_run", "run", "summary"):
         importlib.import_module(f"tfd2l.train.{module}")
-    from tfd2l.train.build import choose_device
+    from tfd2l.train.build import choose_device, devices_of
 
     # A device that is not there is an error before anything is written.
-    choose_device(device)
-    if deterministic:
+    choose_device(settings.device)
+    devices_of(settings)
+    if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(precision)
+    keras.config.set_dtype_policy(settings.precision)

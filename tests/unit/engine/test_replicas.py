@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import socket
+import time
+from collections import namedtuple
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfd2l as d2l
-from tests.support.warm import run_warm
+from tests.support import ROOT
+from tests.support.warm import WarmProcess, run_warm
 from tests.support.zoo import ZOO
 from tfd2l.book.devices import DeviceError
+from tfd2l.engine.distribution.mirrored import Mirrors
 from tfd2l.engine.distribution.slices import slice_of
+from tfd2l.engine.errors import MirrorError
 
 CASES = (
     "scratch, clipped",
@@ -123,7 +134,7 @@ def test_parts_of_a_batch_have_one_entry_for_each_target() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"num_gpus": 2}, "num_gpus=2, but TensorFlow sees 0"),
+        ({"num_gpus": 2}, "2 GPUs are asked for, and TensorFlow sees 0"),
         ({"strategy": tf.distribute.get_strategy()}, "must be a tf.distribute.MirroredStrategy"),
         ({"strategy": "CPU:0"}, "got str"),
     ],
@@ -140,6 +151,104 @@ def test_a_trainer_refuses_arguments_that_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="compiles for one device"):
         d2l.Trainer(1, strategy=strategy, jit_compile=True)
     assert d2l.Trainer(1, strategy=strategy).strategy is strategy
+
+
+def test_mirrored_variables_stand_in_all_places_and_leave_them_again() -> None:
+    Pair = namedtuple("Pair", "kernel bias")
+
+    class Places(d2l.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.W = tf.Variable([1.0], name="W")
+            self.same = [self.W, (tf.Variable([2.0]), 3)]
+            self.by_name = {"pair": Pair(tf.Variable([4.0]), self.W)}
+            self.dense = keras.layers.Dense(1)
+
+    model = Places()
+    model.dense.build((None, 1))
+    before, pair = model.variables, model.by_name["pair"]
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    mirrors = Mirrors(strategy)
+    with strategy.scope():
+        mirrors.hold(model, model.variables)
+        mirrors.hold(model, model.variables)  # changes nothing
+        assert len(model.variables) == len(before) == 5
+        inner = [model.W, model.dense.kernel.value]
+        assert all(isinstance(one, tf.distribute.DistributedValues) for one in inner)
+        assert model.same[0] is model.W is model.by_name["pair"].bias
+        model.W.assign([5.0])
+        mirrors.release()
+    assert model.by_name["pair"] is pair
+    assert all(one is other for one, other in zip(model.variables, before, strict=True))
+    assert model.W.numpy() == model.same[0].numpy() == [5]
+
+
+def test_a_variable_where_none_can_be_put_is_named() -> None:
+    class Frozen(d2l.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            object.__setattr__(self, "held", frozenset([1]))
+
+        @property
+        def variables(self) -> list[Any]:
+            return [hidden]
+
+    hidden = tf.Variable([1.0], name="hidden")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope(), pytest.raises(MirrorError, match="'hidden:0' can't be mirrored"):
+        Mirrors(strategy).hold(Frozen(), [hidden])
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.long)])
+def test_processes_on_loopback_make_the_steps_of_one(count: int, tmp_path: Path) -> None:
+    workers = [start_worker("worker", number, count, tmp_path) for number in range(count)]
+    alone = program("worker")
+    try:
+        assert [worker.wait(100) for worker in workers] == [0] * count
+    finally:
+        for worker in workers:
+            worker.kill()
+    first, *others = [(tmp_path / f"{number}.out").read_text() for number in range(count)]
+    assert all(other == first for other in others)  # also the weights, bit by bit
+    for name, fitted in json.loads(first).items():
+        assert_same(alone[name], fitted)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_worker_ends_the_others_with_a_line(number: int, tmp_path: Path) -> None:
+    first, second = (start_worker("endless", worker, 2, tmp_path) for worker in range(2))
+    try:
+        while not (tmp_path / "1.err").exists() or "begun" not in (tmp_path / "1.err").read_text():
+            time.sleep(0.1)
+        time.sleep(10)  # the fit has begun by then, on a slow machine too
+        second.send_signal(number)
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+        second.kill()
+    error = json.loads((tmp_path / "0.out").read_text())
+    assert error.startswith("WorkerError: worker 1 has ended or can't be reached")
+    assert "\n" not in error
+
+
+def start_worker(part: str, number: int, count: int, folder: Path) -> WarmProcess:
+    """Start a process that trains with others, its output in files of the folder."""
+    ports = folder / "ports"
+    if not ports.exists():
+        with contextlib.ExitStack() as stack:
+            bound = [
+                stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+            ]
+            ports.write_text(json.dumps([f"127.0.0.1:{one.getsockname()[1]}" for one in bound]))
+    task = {"type": "worker", "index": number}
+    cluster = {"cluster": {"worker": json.loads(ports.read_text())}, "task": task}
+    return WarmProcess(
+        ["-m", "tests.support.replicas", part],
+        cwd=ROOT,
+        environment={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+        outputs=(folder / f"{number}.out", folder / f"{number}.err"),
+    )
 
 
 @pytest.mark.long

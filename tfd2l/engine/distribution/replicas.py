@@ -1,4 +1,4 @@
-"""Where the steps of a fit run: on one device, or in replicas on several."""
+"""Runs the steps of a fit on one device, or in replicas on several."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tfd2l.engine.distribution.step_state import StepState
 from tfd2l.engine.errors import MirrorError
 from tfd2l.engine.loaders import Batch
 from tfd2l.engine.tracing.step import Named, mean_of
+from tfd2l.engine.tracing.workers import raise_if_lost
 from tfd2l.engine.variables import layers_in
 
 __all__ = ["OneDevice", "Replicas"]
@@ -38,9 +39,13 @@ class OneDevice:
         device: TensorFlow's name of the device.
         strategy: TensorFlow's own, by default the one without replicas.
         replicated: True if steps run in replicas, be it one.
+        several_processes: True if processes on one or more machines make each step together.
+        is_chief: True in the only process, or in the first.
     """
 
     replicated = False
+    several_processes = False
+    is_chief = True
 
     def __init__(self, device: str) -> None:
         """Run on a device such as '/CPU:0'."""
@@ -70,6 +75,10 @@ class OneDevice:
         """As `tf.cond`, for functions that make a step."""
         return tf.cond(pred, true_fn, false_fn)
 
+    def agreed(self, number: int) -> int:
+        """A number that each process chooses by its own speed; the first one decides for all."""
+        return number
+
 
 class Replicas(OneDevice):
     """Steps in replicas: each device has a copy of the variables and a slice of every batch.
@@ -87,6 +96,10 @@ class Replicas(OneDevice):
         super().__init__(f"/{tf.DeviceSpec.from_string(devices[0]).device_type}:0")
         self.strategy, self.count = strategy, strategy.num_replicas_in_sync
         self._mirrors = Mirrors(strategy)
+        self.several_processes = strategy.num_replicas_in_sync > len(devices)
+        if self.several_processes:
+            self.is_chief = strategy.cluster_resolver.task_id == 0
+        self._first_choice: Any = None
         # Each replica is traced in a thread of its own.
         self._replica = threading.local()
 
@@ -173,6 +186,31 @@ class Replicas(OneDevice):
             parallel_iterations=1,
         )
         return results[1]
+
+    def agreed(self, number: int) -> int:
+        """The number that the first process has chosen.
+
+        All processes have to make the same steps in one call: the collective operations of a loop
+        find each other by the loop's turn.
+        """
+        if not self.several_processes:
+            return number
+        if self._first_choice is None:
+            with tf.init_scope():
+                self._first_choice = tf.function(self._choice_of_first, autograph=False)
+        try:
+            return int(self._first_choice(tf.constant(number)))
+        except tf.errors.OpError as error:
+            raise_if_lost(error)
+            raise
+
+    def _choice_of_first(self, number: tf.Tensor) -> tf.Tensor:
+        def in_replica() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            mine = tf.where(context.replica_id_in_sync_group == 0, number, 0)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
+
+        return self.strategy.experimental_local_results(self.strategy.run(in_replica))[0]
 
     def _sum(self, values: list[Any]) -> list[Any]:
         """The sums over all replicas, in each replica."""

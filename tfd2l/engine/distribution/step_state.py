@@ -43,7 +43,7 @@ class StepState:
         self._shift_seeds(number)
 
     def changes(self, share: float) -> list[tf.Tensor]:
-        """What the step of this replica adds to the variables that it may change.
+        """The differences that this replica's step has made to the variables that it may change.
 
         Args:
             share: the replica's share of the batch's examples.

@@ -22,6 +22,7 @@ from tfd2l.engine.finite import all_finite
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.tracing.graphs import untracked_state
 from tfd2l.engine.tracing.python_state import PythonState
+from tfd2l.engine.tracing.workers import raise_if_lost
 
 __all__ = ["MAX_SILENT_RETRACES", "Named", "Step", "TracedStep", "explained", "mean_of",
            "spec_of"]  # fmt: skip
@@ -59,6 +60,7 @@ class Step:
         variables: Callable[[], Iterable[tf.Variable]] = tuple,
         eager_where_not_finite: bool = False,
         choose: Callable[..., Any] = tf.cond,
+        agreed: Callable[[int], int] | None = None,
     ) -> None:
         """Wrap `function`.
 
@@ -73,12 +75,15 @@ class Step:
             eager_where_not_finite: in the first pass, run the step as plain Python on batches with
                 infinite or NaN numbers, which some kernels of graphs hide from the loss.
             choose: as `tf.cond`, to make the step or not.
+            agreed: the number of steps that all processes make in a call, from what one would; None
+                where there is one process.
         """
         self.name = name
         self.eager_where_not_finite = eager_where_not_finite
         self.eager = eager
         self.jit_compile = jit_compile
         self.choose = choose
+        self.agreed = agreed
         self._function = function
         self._must_compile = must_compile
         self._state = PythonState() if state is None else state
@@ -228,12 +233,14 @@ def explained(name: str, where: str, batch: Any) -> Iterator[None]:
 
     Raises:
         StepError: TensorFlow or Keras refused an operation inside.
+        WorkerError: another process that makes the step too is lost.
     """
     try:
         yield
     except (tf.errors.OpError, ValueError, TypeError) as error:
         if not isinstance(error, tf.errors.OpError) and "\n" not in str(error):
             raise
+        raise_if_lost(error)
         parts = [f"{tuple(spec.shape)} {spec.dtype.name}" for spec in tf.nest.flatten(batch)]
         raise StepError(
             f"{name} failed at {where}: {reason(error).rstrip('.')}. The batch: {', '.join(parts)}."
