@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import tensorflow as tf
 
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.engine.distribution.replicas import OneDevice, Replicas
 
 __all__ = [
-    "DeviceError", "check_placement", "choose_device", "cpu", "gpu", "num_gpus", "try_all_gpus",
-    "try_gpu",
+    "DeviceError", "check_placement", "choose_device", "choose_placement", "cpu", "gpu", "num_gpus",
+    "strategy_of", "try_all_gpus", "try_gpu",
 ]  # fmt: skip
 
 
@@ -36,8 +38,8 @@ def choose_device(num_gpus: int | None) -> str:
     wanted = min(available, 1) if num_gpus is None else num_gpus
     if isinstance(wanted, bool | float) or wanted not in (0, 1):
         raise DeviceError(
-            f"num_gpus must be 0 (CPU), 1 (the first GPU) or None (whichever there is); "
-            f"got {num_gpus!r}."
+            f"num_gpus must be 0 (CPU), 1 (the first GPU), a larger number (so many GPUs) or None "
+            f"(a GPU if there is one); got {num_gpus!r}."
         )
     if wanted > available:
         raise DeviceError(
@@ -45,6 +47,60 @@ def choose_device(num_gpus: int | None) -> str:
             "--device cpu), or install NVIDIA's driver and `pip install tensorflow[and-cuda]`."
         )
     return "/GPU:0" if wanted else "/CPU:0"
+
+
+_STRATEGIES = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def choose_placement(
+    num_gpus: int | None, strategy: tf.distribute.Strategy | None, jit_compile: bool | None
+) -> OneDevice:
+    """Return where to train: on one device, or in replicas on several.
+
+    Args:
+        num_gpus: as `choose_device`; 2 or more make a `MirroredStrategy` on the first ones.
+        strategy: the reader's own, which says itself on which devices.
+        jit_compile: True asks for XLA, which compiles for one device.
+
+    Raises:
+        DeviceError: there are fewer GPUs, or the strategy is of a kind that has no equal replicas.
+        ValueError: arguments exclude each other.
+    """
+    wanted = num_gpus if type(num_gpus) is int else 0
+    if strategy is None and wanted < 2:
+        return OneDevice(choose_device(num_gpus))
+    if strategy is not None and num_gpus is not None:
+        raise ValueError(
+            f"num_gpus={num_gpus} and a strategy exclude each other; the strategy has its devices."
+        )
+    if jit_compile:
+        raise ValueError("jit_compile=True compiles for one device, not for several; drop it.")
+    if strategy is None:
+        strategy = strategy_of("GPU", wanted)
+    if not isinstance(strategy, _STRATEGIES):
+        raise DeviceError(
+            "strategy must be a tf.distribute.MirroredStrategy or MultiWorkerMirroredStrategy, "
+            f"whose replicas make every step together; got {type(strategy).__name__}."
+        )
+    return Replicas(strategy)
+
+
+@cache
+def strategy_of(kind: str, count: int) -> tf.distribute.Strategy:
+    """The strategy for the first devices of a kind, 'GPU' or 'CPU'.
+
+    It is made once: another one would use the keys of this one's collective operations.
+
+    Raises:
+        DeviceError: TensorFlow sees fewer.
+    """
+    available = len(tf.config.list_logical_devices(kind))
+    if count > available:
+        raise DeviceError(
+            f"{count} {kind}s are asked for, and TensorFlow sees {available}; take as many, or try "
+            "the code on logical devices of the CPU (docs/distributed.md)."
+        )
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
 def check_placement(variables: Iterable[tf.Variable], device: str) -> None:

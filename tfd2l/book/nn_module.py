@@ -80,11 +80,11 @@ class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - th
     def training(self) -> bool:
         """True if layers behave as in training by default."""
         # Kept in the layer: it changes between steps, and attributes of the model are watched.
-        return bool(self._phase._in_training)
+        return bool(self._phase.in_training)
 
     @training.setter
     def training(self, training: bool) -> None:
-        self._phase._in_training = training
+        self._phase.in_training = training
 
     def _make_phase(self) -> None:
         # Variables of layers that are built inside have the layer's name in their path. Set without

@@ -24,7 +24,7 @@ import tensorflow as tf
 from pipelines.basics.autograph import do_not_convert
 from pipelines.basics.numbers import real_number, whole_number
 from tfd2l.book.callbacks.progress import progress_shown
-from tfd2l.book.devices import check_placement, choose_device
+from tfd2l.book.devices import check_placement, choose_placement
 from tfd2l.book.hyperparameters import HyperParameters
 from tfd2l.book.module import Module
 from tfd2l.engine.base_trainer import BaseTrainer
@@ -115,6 +115,7 @@ class Trainer(BaseTrainer, HyperParameters):
         run_eagerly: bool | None = None,
         jit_compile: bool | None = None,
         steps_per_execution: int | None = None,
+        strategy: tf.distribute.Strategy | None = None,
         callbacks: Callback | Sequence[Callback] = (),
         enable_progress_bar: bool = True,
     ) -> None:
@@ -122,7 +123,8 @@ class Trainer(BaseTrainer, HyperParameters):
 
         Args:
             max_epochs: passes over the training data, at least 1.
-            num_gpus: 0 trains on the CPU, 1 on the first GPU; None takes a GPU if there is one.
+            num_gpus: 0 trains on the CPU, 1 on the first GPU, more on as many that share every
+                batch; None takes a GPU if there is one.
             gradient_clip_val: the largest joint l2 norm of the gradients; 0 doesn't clip.
             run_eagerly: True runs the steps as plain Python, to debug them; False insists on
                 compiling them; None compiles, and falls back to eager with a warning.
@@ -130,6 +132,8 @@ class Trainer(BaseTrainer, HyperParameters):
                 a graph and switches to XLA where that gives the same results and pays.
             steps_per_execution: end compiled calls, after which the callbacks run, at each
                 multiple of so many steps; None ends them a few times a second.
+            strategy: a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`, whose
+                replicas share every batch; instead of `num_gpus`.
             callbacks: called in their order.
             enable_progress_bar: show the progress of a fit: on a terminal a bar, and everywhere a
                 line for each epoch. A notebook shows the model's board instead.
@@ -137,7 +141,7 @@ class Trainer(BaseTrainer, HyperParameters):
         Raises:
             TypeError: a callback is not a d2l.Callback.
             ValueError: a number out of range, or both `run_eagerly` and `jit_compile`.
-            DeviceError: a GPU is asked for, and TensorFlow sees none.
+            DeviceError: TensorFlow sees fewer GPUs, or the strategy is of another kind.
         """
         max_epochs = whole_number("max_epochs", max_epochs)
         gradient_clip_val = real_number(
@@ -147,8 +151,8 @@ class Trainer(BaseTrainer, HyperParameters):
             steps_per_execution = whole_number("steps_per_execution", steps_per_execution)
         if run_eagerly and jit_compile:
             raise ValueError("run_eagerly=True and jit_compile=True exclude each other; drop one.")
-        self.save_hyperparameters()
-        self.device = choose_device(num_gpus)
+        self.save_hyperparameters(ignore=["strategy"])
+        self.placement = choose_placement(num_gpus, strategy, jit_compile)
         self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
         check_callbacks(self.callbacks)
         self._progress: list[Callback] = []
@@ -180,25 +184,27 @@ class Trainer(BaseTrainer, HyperParameters):
         check_callbacks(self.callbacks)
         with (
             tf.device(self.device),
-            progress_shown(self.enable_progress_bar) as self._progress,
+            progress_shown(self.enable_progress_bar and self.is_chief) as self._progress,
         ):
             self._begin()
             self.prepare_data(data)
             self.prepare_model(model)
-            self._prepare_steps(data, checkpoint)
-            self._check_weights(now=True)
-            self._call("on_fit_begin")
-            planned = self.max_epochs
-            while self.epochs_left and not self.should_stop:
-                self._run_epoch(self.state.epoch)
-            finalize(self.optim)
-            self._check_weights(now=True)
-            if 0 < self.state.epoch != planned:
-                model.board.xlim = [0, self.state.epoch]
-                model.board.flush()
-            self._call("on_fit_end")
-            # A user's own fit_epoch may leave it on.
-            model.training = False
+            example = example_of(self.train_dataloader)
+            with self._placed(example):
+                self._prepare_steps(data, checkpoint, example)
+                self._check_weights(now=True)
+                self._call("on_fit_begin")
+                planned = self.max_epochs
+                while self.epochs_left and not self.should_stop:
+                    self._run_epoch(self.state.epoch)
+                finalize(self.optim)
+                self._check_weights(now=True)
+                if 0 < self.state.epoch != planned:
+                    model.board.xlim = [0, self.state.epoch]
+                    model.board.flush()
+                self._call("on_fit_end")
+                # A user's own fit_epoch may leave it on.
+                model.training = False
         return self.state.history
 
     def prepare_data(self, data: Any) -> None:
@@ -253,12 +259,14 @@ class Trainer(BaseTrainer, HyperParameters):
         """The number of times that the steps were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
-    def _prepare_steps(self, data: Any, checkpoint: Path | str | None) -> None:
+    def _prepare_steps(
+        self, data: Any, checkpoint: Path | str | None, example: Batch | None
+    ) -> None:
         """Make optimizer, variables and steps, and read the checkpoint to resume from, if any."""
         self._val_loader.source, self._recorder.model = data, self.model
         self.state.counted = self.state.num_batches
         self.optim = with_loss_scale(optimizer_of(self.model), self.gradient_clip_val)
-        example = example_of(self.train_dataloader)
+        self.placement.hold(self.model, self.optim)
         self._build_variables(example)
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
@@ -298,9 +306,10 @@ class Trainer(BaseTrainer, HyperParameters):
             # Layers may have made their variables just now, or may be trained from now on.
             variables = self._weights.variables = model.trainable_variables
             build_for(self.optim, variables)
-            scaled = scaled_loss(self.optim, loss)
+            scaled = scaled_loss(self.optim, self.placement.share(loss))
         gradients = tape.gradient(scaled, variables)
         check_gradients(gradients, type(model).__name__)
+        gradients = self.placement.total(gradients)
         if self.gradient_clip_val > 0:
             gradients = self.clip_gradients(self.gradient_clip_val, gradients)
         apply_gradients(self.optim, gradients, variables)
@@ -317,13 +326,15 @@ class Trainer(BaseTrainer, HyperParameters):
         """A step that runs as the trainer's settings say; it is traced when it first runs."""
         return Step(
             name,
-            function,
+            self.placement.step(function, self.model),
             eager=bool(self.run_eagerly),
-            jit_compile=self.jit_compile,
+            jit_compile=False if self.placement.replicated else self.jit_compile,
             must_compile=self.run_eagerly is False or bool(self.jit_compile),
             state=PythonState(self),
             variables=lambda: saved_variables(self.model, self.optim),
             eager_where_not_finite=name == "validation_step",
+            choose=self.placement.choose,
+            agreed=self.placement.agreed if self.placement.several_processes else None,
         )
 
     def _build_variables(self, example: Batch | None) -> None:

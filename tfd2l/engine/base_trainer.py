@@ -14,7 +14,8 @@ import tensorflow as tf
 from tfd2l.engine.callback import Callback, restore_states, states_of
 from tfd2l.engine.checkpoint import load_checkpoint
 from tfd2l.engine.checks import check_methods
-from tfd2l.engine.errors import CheckpointError
+from tfd2l.engine.distribution.replicas import OneDevice
+from tfd2l.engine.errors import CheckpointError, MirrorError
 from tfd2l.engine.finite import WeightsCheck
 from tfd2l.engine.loaders import (
     Batch,
@@ -41,7 +42,7 @@ class BaseTrainer:
     model: Any
     optim: Any
     callbacks: list[Callback]
-    device: str
+    placement: OneDevice
     max_epochs: int
     num_train_batches: Any
     num_val_batches: Any
@@ -52,6 +53,7 @@ class BaseTrainer:
     _validate: Callable[[Batch], Named]
     _make_step: Callable[[str, Callable[[Batch], Named]], Step]
     _build_variables: Callable[[Batch | None], None]
+    prepare_batch: Callable[[Batch], Batch]
 
     def validate(self, model: Any, data: Any) -> dict[str, float]:
         """The metrics of a model on validation data, as in the row of an epoch, e.g. 'val_loss'.
@@ -76,9 +78,11 @@ class BaseTrainer:
         with tf.device(self.device), self._set_apart(model):
             self.val_dataloader = loader_of(data, train=False)
             self.num_val_batches = self.num_val_batches or count
-            self._build_variables(example_of(self.val_dataloader or ()))
-            self._val_step = self._make_step("validation_step", self._validate)
-            self._run_validation(epoch)
+            example = example_of(self.val_dataloader or ())
+            self._build_variables(example)
+            with self._placed(example):
+                self._val_step = self._make_step("validation_step", self._validate)
+                self._run_validation(epoch)
             if not self.state.val_batch_idx:
                 raise ValueError("the data has no batches to validate on; give it some.")
             return {name: mean.value for name, mean in self.state.so_far.plotted.items()}
@@ -109,15 +113,31 @@ class BaseTrainer:
         return self.state.so_far.steps
 
     @property
+    def device(self) -> str:
+        """TensorFlow's name of the device of the steps; of several, that of the first."""
+        return self.placement.device
+
+    @property
+    def strategy(self) -> tf.distribute.Strategy:
+        """The `tf.distribute` strategy of the steps; TensorFlow's default one for one device."""
+        return self.placement.strategy
+
+    @property
+    def is_chief(self) -> bool:
+        """True in the process that writes files; of several that train together, in the first."""
+        return self.placement.is_chief
+
+    @property
     def epochs_left(self) -> int:
         """The number of epochs until `max_epochs`."""
         return max(self.max_epochs - self.state.epoch, 0)
 
     @property
     def execution(self) -> dict[str, Any]:
-        """The device of the fit, and whether steps ran eagerly or compiled by XLA."""
+        """The devices of the fit, and whether steps ran eagerly or compiled by XLA."""
         return {
             "device": self.device,
+            "replicas": self.strategy.num_replicas_in_sync,
             "eager": self._train_step.eager,
             "xla": self._train_loader.used_xla,
         }
@@ -150,6 +170,7 @@ class BaseTrainer:
         """Give a Keras optimizer its state for the variables that are trained by now."""
         if self.model.built:
             build_for(self.optim, self.model.trainable_variables)
+            self.placement.hold(self.model, self.optim)
 
     def _run_validation(self, epoch: int) -> None:
         """Make a pass over the validation data, with the kernels of that epoch."""
@@ -181,9 +202,25 @@ class BaseTrainer:
             own, model.trainer, model.board = before
             vars(self).update(own)
 
+    @contextlib.contextmanager
+    def _placed(self, example: Batch | None) -> Iterator[None]:
+        """Inside, the model is on the devices of the steps; its variables are made before."""
+        if self.placement.replicated and not self._build_late_variables(example):
+            raise MirrorError(
+                f"{type(self.model).__name__} has layers without variables yet, which several "
+                "devices can't share; call the model on a batch, model(X), before the fit."
+            )
+        with self.placement.scope():
+            self.placement.hold(self.model, None)
+            yield
+
     def _resume(self, path: Path, example: Batch | None) -> None:
         """Bring the fit to the state of the one that wrote the checkpoint."""
-        self._build_late_variables(example)
+        if not self._build_late_variables(example):
+            raise CheckpointError(
+                f"{type(self.model).__name__} has layers without variables yet, into which a "
+                "checkpoint can't be read; call the model on a batch, model(X), before the fit."
+            )
         state, callbacks = load_checkpoint(path, self.model, self.optim, self._parse_state)
         self.state.restore(state)
         self.model.board.curves = self.state.board
@@ -219,20 +256,33 @@ class BaseTrainer:
         build_as(state.trained, self.model, self.optim)
         return state, callbacks
 
-    def _build_late_variables(self, batch: Batch | None) -> None:
-        """Make variables of layers that only the step calls, so that a checkpoint can be read."""
+    def _build_late_variables(self, batch: Batch | None) -> bool:
+        """Make variables of layers that only the step calls, before they are needed.
+
+        Returns:
+            Whether the model has all its variables by now.
+        """
         model, loader = self.model, self.train_dataloader
         if model.built and model.variables:
-            return
+            return True
         if batch is None and isinstance(loader, Reiterable):
             first = next(iter(loader.again()), None)
             batch = None if first is None else as_batch(first)
         if batch is not None:
             self._build_variables(batch)
-            if not model.built:
+            if not model.built and self.placement.replicated:
+                self._trace_forward(batch)
+            elif not model.built:
                 self._train_step.trace(spec_of(batch))
-        if not (model.built and model.variables):
-            raise CheckpointError(
-                f"{type(model).__name__} has layers without variables yet, into which a checkpoint "
-                "can't be read; call the model on a batch, model(X), before the fit."
-            )
+        return bool(model.built and model.variables)
+
+    def _trace_forward(self, batch: Batch) -> None:
+        """Trace the model's training step outside of replicas, which can't make variables."""
+        model = self.model
+
+        def forward(batch: Batch) -> Any:
+            return model.in_phase(True, lambda: model.training_step(self.prepare_batch(batch)))
+
+        # What fails here fails again in the fit, where it is explained.
+        with contextlib.suppress(Exception):
+            tf.function(forward).get_concrete_function(spec_of(batch))

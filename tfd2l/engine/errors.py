@@ -5,8 +5,8 @@ from __future__ import annotations
 from tfd2l.common.errors import Tfd2lError
 
 __all__ = [
-    "CheckpointError", "CompileError", "DivergedError", "LoaderError", "PythonStateError",
-    "StepError",
+    "CheckpointError", "CompileError", "DivergedError", "LoaderError", "MirrorError",
+    "PythonStateError", "StepError", "WorkerError",
 ]  # fmt: skip
 
 
@@ -32,3 +32,11 @@ class PythonStateError(Tfd2lError, RuntimeError):
 
 class CheckpointError(Tfd2lError, ValueError):
     """A checkpoint can't be read, or belongs to another model, optimizer or data."""
+
+
+class MirrorError(Tfd2lError, ValueError):
+    """A model can't be trained on several devices as it is."""
+
+
+class WorkerError(Tfd2lError, RuntimeError):
+    """Another process that trains with this one has ended or can't be reached."""

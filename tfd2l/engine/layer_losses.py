@@ -6,6 +6,7 @@ hand; what it leaves out is added.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -29,10 +30,27 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def __init__(self, name: str | None) -> None:
         """Begin outside of training; the name is in the paths of variables that are made inside."""
         super().__init__(name=name)
-        self._in_training = False
-        self.watching: list[LayerLosses] = []
+        # The replicas of a step are traced in threads, in turns.
+        self._of_thread = threading.local()
+        self.num_watching = 0
         # Else Keras calls the function once more, on symbolic inputs, to build the layers in it.
         self.built = True
+
+    @property
+    def in_training(self) -> bool:
+        """True if the running step is one of training."""
+        return getattr(self._of_thread, "in_training", False)
+
+    @in_training.setter
+    def in_training(self, training: bool) -> None:
+        self._of_thread.in_training = training
+
+    @property
+    def watching(self) -> list[LayerLosses]:
+        """The blocks that note what the losses of the running step contain, outermost first."""
+        if not hasattr(self._of_thread, "watching"):
+            self._of_thread.watching = []
+        return self._of_thread.watching  # type: ignore[no-any-return]
 
     def hold(self, layers: Iterable[keras.layers.Layer]) -> None:
         """Be the layer around these alone."""
@@ -75,32 +93,37 @@ class LayerLosses:
         """Take a model and the layer around its layers."""
         self._model, self._phase = model, phase
         self._tape = tf.GradientTape()
-        self._penalties: list[tuple[Any, tf.Tensor]] = []
+        self.penalties: list[tuple[Any, tf.Tensor]] = []
         self._counted: set[int] = set()
 
     @do_not_convert
     def __enter__(self) -> LayerLosses:
         """Note from here on what the loss is computed from."""
         self._phase.watching.append(self)
+        self._phase.num_watching += 1
         self._tape.__enter__()
         # A loss of layers whose variables are all frozen depends on nothing that the tape watches.
         self._tape.watch([loss for loss in self._model.losses if loss.dtype.is_floating])
-        self._regularizers = self._regularized()
-        for variable, regularizer in self._regularizers:
-            variable.regularizer = self._noting(variable, regularizer)
+        regularized = self._regularized()
+        self._num_regularized = len(regularized)
+        for variable, regularizer in regularized:
+            variable.regularizer = _Noting(variable, regularizer, self._phase)
         return self
 
     @do_not_convert
     def __exit__(self, *error: Any) -> None:
         """The loss is computed; find the losses that it should contain."""
         self._tape.__exit__(*error)
-        self._phase.watching.remove(self)
-        self._num_read = len(self._penalties)
+        self._num_read = len(self.penalties)
         # Read while the regularizers note, which tells the variable of each penalty.
         self._owned = [] if error[0] else self._model.losses
-        for variable, regularizer in self._regularizers:
-            variable.regularizer = regularizer
-        self.complete = len(self._regularized()) == len(self._regularizers)
+        self._phase.watching.remove(self)
+        self._phase.num_watching -= 1
+        regularized = self._regularized()
+        if not self._phase.num_watching:
+            for variable, regularizer in regularized:
+                variable.regularizer = regularizer
+        self.complete = len(regularized) == self._num_regularized
 
     @do_not_convert
     def added_to(self, loss: Any) -> Any:
@@ -113,7 +136,7 @@ class LayerLosses:
             () of the loss's dtype.
         """
         # Each access to `losses` computes a penalty anew; the variable tells which it is.
-        of_variable = {id(penalty): id(variable) for variable, penalty in self._penalties}
+        of_variable = {id(penalty): id(variable) for variable, penalty in self.penalties}
         owned = {of_variable.get(id(one), id(one)): one for one in self._owned}
         left = {key: one for key, one in owned.items() if key not in self._counted}
         # The loss of a step may be computed from this one.
@@ -121,7 +144,7 @@ class LayerLosses:
             outer._counted.update(owned)
         if not left or loss is None:
             return loss
-        read = self._penalties[: self._num_read]
+        read = self.penalties[: self._num_read]
         sources = [*((id(variable), penalty) for variable, penalty in read), *left.items()]
         sources = [(key, source) for key, source in sources if source.dtype.is_floating]
         gradients = self._tape.gradient(loss, [source for _, source in sources])
@@ -133,13 +156,23 @@ class LayerLosses:
         return loss
 
     def _regularized(self) -> list[tuple[Any, Callable[[Any], Any]]]:
-        variables = self._phase.trainable_weights
-        return [(v, v.regularizer) for v in variables if v.regularizer is not None]
+        """The variables of layers with their regularizers, also while those note."""
+        found = [(v, v.regularizer) for v in self._phase.trainable_weights if v.regularizer]
+        return [(v, r.inner if self._notes(r) else r) for v, r in found]
 
-    def _noting(self, variable: Any, regularizer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def noted(value: Any) -> Any:
-            penalty = tf.convert_to_tensor(regularizer(value))
-            self._penalties.append((variable, penalty))
-            return penalty
+    def _notes(self, regularizer: Any) -> bool:
+        return isinstance(regularizer, _Noting) and regularizer.phase is self._phase
 
-        return noted
+
+class _Noting:
+    """A regularizer that notes each penalty in the blocks of its phase."""
+
+    def __init__(self, variable: Any, inner: Callable[[Any], Any], phase: Phase) -> None:
+        self.variable, self.inner, self.phase = variable, inner, phase
+
+    @do_not_convert
+    def __call__(self, value: Any) -> Any:
+        penalty = tf.convert_to_tensor(self.inner(value))
+        for block in self.phase.watching:
+            block.penalties.append((self.variable, penalty))
+        return penalty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
 from tfd2l.engine.callback import StepResults
+from tfd2l.engine.distribution.slices import in_replica
 from tfd2l.engine.errors import DivergedError
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.state import EpochMetrics, FitState, Postponed
@@ -46,7 +48,6 @@ class Recorder:
     Attributes:
         model: the model whose steps are recorded; the trainer sets it.
         epoch: the epoch that runs or ran last, counted from 0.
-        named: values that the running step has plotted while it is traced.
         size: examples in the batch of the running step.
     """
 
@@ -56,10 +57,16 @@ class Recorder:
         """Record in `state`."""
         self._state = state
         self.epoch = 0
-        self.named: Named = []
+        # Of a step in replicas, each is traced in a thread of its own.
+        self._step = threading.local()
         self.size = 1
         self._started_s = math.nan
         self._before = (0, 0)
+
+    @property
+    def named(self) -> Named:
+        """Values that the running step has plotted while it is traced."""
+        return getattr(self._step, "named", [])
 
     def begin_epoch(self, epoch: int) -> None:
         """Start the clock of an epoch, which may have been interrupted before."""
@@ -71,12 +78,12 @@ class Recorder:
     @do_not_convert
     def begin_step(self, batch: Batch) -> None:
         """Note the size of the batch; what is plotted from here on belongs to this step."""
-        self.named, self.size = [], batch_size_of(batch)
+        self._step.named, self.size = [], batch_size_of(batch)
 
     @do_not_convert
     def record(self, label: str, value: Any, train: bool) -> None:
-        """Take a value that a step plots: at once when eager, else as an output of the graph."""
-        if tf.executing_eagerly():
+        """Take a value that a step plots: at once when eager, else as an output of the step."""
+        if tf.executing_eagerly() and not in_replica():
             mean = float(tf.reduce_mean(tf.cast(value, tf.float32)))
             self._draw(label, [mean], train)
         else:

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from tfd2l.engine.layer_losses import Phase
 
-__all__ = ["WITH_PARTS", "HasVariables", "layers_in", "metrics_in", "saved_variables",
-           "tf_variable", "variables_in"]  # fmt: skip
+__all__ = ["GENERATORS", "WITH_PARTS", "HasVariables", "components", "layers_in", "metrics_in",
+           "saved_variables", "tf_variable", "variables_in"]  # fmt: skip
 
 # Most attributes are of these; to pass over them first saves most of the search's time.
 _PLAIN = (type(None), bool, int, float, str, bytes)
-_GENERATORS = (keras.random.SeedGenerator, tf.random.Generator)
+GENERATORS = (keras.random.SeedGenerator, tf.random.Generator)
 _WITH_STATE = (keras.metrics.Metric, keras.optimizers.Optimizer)
 # Objects whose attributes are searched, as those of dataclasses are.
 WITH_PARTS = (tf.Module, keras.losses.Loss, keras.optimizers.schedules.LearningRateSchedule)
@@ -37,6 +37,12 @@ class HasVariables(Protocol):
 def tf_variable(variable: Any) -> tf.Variable:
     """The variable itself, or the TensorFlow variable inside a Keras variable."""
     return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def components(variable: tf.Variable) -> tuple[tf.Variable, ...]:
+    """The copies of a mirrored variable in this process; another variable itself."""
+    mirrored = isinstance(variable, tf.distribute.DistributedValues)
+    return tuple(variable.values) if mirrored else (variable,)
 
 
 def saved_variables(model: HasVariables, optimizer: Any) -> list[tf.Variable]:
@@ -66,7 +72,7 @@ def variables_in(value: Any, seen: set[int], weights_only: bool = False) -> Iter
         )
         # A reader's own layer may hold tf.Variables, which Keras does not list.
         yield from variables_in(_own_parts(value), seen, weights_only)
-    elif isinstance(value, _GENERATORS) and not weights_only:
+    elif isinstance(value, GENERATORS) and not weights_only:
         yield from variables_in(value.state, seen)
     elif isinstance(value, _WITH_STATE) and not weights_only:
         yield from variables_in(value.variables, seen)

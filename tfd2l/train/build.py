@@ -16,7 +16,7 @@ from tfd2l.train.model import choose_model, make_model
 from tfd2l.train.optimizers import set_optimizer
 from tfd2l.train.settings.config import ConfigError, TrainConfig
 
-__all__ = ["NUM_GPUS", "build_model", "choose_device"]
+__all__ = ["NUM_GPUS", "build_model", "choose_device", "devices_of"]
 
 NUM_GPUS = {"auto": None, "cpu": 0, "gpu": 1}
 
@@ -28,6 +28,25 @@ def choose_device(device: str) -> str:
         DeviceError: there is no such device.
     """
     return devices.choose_device(NUM_GPUS[device])
+
+
+def devices_of(config: TrainConfig) -> dict[str, Any]:
+    """The arguments of the trainer that say on which devices to train.
+
+    Raises:
+        DeviceError: there are not so many.
+    """
+    kind = "CPU" if config.device == "cpu" else "GPU"
+    available = len(tf.config.list_logical_devices(kind))
+    count = available if config.devices == "all" else int(config.devices)
+    if count <= 1:
+        return {"num_gpus": NUM_GPUS[config.device]}
+    if count > available:
+        raise devices.DeviceError(
+            f"--devices {count}, but TensorFlow sees {available} {kind}s; take as many, or "
+            "--device cpu, which splits the processor to try the code."
+        )
+    return {"strategy": devices.strategy_of(kind, count)}
 
 
 def build_model(config: TrainConfig, data: DataModule) -> tuple[Module, dict[str, Any]]:

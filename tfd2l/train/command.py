@@ -105,15 +105,20 @@ def prepare_tensorflow(settings: TrainConfig) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
     if settings.device == "cpu":
         tf.config.set_visible_devices([], "GPU")
+        if isinstance(settings.devices, int) and settings.devices > 1:
+            [cpu] = tf.config.list_physical_devices("CPU")
+            parts = [tf.config.LogicalDeviceConfiguration()] * settings.devices
+            tf.config.set_logical_device_configuration(cpu, parts)
     tf.config.list_logical_devices()
     import keras
 
     for module in ("publish_run", "run", "summary"):
         importlib.import_module(f"tfd2l.train.{module}")
-    from tfd2l.train.build import choose_device
+    from tfd2l.train.build import choose_device, devices_of
 
     # A device that is not there is an error before anything is written.
     choose_device(settings.device)
+    devices_of(settings)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(settings.precision)

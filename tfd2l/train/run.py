@@ -25,7 +25,7 @@ from tfd2l.engine.callback import Callback
 from tfd2l.engine.errors import DivergedError
 from tfd2l.export.errors import ExportError
 from tfd2l.export.publish import check_writable
-from tfd2l.train.build import NUM_GPUS, build_model
+from tfd2l.train.build import build_model, devices_of
 from tfd2l.train.data import make_data
 from tfd2l.train.evaluation import reason_against
 from tfd2l.train.finish import Publication, Result, check_interface, finish
@@ -223,7 +223,7 @@ def train(
     stop = StopOnSignal(directory.keep)
     trainer = Trainer(
         config.epochs,
-        num_gpus=NUM_GPUS[config.device],
+        **devices_of(config),
         gradient_clip_val=config.gradient_clip_val,
         run_eagerly=config.run_eagerly,
         jit_compile=False if config.deterministic else config.jit_compile,

@@ -65,7 +65,8 @@ class ModelCheckpoint(MonitorCallback):
             DivergedError: a weight is infinite or NaN.
             OSError: the file can't be written.
         """
-        if not self.save_best_only or self.improved(trainer, row):
+        wanted = not self.save_best_only or self.improved(trainer, row)
+        if wanted and trainer.is_chief:
             write_checkpoint(self._path_of(row), trainer.model, trainer.optim, trainer.state_dict())
 
     def _path_of(self, row: dict[str, float]) -> Path:

@@ -48,8 +48,9 @@ class Groups:
     An error of the stream is raised after the batches before it were given away.
     """
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        """Take the batches of an iterator."""
+    def __init__(self, batches: Iterator[Batch], *, patient: bool = False) -> None:
+        """Take the batches of an iterator; a patient one waits for a slow stream."""
+        self._patient = patient
         self._batches = batches
         self._waiting: list[tuple[Batch, Kind]] = []
         self._error: Exception | None = None
@@ -85,7 +86,7 @@ class Groups:
         group = [batch]
         while (
             len(group) < most
-            and time.monotonic() - self._asked_s < CALL_S
+            and (self._patient or time.monotonic() - self._asked_s < CALL_S)
             and self._see(1, tolerant=True)
             and self._waiting[0][1] == kind
         ):

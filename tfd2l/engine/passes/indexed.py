@@ -104,6 +104,8 @@ class IndexedPass:
         """Run the steps of one call, after `done` steps of the pass and none beyond `limit`."""
         data, xla = self._data, bool(self._xla)
         count = self._sizers[xla].steps_in_a_call()
+        if self._step.agreed is not None:
+            count = self._step.agreed(count)
         if per_call is not None:
             count = min(count, per_call - done % per_call)
         stop = min(done + count, limit, data.num_full)
@@ -200,7 +202,7 @@ class IndexedPass:
                 looped = tf.stack([stack.stack() for stack in stacks], axis=1)
             if rest is None:
                 return looped, []
-            return looped, tf.cond(
+            return looped, self._step.choose(
                 with_tail,
                 lambda: list(rest.function(data.fetch(order[data.num_full * size :]))),
                 lambda: [tf.zeros(()) for _ in rest.labels],

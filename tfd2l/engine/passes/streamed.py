@@ -64,7 +64,7 @@ class StreamedPass:
             ValueError: the loader was used up by the passes before.
             LoaderError, TypeError: as `batches_of`.
         """
-        groups = Groups(batches_of(self._prefetched()))
+        groups = Groups(batches_of(self._prefetched()), patient=self._step.agreed is not None)
         fast = groups.alike() if self._is_worthwhile(epoch) else None
         groups.skip(start)
         done = start
@@ -105,6 +105,8 @@ class StreamedPass:
         if self._step.eager or (kind, fast) not in self._loops:
             return 1
         limit = self._loops[kind, fast].limit()
+        if self._step.agreed is not None:
+            limit = self._step.agreed(limit)
         if per_call is not None:
             limit = min(limit, per_call - done % per_call)
         if self.num_batches is not None and done < self.num_batches:

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfd2l.engine.variables import components
+
 __all__ = ["WORTHWHILE_STEPS", "looks_up", "nodes_of", "suits_xla", "untracked_state"]
 
 # With fewer steps, compiling by XLA (about a second) costs more than it saves.
@@ -75,7 +77,7 @@ def untracked_state(function: Any, saved: Iterable[tf.Variable]) -> str | None:
             "a step draws by tf.random, whose state TensorFlow does not give away; draw with a "
             "keras.random.SeedGenerator that is an attribute of the model."
         )
-    handles = {id(variable.handle) for variable in saved}
+    handles = {id(part.handle) for variable in saved for part in components(variable)}
     captured = {id(within): outside for outside, within in graph.captures}
     for operation in graph.get_operations():
         if operation.type.startswith(

@@ -22,8 +22,10 @@ from tfd2l.engine.finite import all_finite
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.tracing.graphs import untracked_state
 from tfd2l.engine.tracing.python_state import PythonState
+from tfd2l.engine.tracing.workers import raise_if_lost
 
-__all__ = ["MAX_SILENT_RETRACES", "Named", "Step", "TracedStep", "explained", "spec_of"]
+__all__ = ["MAX_SILENT_RETRACES", "Named", "Step", "TracedStep", "explained", "mean_of",
+           "spec_of"]  # fmt: skip
 
 Named = list[tuple[str, tf.Tensor]]
 # Retracings after which a warning tells the user what causes them.
@@ -57,6 +59,8 @@ class Step:
         state: PythonState | None = None,
         variables: Callable[[], Iterable[tf.Variable]] = tuple,
         eager_where_not_finite: bool = False,
+        choose: Callable[..., Any] = tf.cond,
+        agreed: Callable[[int], int] | None = None,
     ) -> None:
         """Wrap `function`.
 
@@ -70,11 +74,16 @@ class Step:
             variables: returns the variables that checkpoints save.
             eager_where_not_finite: in the first pass, run the step as plain Python on batches with
                 infinite or NaN numbers, which some kernels of graphs hide from the loss.
+            choose: as `tf.cond`, to make the step or not.
+            agreed: the number of steps that all processes make in a call, from what one would; None
+                where there is one process.
         """
         self.name = name
         self.eager_where_not_finite = eager_where_not_finite
         self.eager = eager
         self.jit_compile = jit_compile
+        self.choose = choose
+        self.agreed = agreed
         self._function = function
         self._must_compile = must_compile
         self._state = PythonState() if state is None else state
@@ -155,7 +164,7 @@ class Step:
             labels, values = traced.labels, traced.function(batch)
         else:
             named = self._run_eagerly(batch)
-            labels, values = tuple(label for label, _ in named), [_mean(v) for _, v in named]
+            labels, values = tuple(label for label, _ in named), [mean_of(v) for _, v in named]
             self._warn_once()
         return StepResults(labels, np.array([values], np.float32), batch_size_of(batch))
 
@@ -189,7 +198,7 @@ class Step:
         def values_of(batch: Batch) -> list[tf.Tensor]:
             named = self._function(batch)
             labels[:] = [label for label, _ in named]
-            return [_mean(value) for _, value in named]
+            return [mean_of(value) for _, value in named]
 
         def traced() -> Any:
             function = tf.function(values_of, jit_compile=self.jit_compile or None)
@@ -224,12 +233,14 @@ def explained(name: str, where: str, batch: Any) -> Iterator[None]:
 
     Raises:
         StepError: TensorFlow or Keras refused an operation inside.
+        WorkerError: another process that makes the step too is lost.
     """
     try:
         yield
     except (tf.errors.OpError, ValueError, TypeError) as error:
         if not isinstance(error, tf.errors.OpError) and "\n" not in str(error):
             raise
+        raise_if_lost(error)
         parts = [f"{tuple(spec.shape)} {spec.dtype.name}" for spec in tf.nest.flatten(batch)]
         raise StepError(
             f"{name} failed at {where}: {reason(error).rstrip('.')}. The batch: {', '.join(parts)}."
@@ -242,5 +253,6 @@ def spec_of(batch: Any) -> Any:
 
 
 @do_not_convert
-def _mean(value: Any) -> tf.Tensor:
+def mean_of(value: Any) -> tf.Tensor:
+    """The mean of all numbers in a tensor, () float32."""
     return tf.reduce_mean(tf.cast(value, tf.float32))

@@ -24,7 +24,16 @@ from tfd2l.common.suggestions import did_you_mean
 from tfd2l.train.settings.catalog import CATALOG, is_file, served_name
 from tfd2l.train.settings.fields import choice, file, setting, switch, whole
 from tfd2l.train.settings.rules import check_together, defaults_for
-from tfd2l.train.settings.types import Arguments, FilePath, ModelName, Name, Real, Size, Whole
+from tfd2l.train.settings.types import (
+    Arguments,
+    Devices,
+    FilePath,
+    ModelName,
+    Name,
+    Real,
+    Size,
+    Whole,
+)
 
 __all__ = ["CHANGEABLE", "PUBLICATION", "ConfigError", "TrainConfig", "about", "from_settings",
            "settings_to_keep"]  # fmt: skip
@@ -161,6 +170,13 @@ class TrainConfig(BaseModel):
         0, "training", "the seed of all random choices; repeated: a run for each", 0, 2**31 - 1
     )
     device: Device = choice("auto", "execution", "auto takes a GPU if TensorFlow sees one", Device)
+    devices: Devices = setting(
+        1,
+        "execution",
+        "so many GPUs share every batch; with device cpu, parts of the processor do",
+        "a number of devices from 1, or all",
+        "N|all",
+    )
     precision: Precision = choice(
         "float32", "execution", "dtype policy of the models on Keras layers", Precision
     )

@@ -65,6 +65,8 @@ def _check_execution(config: Any) -> None:
         raise ValueError(
             "what XLA computes depends on the number of threads; drop deterministic or jit_compile"
         )
+    if config.devices != 1 and config.jit_compile:
+        raise ValueError("jit_compile compiles for one device, not for several; drop it or devices")
     entry = CATALOG.get(config.model)
     if config.precision != "float32" and entry is not None and entry.is_scratch:
         raise ValueError(

@@ -13,9 +13,9 @@ from pydantic import BeforeValidator
 from pipelines.basics.text import shown
 from tfd2l.train.settings.catalog import CATALOG, is_file
 
-__all__ = ["Arguments", "FilePath", "ModelName", "Name", "Real", "Size", "Whole"]
+__all__ = ["Arguments", "Devices", "FilePath", "ModelName", "Name", "Real", "Size", "Whole"]
 
-MAX_PIXELS = 4096
+MAX_PIXELS, MAX_DEVICES = 4096, 64
 # The system's limits, 4,096 and 255, with room for the files below.
 MAX_PATH, MAX_NAME = 3072, 255
 
@@ -24,6 +24,14 @@ def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a number, not true or false")
     return value
+
+
+def _devices(value: Any) -> int | str:
+    """A number of devices from 1, or 'all'."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if number == "all" or (type(number) is int and 1 <= number <= MAX_DEVICES):
+        return number
+    raise ValueError(f"a number of devices from 1 to {MAX_DEVICES}, or all")
 
 
 def _size(value: Any) -> tuple[int, int]:
@@ -122,5 +130,6 @@ ModelName = Annotated[str, BeforeValidator(_model)]
 Name = Annotated[str, BeforeValidator(_name)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
+Devices = Annotated[int | str, BeforeValidator(_devices)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
