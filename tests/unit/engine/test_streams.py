@@ -390,7 +390,7 @@ def test_xla_runs_the_batches_like_the_first_ones_after_the_first_pass(
     def loops(model: d2l.Module) -> dict[int, bool]:
         prepared = model.trainer._train_loader.passes(model.trainer._train_step, 2)
         return {
-            kind.key[0].shape[0]: fast and loop._xla
+            kind.key[0].shape[0]: fast and loop.xla
             for (kind, fast), loop in prepared._loops.items()
         }
 
