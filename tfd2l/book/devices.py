@@ -97,8 +97,9 @@ def strategy_of(kind: str, count: int) -> tf.distribute.Strategy:
     available = len(tf.config.list_logical_devices(kind))
     if count > available:
         raise DeviceError(
-            f"{count} {kind}s are asked for, and TensorFlow sees {available}; take as many, or try "
-            "the code on logical devices of the CPU (docs/distributed.md)."
+            f"{'num_gpus' if kind == 'GPU' else 'devices'} must be at most {available}, the {kind}s "
+            f"that TensorFlow sees; got {count}. Logical devices of the CPU are a way to try the "
+            "code (docs/distributed.md)."
         )
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 

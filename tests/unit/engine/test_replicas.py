@@ -134,7 +134,7 @@ def test_parts_of_a_batch_have_one_entry_for_each_target() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"num_gpus": 2}, "2 GPUs are asked for, and TensorFlow sees 0"),
+        ({"num_gpus": 2}, "num_gpus must be at most 0, the GPUs that TensorFlow sees; got 2"),
         ({"strategy": tf.distribute.get_strategy()}, "must be a tf.distribute.MirroredStrategy"),
         ({"strategy": "CPU:0"}, "got str"),
     ],
