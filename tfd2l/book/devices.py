@@ -96,10 +96,10 @@ def strategy_of(kind: str, count: int) -> tf.distribute.Strategy:
     """
     available = len(tf.config.list_logical_devices(kind))
     if count > available:
+        name = "num_gpus" if kind == "GPU" else "devices"
         raise DeviceError(
-            f"{'num_gpus' if kind == 'GPU' else 'devices'} must be at most {available}, the {kind}s "
-            f"that TensorFlow sees; got {count}. Logical devices of the CPU are a way to try the "
-            "code (docs/distributed.md)."
+            f"{name} must be at most {available}, the {kind}s that TensorFlow sees; got {count}. "
+            "Logical devices of the CPU are a way to try the code (docs/distributed.md)."
         )
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
