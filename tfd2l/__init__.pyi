@@ -43,7 +43,8 @@ from .book.aliases import (
 from .book.board import ProgressBoard
 from .book.callbacks.early_stopping import EarlyStopping
 from .book.callbacks.model_checkpoint import ModelCheckpoint
-from .book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from .book.data import DataModule, SyntheticRegressionData
+from .book.data_modules.fashion_mnist import FashionMNIST
 from .book.data_modules.image_folder import ImageFolder
 from .book.data_modules.table import Table
 from .book.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu

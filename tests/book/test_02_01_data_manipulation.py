@@ -174,7 +174,7 @@ def test_a_variable_refuses_augmented_assignment() -> None:
 
 
 def test_a_compiled_function_gives_the_same_without_unused_operations() -> None:
-    @tf.function  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def computation(X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
         tf.exp(Y)  # its result is not used
         return X + Y + Y

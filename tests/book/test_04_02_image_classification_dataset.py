@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from pipelines import fashion_mnist
-from tfd2l.book import data as data_file
+from tfd2l.book.data_modules import labelled_images as data_file
 
 LABELS = [
     "t-shirt",

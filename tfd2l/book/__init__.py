@@ -12,7 +12,7 @@ The machinery behind `Trainer.fit` is in `engine/`, and each command has a folde
 | 3.3 | `data`: SyntheticRegressionData |
 | 3.4, 3.5, 3.7 | `models/linear`; `optim`: SGD |
 | 4.1, 4.4 | `functional`: softmax, losses, accuracy |
-| 4.2 | `data`: FashionMNIST; `plotting`: show_images |
+| 4.2 | `data_modules/fashion_mnist`; `plotting`: show_images |
 | 4.3 | `module`: Classifier |
 | 4.4, 4.5 | `models/softmax` |
 | 5.1, 5.2, 5.6 | `models/mlp`; `functional`: relu, dropout_layer |
@@ -21,8 +21,8 @@ The machinery behind `Trainer.fit` is in `engine/`, and each command has a folde
 | 7.2 | `functional`: corr2d |
 | 7.6, 8.6 | `models/convolutional`: LeNet, Residual, ResNeXtBlock |
 
-Without a section: `data_modules`, a reader's own files; `summary`, the description of a model;
-`torch_names`, PyTorch's methods.
+Without a section: the other `data_modules`, of a reader's own files; `summary`, the description of
+a model; `torch_names`, PyTorch's methods.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Data modules give a trainer its batches. D2L 3.2.3, 3.3 and 4.2."""
+"""Data modules give a trainer its batches. D2L 3.2.3 and 3.3."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines import fashion_mnist
 from pipelines.basics.numbers import MAX_FLOAT32, real_number, whole_number
 from pipelines.batching import batched
-from pipelines.images import check_size, prepare_images
-from pipelines.outputs import ClassOutput, NumberOutput, Output
-from pipelines.raw_inputs import FeatureInput, ImageInput, RawInput
+from pipelines.outputs import NumberOutput, Output
+from pipelines.raw_inputs import FeatureInput, RawInput
 from pipelines.synthetic import as_weights, linear_examples
 from pipelines.tensors import tensors_in_memory
 from tfd2l.book.hyperparameters import HyperParameters
-from tfd2l.book.plotting import show_images
 
-__all__ = ["DataModule", "FashionMNIST", "SyntheticRegressionData"]
+__all__ = ["DataModule", "SyntheticRegressionData"]
 
 
 class DataModule(HyperParameters):
@@ -236,106 +233,3 @@ class SyntheticRegressionData(DataModule):
         rows = slice(self.num_train if self.num_val else 0, None)
         X, y = self.X.numpy()[rows][:limit], self.y.numpy()[rows][:limit]
         return {"features": X}, np.ravel(y)
-
-
-class FashionMNIST(DataModule):
-    """Fashion-MNIST: 60,000 and 10,000 grey images of 28 x 28 pixels in ten classes.
-
-    Attributes:
-        train: images (60000, 28, 28) uint8 and labels (60000,) uint8.
-        val: images (10000, 28, 28) uint8 and labels (10000,) uint8.
-        source: the place that the data came from, in one line.
-        sha256: the hash of each file's decompressed bytes, by the file's name.
-
-    Source: D2L 4.2.
-    """
-
-    resize: tuple[int, int]
-
-    def __init__(
-        self,
-        batch_size: int = 64,
-        resize: tuple[int, int] = (28, 28),
-        root: str | Path | None = None,
-        seed: int = 0,
-        arrays: fashion_mnist.Arrays | None = None,
-    ) -> None:
-        """Find, verify and load the data.
-
-        Args:
-            batch_size: images in a batch.
-            resize: (height, width) of the images in a batch, pixels.
-            root: a directory with the files; None searches all the usual places.
-            seed: a whole number of at least 0, from which the order of each epoch derives.
-            arrays: data that is loaded already; then nothing is searched.
-
-        Raises:
-            ValueError: a number is out of range.
-            DataError: the data can't be found, or is not Fashion-MNIST.
-        """
-        super().__init__(root)
-        batch_size, resize = whole_number("batch_size", batch_size), check_size(resize)
-        seed = whole_number("seed", seed, minimum=0)
-        self.save_hyperparameters(ignore=["arrays"])
-        arrays = fashion_mnist.load(root) if arrays is None else arrays
-        self.train = (arrays.train_images, arrays.train_labels)
-        self.val = (arrays.val_images, arrays.val_labels)
-        self.source, self.sha256 = arrays.source, arrays.sha256
-
-    def text_labels(self, indices: Any) -> list[str]:
-        """Return the names of class ids.
-
-        Args:
-            indices: (n,) integers in [0, 10): a sequence, array or tensor.
-        """
-        return [fashion_mnist.LABELS[int(index)] for index in indices]
-
-    def get_dataloader(self, train: bool) -> tf.data.Dataset:
-        """Make batches of (k, height, width, 1) float32 in [0, 1] and (k,) int32 in [0, 10)."""
-        images, labels = self.train if train else self.val
-        return fashion_mnist.dataset(
-            images,
-            labels,
-            self.batch_size,
-            resize=self.resize,
-            shuffle=train,
-            seed=self.seed,
-            sequence=self.next_sequence() if train else 0,
-        )
-
-    def raw_input(self) -> ImageInput:
-        """Grey images of 28 x 28 pixels; a photograph is framed as the data set's images are."""
-        shape = tuple(self.train[0].shape[1:])
-        return ImageInput(shape, lambda images: prepare_images(images, self.resize), "garment")
-
-    def output(self) -> ClassOutput:
-        """The ten classes."""
-        return ClassOutput(tuple(fashion_mnist.LABELS))
-
-    def raw_examples(self, limit: int | None = None) -> tuple[dict[str, Any], Any]:
-        """`image`, (n, 28, 28) uint8, and class ids, (n,) uint8, of the validation."""
-        images, labels = self.val
-        return {"image": images[:limit]}, labels[:limit]
-
-    def describe(self) -> dict[str, Any]:
-        """Name, seed, source and hashes of the files."""
-        return super().describe() | {"source": self.source, "sha256": self.sha256}
-
-    def visualize(
-        self, batch: Any, nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()
-    ) -> None:
-        """Show the first images of a batch in a grid.
-
-        Args:
-            batch: images (n, height, width, 1) float32 in [0, 1] and class ids (n,) integer.
-            nrows: rows of the grid.
-            ncols: columns of the grid.
-            labels: titles of the images; by default the names of their classes.
-
-        Source: D2L 4.2.3.
-        """
-        X, y = batch
-        titles = labels or self.text_labels(y)
-        # A notebook's column shows eight inches without scrolling.
-        scale = min(1.5, 8 / ncols)
-        show_images(np.squeeze(np.asarray(X), axis=-1), nrows, ncols, titles=titles, scale=scale)

@@ -15,7 +15,7 @@ from pipelines.outputs import ClassOutput, Output
 from pipelines.raw_inputs import RawInput
 from pipelines.tables.dialect import Dialect
 from pipelines.tables.errors import TableError
-from tfd2l.book.data import DataModule, FashionMNIST, SyntheticRegressionData
+from tfd2l.book.data import DataModule, SyntheticRegressionData
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.common.suggestions import did_you_mean
 from tfd2l.train.settings.catalog import Task
@@ -87,7 +87,7 @@ def task_of(data: DataModule) -> Task:
 def _whole_data(config: TrainConfig, arrays: Arrays | None, say: Say) -> DataModule:
     if arrays is not None:
         say(f"data: Fashion-MNIST from {arrays.source}")
-        return FashionMNIST(config.batch_size, config.resize, seed=config.seed, arrays=arrays)
+        return d2l.FashionMNIST(config.batch_size, config.resize, seed=config.seed, arrays=arrays)
     if config.data is None:
         say(f"data: 1,000 + 1,000 made-up examples of y = Xw + b, w = {TRUE_W}, b = {TRUE_B}")
         return SyntheticRegressionData(

@@ -1,1 +1,1 @@
-"""Data modules of a reader's own files, after the book: images in folders, tables."""
+"""Data modules of files: Fashion-MNIST, and a reader's own images in folders and tables."""

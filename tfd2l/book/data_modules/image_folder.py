@@ -6,7 +6,6 @@ import hashlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from pipelines.image_folders.listing import ImageFolderError, ImageListing, list
 from pipelines.images import check_size, to_float
 from pipelines.outputs import ClassOutput
 from pipelines.raw_inputs import ImageInput
-from tfd2l.book.data import DataModule
-from tfd2l.book.plotting import show_images
+from tfd2l.book.data_modules.labelled_images import LabelledImages
 
 __all__ = ["ImageFolder"]
 
@@ -30,7 +28,7 @@ __all__ = ["ImageFolder"]
 MEMORY_SHARE = 0.25
 
 
-class ImageFolder(DataModule):
+class ImageFolder(LabelledImages):
     """Images in folders: `photos/<label>/1.jpg`, or `photos/train/<label>/` and `photos/val/...`.
 
     JPEG, PNG, GIF (its first frame), BMP and WebP files are read when the object is made, all of
@@ -122,7 +120,10 @@ class ImageFolder(DataModule):
         number = len(listing.train) + len(listing.val)
         size = number * resize[0] * resize[1] * channels
         self._in_file = size > whole_number("memory_limit", memory_limit, minimum=0, maximum=2**63)
-        directory = _cache_directory(cache) if self._in_file else None
+        self._read(listing, _cache_directory(cache) if self._in_file else None)
+
+    def _read(self, listing: ImageListing, directory: Path | None) -> None:
+        """Read and decode the images, into a file in a directory or into memory."""
         train = decode_files(listing.train, self._decoder, directory=directory)
         val = decode_files(listing.val, self._decoder, directory=directory)
         self.train, self.val = (train.images, train.labels), (val.images, val.labels)
@@ -150,16 +151,8 @@ class ImageFolder(DataModule):
                 f"{some_of(reasons)}. Add good ones, or remove the class."
             )
         warnings.warn(
-            f"{len(broken)} broken images are passed over: {some_of(reasons)}.", stacklevel=3
+            f"{len(broken)} broken images are passed over: {some_of(reasons)}.", stacklevel=4
         )
-
-    def text_labels(self, indices: Any) -> list[str]:
-        """Return the names of class ids.
-
-        Args:
-            indices: (n,) integers in [0, len(labels)): a sequence, array or tensor.
-        """
-        return [self.labels[int(index)] for index in indices]
 
     def get_dataloader(self, train: bool) -> tf.data.Dataset | None:
         """Make batches of (k, H, W, channels) float32 in [0, 1] and (k,) int32 class ids.
@@ -211,22 +204,6 @@ class ImageFolder(DataModule):
             "skipped": self.skipped,
             "fingerprint": self.fingerprint,
         }
-
-    def visualize(
-        self, batch: Any, nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()
-    ) -> None:
-        """Show the first images of a batch in a grid.
-
-        Args:
-            batch: images (n, H, W, channels) float32 in [0, 1] and class ids (n,) integer.
-            nrows: rows of the grid.
-            ncols: columns of the grid.
-            labels: titles of the images; by default the names of their classes.
-        """
-        X, y = batch
-        # A notebook's column shows eight inches without scrolling.
-        scale = min(1.5, 8 / ncols)
-        show_images(X, nrows, ncols, titles=labels or self.text_labels(y), scale=scale)
 
     def _prepare(self, images: tf.Tensor) -> tf.Tensor:
         scaled = to_float(images)

@@ -116,18 +116,7 @@ class Table(DataModule):
         self.dialect = Dialect(**dialect)
         self._sources = [identity(one) for one in (data, val) if one is not None]
         self._split(data, val, task, categorical)
-        self.statistics = fit(
-            self.raw_train.drop(columns=target),
-            missing=missing,
-            categorical=[name for name in categorical if name != target],
-            ignore=ignore,
-            standardize=True,
-        )
-        if not self.statistics.columns:
-            raise TableError(f"no column is left from which {shown(target)} could be predicted.")
-        self._scale = Moments()
-        if self.labels is None:
-            self._scale.add(self._target.numbers(self.raw_train[target]))
+        self._learn(missing, [name for name in categorical if name != target], ignore)
         self._train, self._val = self._arrays(self.raw_train), self._arrays(self.raw_val)
         _warn_of_numbers(self.raw_train, self.statistics)
 
@@ -225,6 +214,25 @@ class Table(DataModule):
         ids = None if self.labels is None else self._target.class_ids(rows[self.target])
         train_at, val_at = split(len(rows), self.val_share, self.seed, ids)
         self.raw_train, self.raw_val = rows.iloc[train_at], rows.iloc[val_at]
+
+    def _learn(
+        self, missing: Missing, categorical: Collection[str], ignore: Collection[str]
+    ) -> None:
+        """Learn the statistics of the training rows, and the scale of a number to predict."""
+        self.statistics = fit(
+            self.raw_train.drop(columns=self.target),
+            missing=missing,
+            categorical=categorical,
+            ignore=ignore,
+            standardize=True,
+        )
+        if not self.statistics.columns:
+            raise TableError(
+                f"no column is left from which {shown(self.target)} could be predicted."
+            )
+        self._scale = Moments()
+        if self.labels is None:
+            self._scale.add(self._target.numbers(self.raw_train[self.target]))
 
     def _load(self, source: Source) -> pd.DataFrame:
         return load_rows(
