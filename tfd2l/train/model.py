@@ -18,7 +18,7 @@ from tfd2l.book.data import DataModule
 from tfd2l.book.module import Module
 from tfd2l.common.suggestions import did_you_mean
 from tfd2l.train.data import task_of
-from tfd2l.train.settings.catalog import CATALOG, Entry, is_file
+from tfd2l.train.settings.catalog import CATALOG, Entry, file_and_class, is_file
 from tfd2l.train.settings.config import ConfigError, TrainConfig
 
 __all__ = ["choose_model", "describe_file", "make_model"]
@@ -58,7 +58,7 @@ def describe_file(model: str) -> dict[str, str] | None:
     """Path and SHA-256 of a reader's model file, for the run's record; None for the book's."""
     if not is_file(model):
         return None
-    path = Path(model.rpartition(".py")[0] + ".py")
+    path, _ = file_and_class(model)
     return {
         "path": str(path.absolute()),
         "sha256": hashlib.sha256(_read(path)).hexdigest(),
@@ -79,8 +79,7 @@ def _class_of(entry: Entry, config: TrainConfig, data: DataModule) -> type[Modul
 
 def _class_in_file(model: str) -> type[Module]:
     """Run the file, and return the class of this name, or the only one that it defines."""
-    path, _, name = model.rpartition(".py")
-    file, name = Path(path + ".py"), name.removeprefix(":")
+    file, name = file_and_class(model)
     found = {
         key: value
         for key, value in vars(_run(file)).items()
@@ -212,7 +211,7 @@ def _num_inputs(data: DataModule) -> int:
 def _place(error: Exception, config: TrainConfig) -> str:
     if not is_file(config.model):
         return "."
-    file = Path(config.model.rpartition(".py")[0] + ".py")
+    file, _ = file_and_class(config.model)
     line = _line_in(error, file)
     return "." if line is None else f" ({file.name}, line {line})."
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["CATALOG", "Entry", "Task", "is_file", "served_name"]
+__all__ = ["CATALOG", "Entry", "Task", "file_and_class", "is_file", "served_name"]
 
 Task = Literal["classification", "regression"]
+_FILE = re.compile(r"(.+\.py)(?::([A-Za-z_]\w*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,15 @@ CATALOG: Mapping[str, Entry] = {
 
 def is_file(model: str) -> bool:
     """True for a reader's model, `FILE.py` or `FILE.py:CLASS`."""
-    return re.fullmatch(r".+\.py(:[A-Za-z_]\w*)?", model) is not None
+    return _FILE.fullmatch(model) is not None
+
+
+def file_and_class(model: str) -> tuple[Path, str]:
+    """The two parts of a reader's model; the class is empty if it is not given."""
+    found = _FILE.fullmatch(model)
+    if found is None:
+        raise ValueError(f"a model file ends with .py; got {model!r}.")
+    return Path(found[1]), found[2] or ""
 
 
 def served_name(name: str) -> str:

@@ -21,7 +21,7 @@ from pipelines.basics.numbers import MAX_INT32
 from pipelines.basics.text import one_line, shown
 from tfd2l.common.commands import UsageError
 from tfd2l.common.suggestions import did_you_mean
-from tfd2l.train.settings.catalog import CATALOG, is_file, served_name
+from tfd2l.train.settings.catalog import CATALOG, file_and_class, is_file, served_name
 from tfd2l.train.settings.fields import choice, file, setting, switch, whole
 from tfd2l.train.settings.rules import check_together, defaults_for
 from tfd2l.train.settings.types import (
@@ -277,8 +277,8 @@ class TrainConfig(BaseModel):
         if self.name is not None:
             return self.name
         if is_file(self.model):
-            file, _, class_name = self.model.partition(":")
-            return served_name(class_name or Path(file).stem)
+            path, class_name = file_and_class(self.model)
+            return served_name(class_name or path.stem)
         # Garments and photographs under one name would be versions of one model.
         return self.model if self.data is None else served_name(f"{self.data.stem}-{self.model}")
 
