@@ -13,11 +13,17 @@ import numpy as np
 
 from pipelines.basics.files import read_regular
 from pipelines.outputs import ClassOutput, Output
+from tfd2l.book.data import DataModule
+from tfd2l.export.expected import outputs_of
 from tfd2l.export.publish import CARD_FILE, published_versions
 
-__all__ = ["Evaluation", "evaluate", "latest_card", "reason_against"]
+__all__ = [
+    "Answers", "Evaluation", "answers_of", "evaluate", "latest_card", "reason_against",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
+# Validation examples that are evaluated; more of them would tell the same.
+MAX_EVALUATED = 20_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,31 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """The attributes by name."""
         return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A model's answers to validation examples.
+
+    Attributes:
+        raw: an array for each raw input, (n, ...).
+        targets: (n,) class ids or numbers.
+        outputs: (n, q) logits, or (n,) numbers.
+        evaluation: their quality.
+    """
+
+    raw: Mapping[str, Any]
+    targets: Array
+    outputs: np.ndarray[Any, Any]
+    evaluation: Evaluation
+
+
+def answers_of(model: Any, data: DataModule) -> Answers:
+    """Ask a model for its answers to the validation examples."""
+    output = data.output()
+    raw, targets = data.raw_examples(MAX_EVALUATED)
+    outputs = outputs_of(model, data.raw_input(), output, raw)
+    return Answers(raw, targets, outputs, evaluate(output, outputs, targets, raw))
 
 
 def evaluate(

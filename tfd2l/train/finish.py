@@ -21,24 +21,22 @@ from tfd2l.engine.history import History
 from tfd2l.engine.optimizer import finalize
 from tfd2l.engine.variables import tf_variable
 from tfd2l.export.checksums import DamagedError, check_files
-from tfd2l.export.expected import model_checks, outputs_of
+from tfd2l.export.expected import model_checks
 from tfd2l.export.models import interface, tolerance_of_policy
 from tfd2l.export.publish import CARD_FILE, publish_version, published_versions, tidy
 from tfd2l.export.signatures import export_model
-from tfd2l.train.evaluation import Evaluation, evaluate, latest_card, reason_against
+from tfd2l.train.evaluation import Answers, Evaluation, answers_of, latest_card, reason_against
 from tfd2l.train.report import write_curves, write_report
 from tfd2l.train.run_directory import RunDirectory
 from tfd2l.train.settings.config import ConfigError
 
 __all__ = [
-    "MAX_EVALUATED", "Publication", "Result", "UnfitModelError", "card_of", "check_fit",
+    "Publication", "Result", "UnfitModelError", "card_of", "check_fit",
     "check_interface", "describe_results", "finish", "published",
 ]  # fmt: skip
 
 # A loss that grew by this factor is still a number, but no longer says anything about the data.
 MAX_GROWTH = 1e6
-# Validation examples that are evaluated; more of them would tell the same.
-MAX_EVALUATED = 20_000
 _REMEDY = (
     "Nothing is published; begin a new run with a smaller --lr, or with --gradient-clip-val 1."
 )
@@ -58,7 +56,6 @@ class Publication:
         export: the epoch to export, 'best' or 'last'.
         withheld: the reason why nothing is to be published yet, or None.
         anyway: publish a model also if it only guesses, or if the served one is better.
-        card: the entries of the model card that are known before the fit.
     """
 
     base: Path
@@ -66,7 +63,6 @@ class Publication:
     export: Literal["best", "last"]
     withheld: str | None
     anyway: bool
-    card: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -109,10 +105,8 @@ def finish(
     if publication.export == "best":
         epoch = _restore_best(trainer, directory)
     check_fit(model, history, epoch)
-    raw_input, output = data.raw_input(), data.output()
-    raw, targets = data.raw_examples(MAX_EVALUATED)
-    outputs = outputs_of(model, raw_input, output, raw)
-    evaluation = evaluate(output, outputs, targets, raw)
+    answers = answers_of(model, data)
+    evaluation = answers.evaluation
     reason = publication.withheld
     if reason is None and not publication.anyway:
         reason = reason_against(evaluation, publication.base)
@@ -120,10 +114,17 @@ def finish(
     # The pictures are drawn while another process runs the load check.
     with ThreadPoolExecutor(1) as pool:
         curves = pool.submit(write_curves, directory.path, model.board)
-        report = pool.submit(write_report, directory.path, output, raw, targets, outputs)
+        report = pool.submit(
+            write_report,
+            directory.path,
+            data.output(),
+            answers.raw,
+            answers.targets,
+            answers.outputs,
+        )
         if reason is None:
-            card = card_of(publication.card, directory, history, epoch, evaluation)
-            export = published(model, data, raw, outputs, publication, card)
+            card = card_of(data, directory, history, epoch, evaluation)
+            export = published(model, data, answers, publication, card)
         curves.result()
         report.result()
     best = directory.best_checkpoint(history)
@@ -140,15 +141,18 @@ def finish(
 
 
 def card_of(
-    known: Mapping[str, Any],
+    data: DataModule,
     directory: RunDirectory,
     history: History,
     epoch: int,
     evaluation: Evaluation,
 ) -> dict[str, Any]:
-    """The model card of an epoch of a run; `known` has the entries of before the fit."""
+    """The model card of an epoch of a run."""
+    settings = directory.record["settings"]
     return {
-        **known,
+        "model": Path(settings["model"]).name,
+        "settings": settings,
+        "data": data.describe(),
         "epoch": epoch,
         "metrics": {name: column[epoch - 1] for name, column in history.items()},
         "evaluation": evaluation.as_json(),
@@ -220,8 +224,7 @@ def _restore_best(trainer: Trainer, directory: RunDirectory) -> int:
 def published(
     model: Any,
     data: DataModule,
-    raw: Mapping[str, Any],
-    outputs: np.ndarray[Any, Any],
+    answers: Answers,
     publication: Publication,
     card: Mapping[str, Any],
 ) -> Path:
@@ -230,8 +233,7 @@ def published(
     Args:
         model: the model.
         data: its data.
-        raw: raw examples for the load check, and
-        outputs: the model's own for them.
+        answers: the model's own, for the load check.
         publication: the place.
         card: of `card_of`.
     """
@@ -245,7 +247,9 @@ def published(
     return publish_version(
         lambda path: export_model(model, path, raw_input, output),
         base,
-        checks=model_checks(model, raw_input, output, raw, tolerance=tolerance, outputs=outputs),
+        checks=model_checks(
+            model, raw_input, output, answers.raw, tolerance=tolerance, outputs=answers.outputs
+        ),
         card={**card, **interface(data), "tolerance": tolerance},
         keep=keep,
     )

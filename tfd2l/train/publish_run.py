@@ -14,12 +14,10 @@ from tfd2l.engine.checkpoint import checkpoint_name, checkpoints, epochs_in, loa
 from tfd2l.engine.checks import optimizer_of
 from tfd2l.engine.optimizer import build_as, finalize, with_loss_scale
 from tfd2l.engine.state import FitState
-from tfd2l.export.expected import outputs_of
 from tfd2l.train.build import build_model, choose_device
 from tfd2l.train.data import make_data
-from tfd2l.train.evaluation import evaluate
+from tfd2l.train.evaluation import answers_of
 from tfd2l.train.finish import (
-    MAX_EVALUATED,
     Publication,
     card_of,
     check_fit,
@@ -71,17 +69,11 @@ def publish_run(
             state = _load(checkpoint, model)
         number = epochs_in(checkpoint)
         check_fit(model, state.history, number)
-        raw, targets = data.raw_examples(MAX_EVALUATED)
-        outputs = outputs_of(model, data.raw_input(), data.output(), raw)
-        evaluation = evaluate(data.output(), outputs, targets, raw)
-        known = {
-            "model": config.model,
-            "settings": directory.record["settings"],
-            "data": data.describe(),
-        }
-        publication = Publication(base, config.keep_versions, "last", None, True, known)
-        card = card_of(known, directory, state.history, number, evaluation)
-        export = published(model, data, raw, outputs, publication, card)
+        answers = answers_of(model, data)
+        evaluation = answers.evaluation
+        publication = Publication(base, config.keep_versions, "last", None, True)
+        card = card_of(data, directory, state.history, number, evaluation)
+        export = published(model, data, answers, publication, card)
         if directory.conclusion is not None:
             note = {**directory.conclusion, "export": str(export.absolute()), "reason": None}
             directory.finish({**note, "epoch": number, "evaluation": evaluation.as_json()})

@@ -231,18 +231,12 @@ def train(
         # The directory keeps an epoch before the fit stops at its end.
         callbacks=[directory, *early_stopping(model, config), stop, *callbacks],
     )
-    card = {
-        "model": config.model,
-        "settings": directory.record["settings"],
-        "data": data.describe(),
-    }
     publication = Publication(
         job.base,
         config.keep_versions,
         "last" if config.export == "last" else "best",
         job.withheld,
         config.publish_anyway,
-        card,
     )
     with stop:
         trainer.fit(model, data, checkpoint)
