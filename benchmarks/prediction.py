@@ -61,11 +61,11 @@ def main() -> None:
         images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
         floats = images[..., None] / np.float32(255)
         ways: dict[str, Callable[[], Any]] = {
-            "C API": lambda images=images: session.run({feed: images}, fetches),  # type: ignore[misc]
-            "signature from Python": lambda images=images: {  # type: ignore[misc]
+            "C API": lambda images=images: session.run({feed: images}, fetches),  # type: ignore[misc]  # mypy infers no default of a lambda
+            "signature from Python": lambda images=images: {  # type: ignore[misc]  # mypy infers no default of a lambda
                 name: value.numpy() for name, value in signature(image=tf.constant(images)).items()
             },
-            "Keras predict": lambda X=floats: model.net.predict(X, verbose=0),  # type: ignore[misc]
+            "Keras predict": lambda X=floats: model.net.predict(X, verbose=0),  # type: ignore[misc]  # mypy infers no default of a lambda
         }
         figures = defaultdict(list)
         for way in ways.values():

@@ -70,7 +70,8 @@ class ImageInput:
 
     def parse(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Read pixels or, with `decode`, encoded files."""
-        if self.decode is None:
+        decode = self.decode
+        if decode is None:
             feature = {"image": tf.io.FixedLenFeature([], tf.string)}
             pixels = tf.io.decode_raw(tf.io.parse_example(examples, feature)["image"], tf.uint8)
             # Otherwise twice the pixels would count as two images.
@@ -78,7 +79,16 @@ class ImageInput:
             return {"image": tf.reshape(pixels, [-1, *self.shape])}
         missing = tf.io.FixedLenFeature([], tf.string, default_value="")
         both = tf.io.parse_example(examples, {"image": missing, "image_bytes": missing})
-        return {"image": self._batch(self._either, (both["image"], both["image_bytes"]))}
+        return {
+            "image": self._batch(
+                lambda parts: tf.cond(
+                    tf.equal(parts[1], ""),
+                    lambda: self._pixels(parts[0]),
+                    lambda: decode(parts[1]),
+                ),
+                (both["image"], both["image_bytes"]),
+            )
+        }
 
     def decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Decode encoded files, (n,) string, to (n, *shape) uint8."""
@@ -89,16 +99,10 @@ class ImageInput:
         pixels = np.asarray(raw["image"][row]).tobytes()
         return {"image": tf.train.Feature(bytes_list={"value": [pixels]})}
 
-    def _either(self, parts: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        pixels, encoded = parts
-        decode = self.decode
-
-        def of_pixels() -> tf.Tensor:
-            flat = tf.ensure_shape(tf.io.decode_raw(pixels, tf.uint8), [int(np.prod(self.shape))])
-            return tf.reshape(flat, self.shape)
-
-        assert decode is not None  # noqa: S101 - `parse` has asked
-        return tf.cond(tf.equal(encoded, ""), of_pixels, lambda: decode(encoded))
+    def _pixels(self, raw: tf.Tensor) -> tf.Tensor:
+        """The pixels of one image, () string -> `shape` uint8."""
+        flat = tf.ensure_shape(tf.io.decode_raw(raw, tf.uint8), [int(np.prod(self.shape))])
+        return tf.reshape(flat, self.shape)
 
     def _batch(self, function: Any, elements: Any) -> tf.Tensor:
         spec = tf.TensorSpec(self.shape, tf.uint8)

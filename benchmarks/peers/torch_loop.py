@@ -35,7 +35,7 @@ class Scratch:
         """Move against the gradient."""
         gradients = torch.autograd.grad(loss, self.parameters)
         with torch.no_grad():
-            for parameter, gradient in zip(self.parameters, gradients):  # noqa: B905
+            for parameter, gradient in zip(self.parameters, gradients):  # noqa: B905 - one for each
                 parameter -= self.lr * gradient
 
 

@@ -19,4 +19,4 @@ def do_not_convert(function: Function) -> Function:
     this for functions that branch and loop on Python values only and that call no user code, not
     even through a generator argument: AutoGraph does not convert what they call either.
     """
-    return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]
+    return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]  # no types

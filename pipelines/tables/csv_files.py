@@ -129,7 +129,7 @@ class _WithoutComments(io.TextIOBase):
         super().__init__()
         self._file, self._comment = file, comment
 
-    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # text, not bytes
         """Read a line, or its end if it is a comment."""
         line = self._file.readline(size)
         return "\n" if line.startswith(self._comment) else line
