@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import tfd2l as d2l
 from pipelines import fashion_mnist
 from tests.support import run_python
 from tests.support.warm import run_warm
@@ -67,6 +68,11 @@ def test_the_run_directory_has_all_documented_files(finished: Path) -> None:
     config = json.loads((directory / "config.json").read_text())
     assert config["settings"]["epochs"] == 2
     assert config["versions"]["tensorflow"] == tf.__version__
+    assert config["command"].endswith("-m tfd2l.train --epochs 2 --run-dir first")
+    assert config["project"]["version"] == d2l.__version__
+    execution = json.loads((directory / "export.json").read_text())["execution"]
+    assert execution.pop("device") in ("/CPU:0", "/GPU:0")
+    assert execution == {"replicas": 1, "eager": False, "xla": False}
     assert config["data"]["sha256"]["t10k-labels-idx1-ubyte"].startswith("0402a96d")
     metrics = pd.read_csv(directory / "metrics.csv")
     assert list(metrics) == ["epoch", "train_loss", "val_loss", "val_acc", "seconds"]
