@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 
 from benchmarks.environments import python_of
-from benchmarks.peers.common import IN_MEMORY, WORKLOADS
+from benchmarks.peers.common import IN_MEMORY, STREAMED, WORKLOADS
 from benchmarks.picture import draw
 from benchmarks.runs import WARM_UP_EPOCHS, Peer, compare, data_file
 
@@ -25,13 +25,18 @@ PEERS = {
     "tfd2l, XLA": Peer("product", variables={"TFD2L_BENCH_JIT": "1"}),
     "floor (products)": Peer("floor", workloads=("W2", "W3", "W4")),
     "JAX scan": Peer("jax_scan", "jax"),
-    "tfd2l, from memory": Peer("product", variables={"TFD2L_BENCH_MEMORY": "1"}, workloads=STREAMS),
+    "tfd2l, from memory": Peer(
+        "product", variables={"TFD2L_BENCH_MEMORY": "1"}, workloads=STREAMED
+    ),
+    "tfd2l, from a mapping": Peer(
+        "product", variables={"TFD2L_BENCH_MAPPED": "1"}, workloads=("W8b",)
+    ),
     "tf.data alone": Peer("stream_alone", workloads=STREAMS),
     "PyTorch loop": Peer("torch_loop", "torch", workloads=IN_MEMORY + NETS),
-    "PyTorch DataLoader": Peer("torch_loader", "torch", workloads=STREAMS),
+    "PyTorch DataLoader": Peer("torch_loader", "torch", workloads=STREAMED),
     "Keras fit, NumPy": Peer("keras_fit", workloads=IN_MEMORY + NETS),
     "Keras fit, tf.data": Peer(
-        "keras_fit", variables={"TFD2L_BENCH_ROWS": "1"}, workloads=IN_MEMORY + STREAMS
+        "keras_fit", variables={"TFD2L_BENCH_ROWS": "1"}, workloads=IN_MEMORY + STREAMED
     ),
     "d2l, TensorFlow 2.13": Peer("d2l_tensorflow", "d2l-tensorflow"),
     "d2l, PyTorch": Peer("d2l_torch", "torch"),
@@ -52,7 +57,7 @@ def main() -> None:
         parser.error(f"--epochs must be above {WARM_UP_EPOCHS}, and --rounds at least 1")
     rows = []
     peers = installed(options.peers)
-    with data_file() as data:
+    with data_file(images="W8b" in options.workloads) as data:
         for workload in options.workloads:
             epochs = options.epochs or WORKLOADS[workload].epochs
             rows += compare(peers, workload, options.rounds, epochs, data)

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.job`: the time of the whole command against that of PyTorch's loop.
+"""`python -m benchmarks.job`: the time of the whole command against bare loops of PyTorch and JAX.
 
 The command is `python -m tfd2l.train`: it imports, finds and verifies the data, compiles, trains 10
-epochs, and writes checkpoints, pictures and an export, which it checks. The loop has neither
+epochs, and writes checkpoints, pictures and an export, which it checks. The loops have neither
 pictures nor an export.
 """
 
@@ -18,6 +18,7 @@ from benchmarks.processes import table, timed
 from benchmarks.runs import data_file
 
 MODELS = {"W3": "mlp-scratch", "W4": "mlp"}
+LOOPS = {"JAX scan": ("jax", "jax_scan"), "PyTorch loop": ("torch", "torch_loop")}
 
 
 def main() -> None:
@@ -26,7 +27,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
-    torch = python_of("torch")
     with data_file() as data:
         folder = data.parent
         for workload, model in MODELS.items():
@@ -36,9 +36,11 @@ def main() -> None:
                 ours = [sys.executable, "-m", "tfd2l.train", "--model", model, "--epochs", epochs]
                 figures["python -m tfd2l.train"].append(timed(ours, cwd=folder)[0])
                 shutil.rmtree(folder / "runs")
-                if Path(torch).exists():
-                    loop = [torch, "-m", "benchmarks.peers.torch_loop", workload, epochs, str(data)]
-                    figures["PyTorch loop"].append(timed(loop)[0])
+                for name, (environment, module) in LOOPS.items():
+                    python = python_of(environment)
+                    if Path(python).exists():
+                        loop = [python, "-m", f"benchmarks.peers.{module}", workload, epochs]
+                        figures[name].append(timed([*loop, str(data)])[0])
             table(f"{workload}, whole job", "seconds", figures)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import python_of
-from benchmarks.peers.common import IN_MEMORY, Data, write_data
+from benchmarks.peers.common import IN_MEMORY, Array, Data, write_data
 from benchmarks.processes import ROOT, last_json, timed
 
 __all__ = ["WARM_UP_EPOCHS", "Peer", "compare", "data_file", "measure", "report"]
@@ -42,8 +42,11 @@ class Peer:
 
 
 @contextlib.contextmanager
-def data_file() -> Iterator[Path]:
-    """Write the data of all workloads to a temporary file, which every peer reads."""
+def data_file(*, images: bool = False) -> Iterator[Path]:
+    """Write the data of all workloads to a temporary file, which every peer reads.
+
+    With `images`, write the folder of W8b as well.
+    """
     from pipelines import fashion_mnist
 
     arrays = fashion_mnist.load()
@@ -51,7 +54,20 @@ def data_file() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "data.npz")
         write_data(path, Data(train, val))
+        if images:
+            _write_images(Path(folder, "images", "train"), *train)
+            _write_images(Path(folder, "images", "val"), *val)
         yield path
+
+
+def _write_images(folder: Path, images: Array, class_ids: Array) -> None:
+    """Write grey images as `<class id>/<number>.png`."""
+    from PIL import Image
+
+    for class_id in range(int(class_ids.max()) + 1):
+        (folder / str(class_id)).mkdir(parents=True)
+    for number, (image, class_id) in enumerate(zip(images, class_ids, strict=True)):
+        Image.fromarray(image).save(folder / str(class_id) / f"{number}.png")
 
 
 def compare(

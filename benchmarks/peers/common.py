@@ -33,9 +33,9 @@ class Workload:
 
     Attributes:
         name: W1 linear regression, W2 softmax regression and W3 the MLP from scratch, W4 the MLP
-            on the framework's layers; W7 and W8 are W4 with the data from a pipeline of rows in
-            memory, and from a file of batches. W9 is LeNet, and W9b a net with batch normalization
-            and max pooling.
+            on the framework's layers; W7, W8 and W8b are W4 with the data from a pipeline of rows
+            in memory, from a file of batches, and from a folder of PNG files. W9 is LeNet, and W9b
+            a net with batch normalization and max pooling.
         batch_size: examples in a step.
         lr: rate of plain SGD.
         epochs: passes over the data in a run. W1's take milliseconds, so a run has more of them:
@@ -55,7 +55,7 @@ class Workload:
     @property
     def hidden(self) -> bool:
         """True for the models with a hidden layer."""
-        return self.name in ("W3", "W4", "W7", "W8")
+        return self.name in ("W3", "W4", *STREAMED)
 
     @property
     def convolutional(self) -> bool:
@@ -63,6 +63,8 @@ class Workload:
         return self.name.startswith("W9")
 
 
+# Those whose data does not lie in arrays.
+STREAMED = ("W7", "W8", "W8b")
 WORKLOADS = {
     "W1": Workload("W1", 32, 0.03, epochs=100),
     "W2": Workload("W2", 256, 0.1),
@@ -70,6 +72,7 @@ WORKLOADS = {
     "W4": Workload("W4", 256, 0.1),
     "W7": Workload("W7", 256, 0.1),
     "W8": Workload("W8", 256, 0.1),
+    "W8b": Workload("W8b", 256, 0.1, epochs=5),
     # A rate at which LeNet's sigmoids leave their plateau in the first epochs.
     "W9": Workload("W9", 128, 0.5, epochs=6),
     "W9b": Workload("W9b", 128, 0.1, epochs=5),
@@ -79,10 +82,17 @@ IN_MEMORY = ("W1", "W2", "W3", "W4")
 
 @dataclass(frozen=True)
 class Data:
-    """Training and validation examples: images and class ids, uint8; for W1 X and y, float32."""
+    """Training and validation examples: images and class ids, uint8; for W1 X and y, float32.
+
+    Attributes:
+        train: the training examples.
+        val: those for validation.
+        folder: the same images as files, `train/<class id>/<number>.png` and `val/...`, for W8b.
+    """
 
     train: tuple[Array, Array]
     val: tuple[Array, Array]
+    folder: Path = Path()
 
 
 def write_data(path: Path, images: Data) -> None:
@@ -108,7 +118,9 @@ def read_data(path: str, workload: Workload) -> Data:
             X, y = file["X"], file["y"]
             return Data((X[:1000], y[:1000]), (X[1000:], y[1000:]))
         return Data(
-            (file["train_images"], file["train_labels"]), (file["val_images"], file["val_labels"])
+            (file["train_images"], file["train_labels"]),
+            (file["val_images"], file["val_labels"]),
+            folder=Path(path).parent / "images",
         )
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.peers.common import NUM_HIDDENS, Data, Epochs, Workload, main
+from benchmarks.peers.common import NUM_HIDDENS, STREAMED, Data, Epochs, Workload, main
 from benchmarks.peers.streams import streams
 
 
@@ -74,7 +74,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
 
     options = {"epochs": num_epochs, "verbose": 0, "callbacks": [Watch()]}
     size = workload.batch_size
-    if workload.name in ("W7", "W8"):
+    if workload.name in STREAMED:
         batches, val_batches = streams(workload, data)
         model.fit(batches, validation_data=val_batches, **options)
         return

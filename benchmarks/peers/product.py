@@ -4,7 +4,7 @@
 trainer decides, as it does for a user. Three variables leave out what makes it fast:
 `TFD2L_BENCH_EAGER=1` compiles nothing, `TFD2L_BENCH_ROWS=1` takes batches from `tf.data`, and
 `TFD2L_BENCH_STEPS` is the maximum number of steps in a call. `TFD2L_BENCH_MEMORY=1` takes the data
-of W7 and W8 from memory.
+of W7, W8 and W8b from memory, `TFD2L_BENCH_MAPPED=1` that of W8b from a memory-mapped file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 import tfd2l as d2l
-from benchmarks.peers.common import NUM_HIDDENS, Data, Epochs, Workload, main
+from benchmarks.peers.common import NUM_HIDDENS, STREAMED, Data, Epochs, Workload, main
 from benchmarks.peers.keras_fit import normalized_layers
 from benchmarks.peers.streams import streams
 from pipelines.fashion_mnist import Arrays
@@ -85,10 +85,15 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         "W9": lambda: d2l.LeNet(workload.lr),
         "W9b": lambda: Normalized(workload.lr),
     }
-    streamed = workload.name in ("W7", "W8")
+    streamed = workload.name in STREAMED
     module: d2l.DataModule
     if workload.is_linear:
         module = Given(data, workload.batch_size)
+    elif workload.name == "W8b" and "TFD2L_BENCH_MEMORY" not in os.environ:
+        limit = 0 if "TFD2L_BENCH_MAPPED" in os.environ else None
+        module = d2l.ImageFolder(
+            data.folder, workload.batch_size, (28, 28), channels=1, memory_limit=limit
+        )
     elif streamed and "TFD2L_BENCH_MEMORY" not in os.environ:
         module = Streams(workload, data)
     else:

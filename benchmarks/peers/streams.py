@@ -1,7 +1,8 @@
-"""The `tf.data` pipelines of W7 and W8, as a reader writes them."""
+"""The `tf.data` pipelines of W7, W8 and W8b, as a reader writes them."""
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,8 +13,17 @@ def streams(workload: Workload, data: Data) -> tuple[tf.data.Dataset, tf.data.Da
     """Return the data sets for training and validation.
 
     W7 shuffles, batches and scales rows in memory. W8 reads batches of uint8 from files that
-    `tf.data.Dataset.save` has written, and shuffles the batches.
+    `tf.data.Dataset.save` has written, and shuffles the batches. W8b decodes PNG files.
     """
+    if workload.name == "W8b":
+        train, val = (
+            keras.utils.image_dataset_from_directory(
+                data.folder / part, batch_size=workload.batch_size, image_size=(28, 28),
+                color_mode="grayscale", shuffle=part == "train", verbose=False,
+            )
+            for part in ("train", "val")
+        )  # fmt: skip
+        return _scaled(train), _scaled(val)
     if workload.name == "W7":
         rows = _rows(*data.train).shuffle(len(data.train[0]))
         return _scaled(rows.batch(workload.batch_size)), _val(workload, data)

@@ -1,6 +1,9 @@
-"""PyTorch's `DataLoader` with two workers, and a loop: W7 and W8."""
+"""PyTorch's `DataLoader` with two workers, and a loop: W7, W8 and W8b."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,18 +29,33 @@ class Images(Dataset):
         return X.float() / 255, torch.as_tensor(self.y[indices]).long()
 
 
+def from_folder(path: Path) -> Dataset:
+    """Return the images of W8b, decoded when they are asked for."""
+    from torchvision import datasets, transforms
+
+    steps = [transforms.Grayscale(), transforms.ToTensor(), torch.flatten]
+    return datasets.ImageFolder(path, transforms.Compose(steps))
+
+
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
     """Train and validate."""
     torch.manual_seed(0)
-    X, y = data.train
-    if workload.name == "W8":
-        path = scratch_folder() / "images.npy"
-        np.save(path, X)
-        X = np.load(path, mmap_mode="r")
-    options = {"batch_size": workload.batch_size, "num_workers": 2, "persistent_workers": True,
-               "collate_fn": lambda batch: batch}  # fmt: skip
-    train = DataLoader(Images(X, y), shuffle=True, **options)
-    val = DataLoader(Images(*data.val), **options)
+    options: dict[str, Any] = {
+        "batch_size": workload.batch_size,
+        "num_workers": 2,
+        "persistent_workers": True,
+    }
+    if workload.name == "W8b":
+        parts = from_folder(data.folder / "train"), from_folder(data.folder / "val")
+    else:
+        X, y = data.train
+        if workload.name == "W8":
+            path = scratch_folder() / "images.npy"
+            np.save(path, X)
+            X = np.load(path, mmap_mode="r")
+        parts = Images(X, y), Images(*data.val)
+        options["collate_fn"] = lambda batch: batch
+    train, val = DataLoader(parts[0], shuffle=True, **options), DataLoader(parts[1], **options)
     model = Concise(workload)
     for _ in range(num_epochs):
         epochs.start()
