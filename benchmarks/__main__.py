@@ -18,7 +18,7 @@ from benchmarks.peers.common import IN_MEMORY, STREAMED, WORKLOADS
 from benchmarks.picture import draw
 from benchmarks.runs import WARM_UP_EPOCHS, Peer, compare, data_file
 
-NETS, STREAMS = ("W9", "W9b"), ("W7", "W8")
+NETS, STREAMS = ("W9", "W9b", "W9c"), ("W7", "W8")
 PEERS = {
     "tfd2l": Peer("product", workloads=tuple(WORKLOADS)),
     "tfd2l, graph": Peer("product", variables={"TFD2L_BENCH_JIT": "0"}),

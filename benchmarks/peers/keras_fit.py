@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.peers.common import NUM_HIDDENS, STREAMED, Data, Epochs, Workload, main
+from benchmarks.peers.common import NUM_HIDDENS, STREAMED, Array, Data, Epochs, Workload, main
 from benchmarks.peers.streams import streams
 
 
@@ -51,6 +51,10 @@ def layers_of(workload: Workload) -> list[keras.layers.Layer]:
     return [*layers, keras.layers.Dense(1 if workload.is_linear else 10)]
 
 
+def _with_channels(X: Array) -> Array:
+    return X if X.ndim == 4 else X[..., None]
+
+
 def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None:
     """Compile and fit."""
     keras.utils.set_random_seed(0)
@@ -62,7 +66,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(workload.lr), loss, metrics=["accuracy"])
-        train, val = ((X[..., None] / np.float32(255), y) for X, y in (data.train, data.val))
+        train, val = ((_with_channels(X) / np.float32(255), y) for X, y in (data.train, data.val))
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
         def on_epoch_begin(self, epoch: int, logs: object = None) -> None:

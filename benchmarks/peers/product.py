@@ -16,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import tfd2l as d2l
@@ -28,7 +29,7 @@ JIT = {None: None, "0": False, "1": True}
 
 
 class Given(d2l.DataModule):
-    """W1's features and targets."""
+    """Features and targets, of W1 and W9c."""
 
     def __init__(self, data: Data, batch_size: int) -> None:
         super().__init__()
@@ -84,11 +85,15 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         "W4": lambda: d2l.MLP(10, NUM_HIDDENS, workload.lr),
         "W9": lambda: d2l.LeNet(workload.lr),
         "W9b": lambda: Normalized(workload.lr),
+        "W9c": lambda: Normalized(workload.lr),
     }
     streamed = workload.name in STREAMED
     module: d2l.DataModule
     if workload.is_linear:
         module = Given(data, workload.batch_size)
+    elif workload.name == "W9c":
+        train, val = ((X / np.float32(255), y.astype(np.int32)) for X, y in (data.train, data.val))
+        module = Given(Data(train, val), workload.batch_size)
     elif workload.name == "W8b" and "TFD2L_BENCH_MEMORY" not in os.environ:
         limit = 0 if "TFD2L_BENCH_MAPPED" in os.environ else None
         module = d2l.ImageFolder(

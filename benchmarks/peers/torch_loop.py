@@ -48,11 +48,12 @@ def net_of(workload: Workload) -> torch.nn.Module:
             nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(),
             nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
         )  # fmt: skip
-    if workload.name == "W9b":
+    if workload.convolutional:
+        channels, side = (3, 64) if workload.name == "W9c" else (1, 28)
         return nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(channels, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(7 * 7 * 32, 10),
+            nn.Flatten(), nn.Linear((side // 4) ** 2 * 32, 10),
         )  # fmt: skip
     return nn.Sequential(nn.Linear(784, NUM_HIDDENS), nn.ReLU(), nn.Linear(NUM_HIDDENS, 10))
 
@@ -92,6 +93,8 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         if workload.is_linear:
             return inputs, targets
         shape = (-1, 1, 28, 28) if workload.convolutional else (-1, 784)
+        if workload.name == "W9c":
+            return inputs.permute(0, 3, 1, 2).contiguous().float() / 255, targets.long()
         return inputs.reshape(shape).float() / 255, targets.long()
 
     def loss_of(y_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
