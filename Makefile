@@ -17,7 +17,8 @@ define set_up
 @"$(PYTHON)" .ci/bootstrap.py $(1)
 endef
 
-.PHONY: help setup setup-test setup-notebook train test lint quick long notebook audit lock clean
+.PHONY: help setup setup-test setup-notebook train test lint quick long notebook audit package \
+	lock clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -55,6 +56,9 @@ notebook: setup-notebook  ## open the notebooks in JupyterLab
 audit: setup  ## list the known vulnerabilities of the locked packages, where PyPI can be queried
 	@$(RUN) .ci/audit.py
 
+package: setup  ## build the source distribution and the wheel into dist/, which must be empty
+	@$(RUN) .ci/package.py dist
+
 lock: | .venv/bin/uv  ## resolve pyproject.toml to the newest versions, into requirements*.txt
 	@"$(PYTHON)" .ci/lock.py
 
@@ -63,5 +67,5 @@ lock: | .venv/bin/uv  ## resolve pyproject.toml to the newest versions, into req
 
 clean:  ## remove the environment and caches; runs, exports, data and uv's cache stay
 	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis *.egg-info
+		.hypothesis *.egg-info build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -46,13 +46,15 @@ def resolve(folder: Path) -> dict[str, str]:
     other.write_text(f"{tensorflow}; {ELSEWHERE}\n")
     tools.write_text(TOOLS_WANTED)
     source = ["pyproject.toml", str(cpu), f"--overrides={other}"]
+    # The other extras, as and-cuda, are for users: no environment of the project has them.
+    extras = [extra for extra in project["optional-dependencies"] if extra in GROUPS]
     # All together first, so that a package has one version in all of the locks.
-    all_pins.write_text(compiled(*source, str(tools), "--all-extras"))
+    all_pins.write_text(compiled(*source, str(tools), *(f"--extra={each}" for each in extras)))
     constraint = f"--constraints={all_pins}"
     base = compiled(*source, constraint)
     known = pins(base)
     locks = {TOOLS: compiled(str(tools), constraint), GROUPS["train"].lock: base}
-    for extra in project["optional-dependencies"]:
+    for extra in extras:
         extended = [*source, constraint, f"--extra={extra}"]
         # A package that is needed on more platforms than in the base is locked here as well.
         same = [

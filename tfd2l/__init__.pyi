@@ -43,6 +43,7 @@ from .book.aliases import (
 from .book.board import ProgressBoard
 from .book.callbacks.early_stopping import EarlyStopping
 from .book.callbacks.model_checkpoint import ModelCheckpoint
+from .book.callbacks.tensorboard import TensorBoard
 from .book.data import DataModule, SyntheticRegressionData
 from .book.data_modules.fashion_mnist import FashionMNIST
 from .book.data_modules.image_folder import ImageFolder
@@ -119,6 +120,7 @@ __all__ = [
     "SoftmaxRegressionScratch",
     "SyntheticRegressionData",
     "Table",
+    "TensorBoard",
     "Timer",
     "Trainer",
     "WeightDecay",

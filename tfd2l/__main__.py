@@ -1,4 +1,4 @@
-"""`python -m tfd2l`: lists the commands, or runs the one that is named, as `train`."""
+"""`tfd2l` or `python -m tfd2l`: lists the commands, or runs the one that is named, as `train`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _list_commands(arguments))
 
 
+def console_script() -> int:
+    """The entry point of the console script `tfd2l`, by which its help names the commands."""
+    CommandParser.launcher = "tfd2l "
+    return main()
+
+
 def _list_commands(arguments: Sequence[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         meant = did_you_mean(arguments[0], COMMANDS)
         raise UsageError(f"no such command: {arguments[0]}{meant} (--help lists the commands)")
     parser = CommandParser(
-        "python -m tfd2l",
+        "",
         "COMMAND ...",
         "Dive into Deep Learning on today's TensorFlow: train a model, export it and serve it.",
         ["train --epochs 3", "predict boot.png --model savedmodels/mlp", "train --help"],

@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfd2l as d2l
 from pipelines.batching import batched
 from pipelines.idx import parse_idx, to_idx
 from pipelines.tables.csv_files import read_table
@@ -31,7 +33,7 @@ from tfd2l.export.versions import versions_in
 from tfd2l.export.warmup import WarmupRequest, read_warmup, write_warmup
 from tfd2l.predict.command import main as predict
 from tfd2l.serve.requests import examples_of, parse_object, predict_inputs
-from tfd2l.train.metrics_log import MetricsLog
+from tfd2l.train.metrics_log import write_metrics
 from tfd2l.train.records import read_record, write_record
 from tfd2l.train.settings.flags import MAX_BYTES, parse
 
@@ -97,8 +99,17 @@ def history(folder: Path, n: int) -> Work:
 
 
 def events(folder: Path, n: int) -> Work:
+    trainer: Any = d2l.Trainer(n)
+    trainer.model = d2l.LinearRegressionScratch(2, lr=0.03)
+    trainer.model.board.curves.points = {"train_loss": [Point(0.5, 0.5)] * 2 * n}
+    trainer.state.epoch, trainer.num_train_batches = n, 2
+    trainer.history = History(epoch=[*map(float, range(n))], loss=[0.5] * n)
+    return lambda: d2l.TensorBoard(folder).on_fit_begin(trainer)
+
+
+def metrics(folder: Path, n: int) -> Work:
     rows = History(epoch=[*map(float, range(n))], loss=[0.5] * n)
-    return lambda: MetricsLog(folder).write(rows)
+    return lambda: write_metrics(folder, rows)
 
 
 def shuffled_passes(folder: Path, n: int) -> Work:
@@ -155,8 +166,8 @@ def json_examples(folder: Path, n: int) -> Work:
 
 SIZES: dict[Callable[[Path, int], Work], int] = {
     csv_columns: 4000, csv_rows: 2000, csv_names: 100, idx: 10_000, weights: 100, state: 1000,
-    history: 4000, events: 100, shuffled_passes: 500, record: 2000, names: 200, checksums: 100,
-    warmup: 5, config: 500, json_rows: 2000, json_columns: 5000, json_examples: 500,
+    history: 4000, events: 500, metrics: 1000, shuffled_passes: 500, record: 2000, names: 200,
+    checksums: 100, warmup: 5, config: 500, json_rows: 2000, json_columns: 5000, json_examples: 500,
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
+from tests.support.events import scalars_in
 from tests.support.warm import WarmProcess
 from tfd2l.common.arrays import read_weights
 from tfd2l.engine.checkpoint import checkpoints
@@ -136,15 +136,11 @@ class Trial:
         assert self.events(name) == self.events(reference)
         assert (self.folder / name / "export.json").exists()
 
-    def events(self, name: str) -> list[tuple[int, str, float]]:
-        """Return the run's TensorBoard events without the seconds: epoch, name and value."""
-        return [
-            (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
-            for path in sorted((self.folder / name / "tensorboard").iterdir())
-            for event in tf.compat.v1.train.summary_iterator(str(path))
-            for value in event.summary.value
-            if value.tag != "seconds"
-        ]
+    def events(self, name: str) -> dict[tuple[str, str], list[tuple[int, float]]]:
+        """Return the run's TensorBoard charts without the seconds, by run and tag."""
+        found = scalars_in(self.folder / name / "tensorboard")
+        del found["train", "epoch_seconds"]
+        return found
 
     def last_state(self, name: str) -> tuple[list[np.ndarray[Any, Any]], Any]:
         """Return the content of the run's last checkpoint."""

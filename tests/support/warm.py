@@ -27,7 +27,7 @@ _CONTEXT.set_forkserver_preload(
     [
         *("numpy", "pandas", "tensorflow", "keras", "rich.progress", "ipykernel", "pydantic"),
         *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
-        *("tensorboard.util.tensor_util", "tensorflow_serving.apis.prediction_log_pb2"),
+        *("tensorboard.plugins.hparams.summary_v2", "tensorflow_serving.apis.prediction_log_pb2"),
     ]
 )
 

@@ -36,15 +36,19 @@ class CommandParser(argparse.ArgumentParser):
     Its help ends with examples, and names the default of each flag that has one.
     """
 
-    def __init__(self, prog: str, usage: str, description: str, examples: Sequence[str]) -> None:
+    # Comes before a command's name in usage lines and examples; the console script sets "tfd2l ".
+    launcher = "python -m tfd2l."
+
+    def __init__(self, name: str, usage: str, description: str, examples: Sequence[str]) -> None:
         """Set up for a command.
 
         Args:
-            prog: the command, such as `python -m tfd2l.serve`.
+            name: the command, such as `serve`; "" stands for the list of commands.
             usage: its arguments, in short.
             description: a paragraph.
             examples: arguments that do something useful, one line each.
         """
+        prog = f"{self.launcher}{name}".rstrip(". ")
         super().__init__(
             prog=prog,
             usage=f"%(prog)s {usage}",

@@ -26,7 +26,7 @@ def check_pipelines() -> None:
 
     Raises:
         ImportError: a file or directory of that name comes earlier on `sys.path`.
-        SystemExit: the same for `python -m tfd2l...`, after a line of error.
+        SystemExit: the same for `python -m tfd2l...` and the script `tfd2l`, after a line of error.
     """
     spec = importlib.util.find_spec("pipelines")
     if spec is None:
@@ -38,8 +38,8 @@ def check_pipelines() -> None:
         f"tfd2l imports its own package 'pipelines'; {spec.origin or folders[0]!r} is in the way. "
         "Rename it, or start Python in another directory."
     )
-    # Python's name for the program while `python -m` looks for the module to run.
-    if sys.argv[:1] == ["-m"]:
+    # "-m" is Python's name for the program while it looks for the module to run.
+    if sys.argv and Path(sys.argv[0]).name in ("-m", "tfd2l"):
         print(f"error: {text}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2)
     raise ImportError(text)

@@ -102,7 +102,7 @@ def _print_start(directory: Path) -> None:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        "python -m tfd2l.deploy",
+        "deploy",
         "[DIR] [flags]",
         DESCRIPTION,
         [

@@ -98,10 +98,11 @@ def restore_states(
     """Give the callbacks their states back; callbacks of one class are matched in their order.
 
     Returns:
-        The names of classes that have states, and too few callbacks to take them.
+        The names of classes that have states, and too few callbacks to take them. TensorBoard is
+        none of them: a fit that resumes without it ends the same.
     """
     left = {name: list(found) for name, found in states.items()}
     for callback in callbacks:
         if left.get(type(callback).__name__):
             callback.load_state_dict(left[type(callback).__name__].pop(0))
-    return [name for name, found in left.items() if found]
+    return [name for name, found in left.items() if found and name != "TensorBoard"]

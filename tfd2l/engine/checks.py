@@ -25,7 +25,7 @@ _FOR_KERAS = {
     "LearningRateScheduler": "a schedule of keras.optimizers.schedules in configure_optimizers",
     "ReduceLROnPlateau": "a d2l.Callback whose on_epoch_end sets trainer.optim.learning_rate",
     "CSVLogger": "pandas.DataFrame(history).to_csv(path)",
-    "TensorBoard": "a d2l.Callback whose on_epoch_end calls tf.summary.scalar",
+    "TensorBoard": "d2l.TensorBoard",
     "LambdaCallback": "a subclass of d2l.Callback",
     "ProgbarLogger": "Trainer(enable_progress_bar=True), the default",
     "History": "the history that fit returns",

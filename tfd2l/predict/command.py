@@ -112,7 +112,7 @@ def _check_flags_for(
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        "python -m tfd2l.predict",
+        "predict",
         "FILE... [--url URL [--model NAME] | --model DIR] [flags]",
         "Classify image files, or predict for the rows of a CSV file, with a model that a server "
         "has, or with an exported one: --model with a / in it, or that is a directory here, needs "

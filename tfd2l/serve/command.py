@@ -71,7 +71,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        "python -m tfd2l.serve",
+        "serve",
         "[DIR] [flags]",
         DESCRIPTION,
         ["savedmodels", "savedmodels --port 0", "savedmodels --host 0.0.0.0 --threads 8"],

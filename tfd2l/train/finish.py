@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.basics.files import read_regular
+from tfd2l.book.callbacks.tensorboard import TensorBoard
 from tfd2l.book.data import DataModule, SyntheticRegressionData
 from tfd2l.book.trainer import Trainer
 from tfd2l.common.errors import Tfd2lError
@@ -26,6 +27,7 @@ from tfd2l.export.models import interface, tolerance_of_policy
 from tfd2l.export.publish import CARD_FILE, publish_version, published_versions, tidy
 from tfd2l.export.signatures import export_model
 from tfd2l.train.evaluation import Answers, Evaluation, answers_of, latest_card, reason_against
+from tfd2l.train.metrics_log import write_metrics
 from tfd2l.train.report import write_curves, write_report
 from tfd2l.train.run_directory import RunDirectory
 from tfd2l.train.settings.config import ConfigError
@@ -89,9 +91,13 @@ class Result:
 
 
 def finish(
-    trainer: Trainer, data: DataModule, directory: RunDirectory, publication: Publication
+    trainer: Trainer,
+    data: DataModule,
+    directory: RunDirectory,
+    publication: Publication,
+    charts: TensorBoard,
 ) -> Result:
-    """Report on the trained model and publish its export.
+    """Report on the trained model, with pictures for its charts too, and publish its export.
 
     Raises:
         UnfitModelError: the model diverged; nothing is published.
@@ -100,7 +106,7 @@ def finish(
     history, model = trainer.history, trainer.model
     # A killed run may have written its last checkpoint and not come to these.
     directory.prune(history)
-    directory.log.write(history)
+    write_metrics(directory.path, history)
     epoch = len(history["epoch"])
     if publication.export == "best":
         epoch = _restore_best(trainer, directory)
@@ -126,7 +132,8 @@ def finish(
             card = card_of(data, directory, history, epoch, evaluation)
             export = published(model, data, answers, publication, card)
         curves.result()
-        report.result()
+        for picture in report.result():
+            charts.write_image(picture.stem, picture, epoch)
     best = directory.best_checkpoint(history)
     conclusion = {
         "export": None if export is None else str(export.absolute()),

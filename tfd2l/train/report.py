@@ -51,8 +51,8 @@ def write_report(
     raw: Mapping[str, npt.NDArray[Any]],
     targets: npt.NDArray[Any],
     outputs: npt.NDArray[np.float32],
-) -> None:
-    """Draw the pictures that suit the data.
+) -> list[Path]:
+    """Draw the pictures that suit the data, and return their files.
 
     Of classes `confusion.png` and, of images, `misclassified.png`; of numbers `residuals.png`.
 
@@ -67,18 +67,19 @@ def write_report(
     """
     if not isinstance(output, ClassOutput):
         save_figure(residuals_figure(targets, outputs), directory / "residuals.png")
-        return
+        return [directory / "residuals.png"]
     names = [_short(name) for name in output.labels]
     predicted = outputs.argmax(axis=1)
     matrix = confusion_matrix(targets, predicted, len(names))
     save_figure(confusion_figure(matrix, names), directory / "confusion.png")
     if "image" not in raw:
-        return
+        return [directory / "confusion.png"]
     wrong = np.flatnonzero(predicted != targets)[:MISCLASSIFIED_SHOWN]
     titles = [f"{names[targets[i]]}\n{names[predicted[i]]}" for i in wrong]
     figure = mosaic_figure(raw["image"][wrong], titles, num_cols=8)
     figure.suptitle(f"misclassified: true label above, predicted below (first {len(wrong)})")
     save_figure(figure, directory / "misclassified.png")
+    return [directory / "confusion.png", directory / "misclassified.png"]
 
 
 def curves_figure(board: ProgressBoard) -> Figure:

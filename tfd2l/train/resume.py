@@ -17,6 +17,7 @@ from tfd2l.engine.callback import Callback
 from tfd2l.engine.checkpoint import checkpoints, epochs_in
 from tfd2l.engine.state import FitState
 from tfd2l.export.checksums import DamagedError, check_files
+from tfd2l.train.metrics_log import write_metrics
 from tfd2l.train.records import RunError
 from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory
 
@@ -83,7 +84,7 @@ def find_resume_point(
                 f"with other settings, add --epochs with more than that."
             )
         if checkpoint is not None:
-            directory.log.write_table(state_in(checkpoint).history)
+            write_metrics(directory.path, state_in(checkpoint).history)
         return checkpoint, end
     return checkpoint, None
 

@@ -30,6 +30,7 @@ from tfd2l.train.data import make_data
 from tfd2l.train.evaluation import reason_against
 from tfd2l.train.finish import Publication, Result, check_interface, finish
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
+from tfd2l.train.metrics_log import charts_of
 from tfd2l.train.model import describe_file
 from tfd2l.train.publish_run import publish_run
 from tfd2l.train.records import RECORD_FILE, origin
@@ -221,6 +222,7 @@ def train(
     """Fit the model, report and publish the result."""
     config = job.config
     stop = StopOnSignal(directory.keep)
+    charts = charts_of(config, directory.path)
     trainer = Trainer(
         config.epochs,
         **devices_of(config),
@@ -228,8 +230,8 @@ def train(
         run_eagerly=config.run_eagerly,
         jit_compile=False if config.deterministic else config.jit_compile,
         steps_per_execution=config.checkpoint_every,
-        # The directory keeps an epoch before the fit stops at its end.
-        callbacks=[directory, *early_stopping(model, config), stop, *callbacks],
+        # The directory keeps an epoch, charts included, before the fit stops at its end.
+        callbacks=[charts, directory, *early_stopping(model, config), stop, *callbacks],
     )
     publication = Publication(
         job.base,
@@ -241,7 +243,7 @@ def train(
     with stop:
         trainer.fit(model, data, checkpoint)
         stop.end_at_once()
-        result = finish(trainer, data, directory, publication)
+        result = finish(trainer, data, directory, publication, charts)
     if config.dry_run:
         print(f"\n{result.text}")
     else:

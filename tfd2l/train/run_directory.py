@@ -26,7 +26,7 @@ from tfd2l.engine.checkpoint import (
     save_checkpoint,
 )
 from tfd2l.engine.history import History
-from tfd2l.train.metrics_log import METRICS_FILE, TENSORBOARD, MetricsLog
+from tfd2l.train.metrics_log import METRICS_FILE, TENSORBOARD, write_metrics
 from tfd2l.train.records import RECORD_FILE, RunError, read_record, write_record
 
 __all__ = ["CHECKPOINTS", "EXPORT_FILE", "KEEP_CHECKPOINTS", "RunDirectory", "new_run_path"]
@@ -40,14 +40,12 @@ PASSED_OVER = "passed-over."
 class RunDirectory(Callback):
     """Keeps what a run produces, and brings it up to date after every epoch.
 
-    `config.json` has settings, versions and data, `metrics.csv` a row for each epoch,
-    `tensorboard/` the same as events, and `checkpoints/` the last few and the best epoch's. One
-    process at a time uses the directory.
+    `config.json` has settings, versions and data, `metrics.csv` a row for each epoch, and
+    `checkpoints/` the last few and the best epoch's. One process at a time uses the directory.
 
     Attributes:
         path: the directory.
         record: what `config.json` has.
-        log: writes metrics and events.
     """
 
     def __init__(
@@ -86,7 +84,6 @@ class RunDirectory(Callback):
                 f"the run's directory {str(path)!r} can't be made or read: {error.strerror}; "
                 "choose another with --run-dir."
             ) from error
-        self.log = MetricsLog(path)
 
     def keep_settings(
         self,
@@ -178,13 +175,13 @@ class RunDirectory(Callback):
             self.keep(trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Write the epoch's checkpoint, metrics and events, if it is an epoch to keep."""
+        """Write the epoch's checkpoint and metrics, if it is an epoch to keep."""
         epoch = trainer.state.epoch
         if not _is_kept(epoch) and epoch < trainer.max_epochs:
             return
-        # The checkpoint first: a resumed run can write the others again from it.
+        # The checkpoint first: a resumed run can write the metrics again from it.
         self.keep(trainer)
-        self.log.write(trainer.history)
+        write_metrics(self.path, trainer.history)
 
     def best_checkpoint(self, history: History) -> Path | None:
         """The checkpoint of the epoch with the best validation; None before the first."""

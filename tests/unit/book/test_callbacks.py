@@ -248,7 +248,7 @@ def test_keras_way_to_end_a_fit_works_too() -> None:
         (keras.callbacks.LearningRateScheduler(abs), "take a schedule of keras.optimizers.sched"),
         (keras.callbacks.LambdaCallback(), "take a subclass of d2l.Callback"),
         (keras.callbacks.CSVLogger("x.csv"), "DataFrame"),
-        (keras.callbacks.TensorBoard(), "tf.summary"),
+        (keras.callbacks.TensorBoard(), "d2l.TensorBoard"),
         (keras.callbacks.TerminateOnNaN(), "fit itself"),
         (print, "got builtin_function_or_method: derive it from d2l.Callback"),
         (d2l.EarlyStopping, "EarlyStopping is a class, so give EarlyStopping(...)"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -62,7 +64,7 @@ def test_a_bug_is_not_taken_for_an_error_of_the_user() -> None:
 
 
 def test_flags_are_taken_in_full_only_and_numbers_within_their_range() -> None:
-    parser = CommandParser("prog", "[flags]", "text", [])
+    parser = CommandParser("train", "[flags]", "text", [])
     parser.add_argument("--threads", type=whole_number_from(1, 8))
     parser.add_argument("--wait", type=seconds)
     found = parser.parse_args(["--threads", "8", "--wait", "0.5"])
@@ -142,6 +144,31 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     for name, about in COMMANDS.items():
         assert re.search(rf"^  {name} +{about[:40]}", text, flags=re.MULTILINE)
     assert {f".{name}" for name in COMMANDS} | {""} == {*MAINS}
+
+
+def test_the_console_script_names_its_commands_as_they_were_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    script = EntryPoint("tfd2l", project["scripts"]["tfd2l"], "console_scripts")
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/tfd2l"])
+    monkeypatch.setattr(CommandParser, "launcher", CommandParser.launcher)
+    assert script.load()() == 0
+    assert capsys.readouterr().out.startswith("usage: tfd2l COMMAND ...\n")
+
+
+def test_the_console_script_gives_help_without_tensorflow() -> None:
+    program = (
+        "import sys\n"
+        "from tfd2l.__main__ import console_script\n"
+        "sys.argv = ['/usr/bin/tfd2l', 'train', '--help']\n"
+        "try: console_script()\n"
+        "finally: assert 'tensorflow' not in sys.modules\n"
+    )
+    ran = run_python("-c", program)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("usage: tfd2l train [flags]\n")
+    assert "\n  tfd2l train --" in ran.stdout
 
 
 def test_a_misspelt_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

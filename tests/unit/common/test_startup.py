@@ -129,10 +129,11 @@ def test_another_pipelines_is_named(
     assert text.startswith(
         f"tfd2l imports its own package 'pipelines'; {str(path)!r} is in the way."
     )
-    monkeypatch.setattr(sys, "argv", ["-m"])
-    with pytest.raises(SystemExit) as stop:
-        check_pipelines()
-    assert (stop.value.code, capsys.readouterr().err) == (2, f"error: {text}\n")
+    for program in ("-m", "/usr/bin/tfd2l"):
+        monkeypatch.setattr(sys, "argv", [program])
+        with pytest.raises(SystemExit) as stop:
+            check_pipelines()
+        assert (stop.value.code, capsys.readouterr().err) == (2, f"error: {text}\n")
 
 
 def test_a_command_beside_another_pipelines_ends_with_one_line(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tfd2l as d2l
 from pipelines import fashion_mnist
 from tests.support import run_python
+from tests.support.events import events_in, scalars_in
 from tests.support.warm import run_warm
 from tfd2l.common.arrays import read_weights
 
@@ -79,13 +80,12 @@ def test_the_run_directory_has_all_documented_files(finished: Path) -> None:
     assert list(metrics["epoch"]) == [1, 2]
     for picture in ("curves.png", "confusion.png", "misclassified.png"):
         assert (directory / picture).read_bytes().startswith(b"\x89PNG"), picture
-    (events,) = (directory / "tensorboard").iterdir()
-    logged = {
-        (event.step, value.tag): float(tf.make_ndarray(value.tensor))
-        for event in tf.compat.v1.train.summary_iterator(str(events))
-        for value in event.summary.value
-    }
-    assert logged[2, "val_acc"] == pytest.approx(metrics["val_acc"][1])
+    charts = scalars_in(directory / "tensorboard")
+    steps, accuracies = zip(*charts["validation", "epoch_acc"], strict=True)
+    assert steps == (1, 2)
+    assert accuracies == pytest.approx(tuple(metrics["val_acc"]))
+    tags = {value.tag for run, _, value in events_in(directory / "tensorboard") if run == "."}
+    assert tags >= {"confusion", "misclassified", "_hparams_/session_start_info"}
     assert (directory / "checkpoints" / "epoch-00002.step-0000000").exists()
     assert [path.name for path in directory.rglob(".*")] == [".lock"]
 

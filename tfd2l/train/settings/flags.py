@@ -74,7 +74,7 @@ def _flag(name: str) -> str:
 
 def _parser() -> CommandParser:
     """Make a flag of each setting; a flag that is not given leaves nothing in the namespace."""
-    parser = CommandParser("python -m tfd2l.train", "[flags]", TrainConfig.__doc__ or "", EXAMPLES)
+    parser = CommandParser("train", "[flags]", TrainConfig.__doc__ or "", EXAMPLES)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, field in TrainConfig.model_fields.items():
         group, metavar = about(name)["group"], about(name)["metavar"]
