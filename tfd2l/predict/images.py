@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
+from pipelines.basics.file_kinds import kind_of
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.predict.framing import NO_GARMENT, frame
 from tfd2l.predict.garment import TOLERANCE
@@ -181,8 +182,8 @@ def _decode(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"an image must be a {', '.join(FORMATS)} file; this one begins with {data[:12]!r}. "
-            "Save it as PNG or JPEG."
+            f"an image must be a PNG, JPEG, GIF, BMP or WebP file; this is {kind_of(data)}. Save "
+            "it as PNG or JPEG."
         ) from error
     _check_size(*image.size, MAX_PIXELS)
     image.load()
