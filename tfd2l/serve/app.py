@@ -23,6 +23,7 @@ from tfd2l.export.versions import MAX_VERSION
 from tfd2l.serve import page
 from tfd2l.serve.answers import classify_answer, predict_answer, regress_answer
 from tfd2l.serve.models import ServedModels
+from tfd2l.serve.page_inputs import prepare_image, prepare_rows
 from tfd2l.serve.requests import examples_of, parse_object, predict_inputs, signature_name
 from tfd2l.serve.server import MAX_BODY_BYTES
 
@@ -222,14 +223,16 @@ class _NumberConverter(IntegerConverter):
     regex = "[0-9]{1,19}"
 
 
+_PAGE_FILES = ", ".join(map(repr, page.FILES))
 _ROUTES = Map(
     [
         Rule("/", endpoint=page.send_file, methods=["GET"]),
-        Rule("/<any('app.js', 'style.css'):name>", endpoint=page.send_file, methods=["GET"]),
+        Rule(f"/<any({_PAGE_FILES}):name>", endpoint=page.send_file, methods=["GET"]),
         Rule("/health", endpoint=health, methods=["GET"]),
         Rule("/page/models", endpoint=page.list_models, methods=["GET"]),
         Rule("/page/samples", endpoint=page.list_samples, methods=["GET"]),
-        Rule("/page/prepare", endpoint=page.prepare_image, methods=["POST"]),
+        Rule("/page/prepare", endpoint=prepare_image, methods=["POST"]),
+        Rule("/page/rows", endpoint=prepare_rows, methods=["POST"]),
         *(
             Rule(f"/v1/models/<name:model>{version}{end}", endpoint=endpoint, methods=[method])
             for version in ("", f"/versions/<number(max={MAX_VERSION}):number>",

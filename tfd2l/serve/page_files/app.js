@@ -1,48 +1,34 @@
-"use strict";
-// The server may close the connection of a longer request before the browser reads its answer.
-const MAX_BYTES = 8 * 2 ** 20;
+// The page: the model, what the user gives it, and the state of the request.
+
+import { clearAnswers, showAnswers } from "./answers.js";
+import { closeCamera, setUpCamera } from "./camera.js";
+import { fillExample, makeFields, readFields } from "./fields.js";
+import { aboutModel, labelsOf } from "./model.js";
+import { drawPixels, readImageFile } from "./pictures.js";
+import { MAX_BYTES, classifyPixels, listModels, listSamples, predictRows, prepareImage, prepareRows } from "./server.js";
+
+const MAX_FILES = 100;
+// A spinner for a shorter time would only flicker.
+const BUSY_AFTER_MS = 150;
+// Pixels of the headline and the pictures.
+const ANSWER_HEIGHT = 260;
+
 const byId = (id) => document.getElementById(id);
 // Numbers the requests: only the answer to the latest one is shown.
 let latest = 0;
-// The model that the page is set up for.
-let current = {};
+// The model that the page is set up for; null before the first list.
+let current = null;
 let samples = [];
+// Repeats the last request, for another model or framing.
 let again = null;
 
-function draw(canvas, pixels) {
-  canvas.width = pixels[0].length;
-  canvas.height = pixels.length;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
-  pixels.flat().forEach((value, i) => {
-    const [red, green, blue] = Array.isArray(value) ? value : [value, value, value];
-    image.data.set([red, green, blue, 255], 4 * i);
-  });
-  context.putImageData(image, 0, 0);
-}
+// The model
 
-async function fetchJson(address, options) {
-  let response;
-  try {
-    response = await fetch(address, options);
-  } catch {
-    throw new Error("The server doesn't answer; is it still running?");
-  }
-  const text = await response.text();
-  let answer = {};
-  try {
-    answer = JSON.parse(text);
-  } catch {
-    if (response.ok) throw new Error("The answer has a number that is NaN or infinite.");
-  }
-  if (!response.ok) throw new Error(answer.error || `The server answered ${response.status}.`);
-  return answer;
-}
-
-// The served models change while the page is open, so the list is fetched before each request.
-async function listModels() {
-  const models = new Map(Object.entries(await fetchJson("page/models")));
+/** Fetches the served models, which change while the page is open, and returns the chosen one. */
+async function refreshModel() {
+  const models = await listModels();
   if (!models.size) {
+    byId("ask-title").textContent = "No model yet";
     throw new Error("No model here takes images or rows; train one: python -m tfd2l.train");
   }
   const select = byId("model"), chosen = select.value, names = [...models.keys()];
@@ -55,142 +41,94 @@ async function listModels() {
     if (models.has(chosen)) select.value = chosen;
   }
   setUp(models.get(select.value));
-  return models;
+  return current;
 }
 
-// Shows the controls for the model's raw inputs, if they are not there yet.
+/** Shows the version, and the controls for the model's raw inputs if they are not there yet. */
 function setUp(model) {
   const before = current, isImage = model.kind === "image";
   current = model;
-  if (JSON.stringify({ ...before, version: "" }) === JSON.stringify({ ...model, version: "" })) return;
-  byId("framings").hidden = byId("drop").hidden = byId("image").hidden = !isImage;
-  byId("row").hidden = isImage;
-  byId("answer").hidden = true;
+  byId("version").textContent = `version ${model.version}`;
+  byId("about").textContent = aboutModel(model);
+  const form = (one) => JSON.stringify({ ...one, version: "", evaluation: null });
+  if (before && form(before) === form(model)) return;
+  byId("images").hidden = !isImage;
+  byId("row").hidden = byId("many-rows").hidden = isImage;
+  byId("ask-title").textContent = isImage ? "Your images" : "Your row";
+  clearAnswers();
   // A file may be shown to another model of images; a row belongs to its fields.
-  if (!isImage || before.kind !== "image") again = null;
+  if (!isImage || before?.kind !== "image") forget();
   if (isImage) describeImages(model);
-  else makeFields(model);
-  showSubject();
+  else describeRows(model);
 }
 
 function describeImages(model) {
-  const [height, width, channels] = model.shape;
-  byId("seen").setAttribute("aria-label", `the image, ${height} by ${width} pixels`);
+  const { framing, shape } = model;
+  byId("labels").textContent = labelsOf(model);
   const [auto, garment] = byId("framing").options;
-  auto.textContent = `as the model says (${model.framing})`;
+  auto.textContent = `as the model says (${framing})`;
   // A garment is grey.
-  garment.disabled = channels === 3;
+  garment.disabled = shape[2] === 3;
   if (garment.disabled && garment.selected) auto.selected = true;
+  byId("framings").hidden = garment.disabled;
+  showGallery();
 }
 
-function showSubject() {
-  const { kind, shape, framing } = current, chosen = byId("framing").value;
-  const isGarment = (chosen === "auto" ? framing : chosen) === "garment";
-  byId("subject").textContent = isGarment ? "An image of a garment" : "An image";
-  // The test images are as Fashion-MNIST has them.
+function describeRows(model) {
+  const { is_table: isTable, takes_missing: takesMissing, columns } = model;
+  closeCamera();
+  makeFields(byId("fields"), model);
+  byId("row-hint").textContent = !isTable ? "The numbers of an example, in their order."
+    : takesMissing ? "A field may be empty: its value is missing." : "This model needs all values.";
+  byId("header-hint").textContent = isTable ? ", with the names of the columns in the first row" : "";
+  byId("fill").hidden = !columns.some(({ example }) => example !== null);
+  byId("table").value = "";
+  showGallery();
+}
+
+/** Offers the test images, which are as Fashion-MNIST has them, to models of its kind. */
+function showGallery() {
+  const { kind, shape, framing } = current;
   const fits = kind === "image" && framing === "garment" && `${shape}` === "28,28,1";
   byId("gallery").hidden = !samples.length || !fits;
 }
 
-function makeFields(model) {
-  const isTable = model.kind === "table";
-  byId("hint").textContent = isTable ? "A row of the table; an empty field is a missing value."
-    : "The features of an example, in their order.";
-  const columns = isTable ? Object.entries(model.columns)
-    : Array.from({ length: model.num_inputs }, (_, i) => [`feature ${i + 1}`, "float32"]);
-  byId("fields").replaceChildren(...columns.map(([name, dtype]) => {
-    const label = document.createElement("label");
-    const input = document.createElement("input");
-    input.type = dtype === "string" ? "text" : "number";
-    input.step = "any";
-    // Of numbers without names none may be missing.
-    input.required = !isTable;
-    input.dataset.name = name;
-    input.autocomplete = "off";
-    label.append(name, input);
-    return label;
-  }));
-}
+// A request
 
-// Asks the version that the list names, so that the shown version is the one that answered.
-async function post(name, model, call, body) {
-  const address = `v1/models/${encodeURIComponent(name)}/versions/${model.version}:${call}`;
-  return fetchJson(address, { method: "POST", body });
-}
-
-async function askImage(name, model, pixels) {
-  const bytes = pixels.flat(Infinity).map((value) => String.fromCharCode(value)).join("");
-  const call = model.number === null ? "classify" : "regress";
-  const examples = [{ image: { b64: btoa(bytes) } }];
-  const answer = await post(name, model, call, JSON.stringify({ signature_name: call, examples }));
-  const [result] = answer.results;
-  return model.number === null ? { scores: result, label: result[0][0] } : { number: result };
-}
-
-async function askRow(name, model, fields) {
-  // TensorFlow Serving reads NaN, which JSON.stringify does not write.
-  const values = fields.map(({ type, value }) => {
-    if (type === "text") return JSON.stringify(value);
-    return value === "" ? "NaN" : JSON.stringify(Number(value));
-  });
-  const pairs = fields.map(({ dataset }, i) => `${JSON.stringify(dataset.name)}: ${values[i]}`);
-  const row = model.kind === "table" ? `{${pairs}}` : `[${values}]`;
-  const answer = await post(name, model, "predict", `{"instances": [${row}]}`);
-  const [result] = answer.predictions;
-  if (model.number !== null) return { number: result };
-  const scores = result.probabilities.map((share, i) => [model.labels[i] ?? `class ${i}`, share]);
-  // The sort is stable, and the first of equal ones is the model's label.
-  return { scores: scores.sort((one, other) => other[1] - one[1]), label: result.label };
-}
-
-async function answerFor(ask) {
-  const models = await listModels(), name = byId("model").value, model = models.get(name);
-  const found = await ask(name, model);
-  return { ...found, subject: model.number, source: `${name}, version ${model.version}` };
-}
-
-function show({ pixels, notes = [], showsGarment = true, source, scores, label, number, subject }) {
-  if (pixels) draw(byId("seen"), pixels);
-  byId("notes").textContent = notes.join("; ");
-  const said = scores ? `${label} (${(100 * scores[0][1]).toFixed(1)} %)` : `${subject}: ${number}`;
-  byId("label").textContent = showsGarment ? said : "No garment found";
-  byId("source").textContent = source;
-  byId("bars").replaceChildren(...(scores ?? []).map(([name, share]) => {
-    const row = document.createElement("tr");
-    const head = document.createElement("th");
-    const cell = document.createElement("td");
-    const percent = document.createElement("td");
-    const bar = document.createElement("div");
-    head.scope = "row";
-    head.textContent = name;
-    cell.className = "share";
-    bar.style.width = `${100 * share}%`;
-    cell.append(bar);
-    percent.className = "number";
-    percent.textContent = `${(100 * share).toFixed(1)} %`;
-    row.append(head, cell, percent);
-    return row;
-  }));
-  byId("answer").hidden = false;
-}
-
-function complain(error) {
-  byId("problem").textContent = error.message;
-  byId("problem").hidden = false;
-}
-
+/** Asks the model: `work` returns the results and the columns of their table. */
 async function run(work) {
-  const mine = ++latest;
+  const mine = ++latest, said = byId("said"), isLatest = () => mine === latest;
+  const report = (text) => {
+    if (isLatest()) byId("status").textContent = text;
+  };
+  const timer = setTimeout(() => isLatest() && said.classList.add("busy"), BUSY_AFTER_MS);
+  said.setAttribute("aria-busy", "true");
+  report("Asking the model …");
   try {
-    const found = await work();
-    if (mine !== latest) return;
-    byId("problem").hidden = true;
-    show(found);
+    const model = await refreshModel();
+    const { results, columns } = await work(model, report, isLatest);
+    if (!isLatest()) return;
+    // The error of a single image is no table.
+    if (results.length === 1 && results[0].error) throw new Error(results[0].error);
+    report(showAnswers(model, results, columns));
   } catch (error) {
-    if (mine !== latest) return;
-    byId("answer").hidden = true;
+    if (!isLatest()) return;
+    clearAnswers();
     complain(error);
+  } finally {
+    clearTimeout(timer);
+    if (isLatest()) {
+      said.classList.remove("busy");
+      said.removeAttribute("aria-busy");
+      showAnswerInView();
+    }
   }
+}
+
+/** Scrolls to the answer where its first lines are out of view, as on a phone. */
+function showAnswerInView() {
+  const { top } = byId("said").getBoundingClientRect();
+  if (top < 0 || top + ANSWER_HEIGHT > innerHeight) byId("said").scrollIntoView({ block: "start" });
 }
 
 function start(work) {
@@ -198,78 +136,169 @@ function start(work) {
   run(work);
 }
 
-function take(files) {
-  const [file] = files;
-  start(async () => {
-    if (!file) {
-      throw new Error("Drop an image file, not a text or a link: save the image first.");
+function forget() {
+  again = null;
+  mark("");
+}
+
+function complain(error) {
+  byId("status").textContent = "";
+  byId("nothing-yet").hidden = true;
+  byId("problem").textContent = error.message;
+  byId("problem").hidden = false;
+}
+
+/** Names the chosen images, and marks the chosen test image. */
+function mark(text, sample = null) {
+  byId("chosen").textContent = text;
+  for (const button of byId("samples").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", button === sample);
+  }
+}
+
+// Images
+
+function askImages(files) {
+  const [file] = files, names = files.map(({ name }) => name);
+  mark(files.length > 1 ? `${files.length} images: ${names.slice(0, 3).join(", ")}${files.length > 3 ? ", …" : ""}` : file?.name ?? "");
+  start(async (model, report, isLatest) => {
+    if (!file) throw new Error("Drop an image file, not a text or a link: save the image first.");
+    if (files.length > MAX_FILES) {
+      throw new Error(`The page takes up to ${MAX_FILES} images at a time; got ${files.length}. python -m tfd2l.predict takes any number.`);
     }
-    if (file.size > MAX_BYTES) {
-      throw new Error(`An image file may have ${MAX_BYTES >> 20} MiB; ${file.name} has more. Make it smaller.`);
+    const results = [];
+    for (const [i, file] of files.entries()) {
+      if (!isLatest()) break;
+      report(files.length > 1 ? `Image ${i + 1} of ${files.length}: ${file.name} …` : `Reading ${file.name} …`);
+      results.push(await askImage(model, file).catch(({ message }) => ({ name: file.name, error: message })));
     }
-    const body = await file.arrayBuffer().catch(() => {
-      throw new Error(`${file.name} can't be read; choose an image file, and not a folder.`);
-    });
-    const others = `${file.name} is the first of ${files.length} files; the others were not used`;
-    return answerFor(async (name, model) => {
-      if (model.kind !== "image") throw new Error(`${name} takes no images; fill in the fields.`);
-      const { version } = model, framing = byId("framing").value;
-      const query = new URLSearchParams({ model: name, version, framing });
-      const prepared = await fetchJson(`page/prepare?${query}`, { method: "POST", body });
-      const { pixels, shows_garment: showsGarment } = prepared;
-      const notes = files.length > 1 ? [others, ...prepared.notes] : prepared.notes;
-      return { pixels, notes, showsGarment, ...await askImage(name, model, pixels) };
-    });
+    return { results };
   });
 }
 
-// Emptied, because choosing the same file again would be no change.
-byId("file").addEventListener("click", (event) => { event.target.value = ""; });
-byId("file").addEventListener("change", ({ target }) => target.files.length && take([...target.files]));
-for (const id of ["model", "framing"]) {
-  byId(id).addEventListener("change", () => listModels().then(() => {
-    showSubject();
-    if (again) run(again);
-  }).catch(complain));
+async function askImage(model, file) {
+  const { body, preview, notes } = await readImageFile(file);
+  const prepared = await prepareImage(model, body, byId("framing").value);
+  const { pixels, doubt, shows_garment: showsGarment } = prepared;
+  const answer = await classifyPixels(model, pixels);
+  return { name: file.name, preview, pixels, notes: [...notes, ...prepared.notes], doubt, showsGarment, ...answer };
 }
-byId("model").addEventListener("focus", () => listModels().catch(complain));
-byId("row").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const fields = [...byId("fields").querySelectorAll("input")];
-  start(() => answerFor((name, model) => askRow(name, model, fields)));
-});
-const frame = byId("drop");
-// Anywhere on the page, or the browser would open the dropped file in its place.
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  frame.classList.add("over");
-});
-document.addEventListener("dragleave", () => frame.classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  frame.classList.remove("over");
-  take([...event.dataTransfer.files]);
-});
 
-async function listSamples() {
-  samples = await fetchJson("page/samples");
+async function showSamples() {
+  samples = await listSamples();
   byId("samples").replaceChildren(...samples.map(({ pixels, label }, i) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    const canvas = document.createElement("canvas");
-    draw(canvas, pixels);
+    const item = document.createElement("li"), button = document.createElement("button");
+    const canvas = document.createElement("canvas"), name = `test image ${i + 1}`;
+    drawPixels(canvas, pixels);
     button.type = "button";
     button.title = label;
-    button.setAttribute("aria-label", `test image ${i + 1}: ${label}`);
+    button.setAttribute("aria-label", `${name}: ${label}`);
+    button.setAttribute("aria-pressed", "false");
     button.append(canvas);
-    const notes = [`a test image; it is labelled ${label}`];
-    button.addEventListener("click", () => start(() => answerFor(async (name, model) =>
-      ({ pixels, notes, ...await askImage(name, model, pixels) }))));
+    button.addEventListener("click", () => {
+      mark(name, button);
+      start(async (model) => ({
+        results: [{ name, pixels, truth: label, ...await classifyPixels(model, pixels) }],
+      }));
+    });
     item.append(button);
     return item;
   }));
-  showSubject();
+  if (current) showGallery();
 }
 
-listModels().catch(complain);
-listSamples().catch(complain);
+// Rows
+
+function askFields() {
+  start(async (model) => {
+    const [answer] = await predictRows(model, [readFields(byId("fields"), model)]);
+    return { results: [{ name: "row", ...answer }] };
+  });
+}
+
+function askTable(text) {
+  start(async (model) => {
+    if (text.length > MAX_BYTES) throw new Error(`The table is longer than ${MAX_BYTES >> 20} MiB.`);
+    const { names, cells, rows } = await prepareRows(model, text);
+    const answers = await predictRows(model, rows);
+    const results = answers.map((answer, i) => ({ name: `${i + 1}`, cells: cells[i], ...answer }));
+    return { results, columns: names };
+  });
+}
+
+async function askTableFile(file) {
+  const text = await file.text().catch(() => null);
+  if (text === null) return complain(new Error(`${file.name} can't be read; choose a CSV file.`));
+  showTableText(text);
+  askTable(text);
+}
+
+function showTableText(text) {
+  byId("many-rows").open = true;
+  byId("table").value = text;
+}
+
+// What the user does
+
+function take(files) {
+  const [file] = files;
+  if (current?.kind !== "rows") askImages(files);
+  else if (file && !file.type.startsWith("image/")) askTableFile(file);
+  else complain(new Error(`${current.name} takes rows, not images: fill in the fields, or drop a CSV file.`));
+}
+
+for (const id of ["file", "csv"]) {
+  byId(id).addEventListener("change", ({ target }) => {
+    const files = [...target.files];
+    // Choosing the same file again would be no change.
+    target.value = "";
+    if (files.length) take(files);
+  });
+}
+for (const id of ["model", "framing"]) {
+  byId(id).addEventListener("change", () => refreshModel().then(() => again && run(again)).catch(complain));
+}
+byId("model").addEventListener("focus", () => refreshModel().catch(complain));
+byId("fill").addEventListener("click", () => fillExample(byId("fields"), current));
+byId("row").addEventListener("submit", (event) => {
+  event.preventDefault();
+  askFields();
+});
+byId("rows").addEventListener("submit", (event) => {
+  event.preventDefault();
+  askTable(byId("table").value);
+});
+
+document.addEventListener("paste", (event) => {
+  const { files, types } = event.clipboardData, text = event.clipboardData.getData("text/plain");
+  const isField = event.target.matches?.("input:not([type=file]), textarea, select");
+  // A spreadsheet also copies a picture of its cells.
+  if (files.length && !types.includes("text/plain")) {
+    event.preventDefault();
+    take([...files]);
+  } else if (current?.kind === "rows" && /[\t\n]/.test(text.trim()) && event.target.id !== "table") {
+    event.preventDefault();
+    showTableText(text);
+    askTable(text);
+  } else if (!isField && text) {
+    complain(new Error(current?.kind === "rows"
+      ? "Paste rows with the names of the columns above them."
+      : "The clipboard has a text; copy an image, or save it as a file and choose that."));
+  }
+});
+
+// Anywhere on the page, or the browser would open the dropped file in its place.
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  byId("drop").classList.add("over");
+});
+document.addEventListener("dragleave", () => byId("drop").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  byId("drop").classList.remove("over");
+  take([...event.dataTransfer.files]);
+});
+
+setUpCamera((file) => askImages([file]), complain);
+refreshModel().catch(complain);
+showSamples().catch(complain);
