@@ -1,6 +1,6 @@
 // Shows answers: one in full, and several as a table.
 
-import { qualityOf } from "./model.js";
+import { qualityOf } from "./descriptions.js";
 import { drawFitted, drawPixels } from "./pictures.js";
 
 const byId = (id) => document.getElementById(id);

@@ -1,32 +1,43 @@
-// What the page says about a model, from its description by the server.
+// The chosen model. The served models change while the page is open.
 
-const MAX_LABELS = 12;
+import { aboutModel } from "./descriptions.js";
+import { listModels } from "./server.js";
 
-/** Inputs, outputs and measured quality of a model, in a sentence or two. */
-export function aboutModel(model) {
-  const { kind, shape, columns, labels, number, is_table: isTable } = model;
-  const width = `${columns?.length} ${isTable ? "column" : "number"}${columns?.length === 1 ? "" : "s"}`;
-  const inputs = kind === "image"
-    ? `Takes ${shape[2] === 3 ? "colour" : "grey"} images, made ${shape[0]} x ${shape[1]} pixels`
-    : `Takes rows of ${width}`;
-  const target = number === "prediction" ? "a number" : number;
-  const output = number === null ? `names one of ${labels.length || "its"} classes` : `predicts ${target}`;
-  return `${inputs}, and ${output}. ${qualityOf(model)}`;
+const byId = (id) => document.getElementById(id);
+let current = null;
+let onChange = () => {};
+
+/** The description of the chosen model; null before the first list. */
+export const currentModel = () => current;
+
+/** Calls `listener` with the new and the former model when the form of inputs or answers changes. */
+export function onModelChange(listener) {
+  onChange = listener;
 }
 
-/** The result of the validation after training, in a sentence; empty where the card has none. */
-export function qualityOf({ evaluation }) {
-  const { metric, value, num_examples: count } = evaluation ?? {};
-  if (typeof value !== "number" || !count) return "";
-  const examples = `${count.toLocaleString("en")} validation examples`;
-  if (metric === "accuracy") return `Right for ${(100 * value).toFixed(1)} % of ${examples}.`;
-  const error = value.toLocaleString("en", { maximumSignificantDigits: 4 });
-  return metric === "rmse" ? `Root mean squared error on ${examples}: ${error}.` : "";
+/** Fetches the served models and returns the chosen one. */
+export async function refreshModel() {
+  const models = await listModels();
+  if (!models.size) {
+    byId("ask-title").textContent = "No model yet";
+    throw new Error("No model here takes images or rows; train one: python -m tfd2l.train");
+  }
+  const select = byId("model"), chosen = select.value, names = [...models.keys()];
+  const listed = [...select.options].map((option) => option.value);
+  // An unchanged list stays, because the user may have it open.
+  if (`${names}` !== `${listed}`) {
+    select.replaceChildren(...names.map((name) => new Option(name, name)));
+    if (models.has(chosen)) select.value = chosen;
+  }
+  const before = current;
+  current = models.get(select.value);
+  byId("version").textContent = `version ${current.version}`;
+  byId("about").textContent = aboutModel(current);
+  if (formOf(before) !== formOf(current)) onChange(current, before);
+  return current;
 }
 
-/** The classes that a model of images knows; empty where the card does not name them. */
-export function labelsOf({ labels }) {
-  if (!labels.length) return "";
-  const others = labels.length - MAX_LABELS;
-  return `The model knows: ${labels.slice(0, MAX_LABELS).join(", ")}${others > 0 ? ` and ${others} others` : ""}.`;
+/** All that the controls and the answers depend on. */
+function formOf(model) {
+  return model && JSON.stringify({ ...model, version: "", evaluation: null });
 }
