@@ -7,7 +7,7 @@ into its graph, so that a served model takes raw inputs and can't drift from tra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -121,11 +121,15 @@ class TableInput:
         preprocess: (n,) tensors by column name -> (n, d) float32.
         sample: two different rows that `preprocess` takes, with which an export tries the model;
             None if it takes any texts.
+        choices: the known values of each column of categories, by its name.
+        takes_missing: False if `preprocess` refuses missing values.
     """
 
     columns: Mapping[str, tf.DType]
     preprocess: Callable[[Raw], tf.Tensor]
     sample: Raw | None = None
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    takes_missing: bool = True
 
     @property
     def specs(self) -> dict[str, tf.TensorSpec]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
+from pipelines.basics.file_kinds import kind_of
 from pipelines.basics.files import read_regular
 from pipelines.basics.text import one_line
 from pipelines.image_folders.decoder import SIGNATURES, UPRIGHT, ImageDecoder
@@ -170,8 +171,7 @@ def _read(file: ImageFile) -> _Read:
     sha256 = hashlib.sha256(content).digest()
     to_convert = content.startswith(b"BM") or (content[:4], content[8:12]) == (b"RIFF", b"WEBP")
     if not to_convert and not content.startswith(SIGNATURES):
-        begin = f"it begins with {content[:12]!r}" if content else "it is empty"
-        failure = f"not a JPEG, PNG, GIF, BMP or WebP file: {begin}"
+        failure = f"not a JPEG, PNG, GIF, BMP or WebP file, but {kind_of(content)}"
         return _Read(file, sha256=sha256, failure=failure)
     orientation = _orientation(content)
     try:

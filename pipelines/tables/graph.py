@@ -37,7 +37,13 @@ def table_input(statistics: Statistics) -> TableInput:
         [[3.0, 0.0, 1.0, 0.0]]
     """
     columns = {name: tf.as_dtype(dtype) for name, dtype in statistics.raw_columns.items()}
-    return TableInput(columns, lambda raw: _prepared(raw, statistics), _sample(statistics))
+    return TableInput(
+        columns,
+        lambda raw: _prepared(raw, statistics),
+        _sample(statistics),
+        choices=statistics.categories,
+        takes_missing=statistics.missing != "drop_rows",
+    )
 
 
 def _sample(statistics: Statistics) -> Raw:

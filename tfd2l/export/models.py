@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 from pipelines.outputs import ClassOutput, Output
 from pipelines.raw_inputs import ImageInput, RawInput, TableInput
@@ -121,10 +122,26 @@ def interface(data: DataLike) -> dict[str, Any]:
         }
     elif isinstance(raw_input, TableInput):
         columns = {name: dtype.name for name, dtype in raw_input.columns.items()}
-        # `predict` reads a CSV file as training did.
-        inputs = {"kind": "table", "columns": columns, "dialect": about.get("dialect", {})}
+        example, _ = data.raw_examples(1)
+        inputs = {
+            "kind": "table",
+            "columns": columns,
+            # `predict` reads a CSV file as training did.
+            "dialect": about.get("dialect", {}),
+            "choices": {name: [*values] for name, values in raw_input.choices.items()},
+            "takes_missing": raw_input.takes_missing,
+            "example": {name: _as_json(values[0]) for name, values in example.items()},
+        }
     else:
         inputs = {"kind": "features", "num_inputs": next(iter(raw_input.specs.values())).shape[1]}
     if isinstance(output, ClassOutput):
         return {"input": inputs, "output": {"kind": "class", "labels": [*output.labels]}}
     return {"input": inputs, "output": {"kind": "number", "name": about.get("target")}}
+
+
+def _as_json(value: Any) -> float | str | None:
+    """Convert a raw value of a table to JSON; a missing one is None."""
+    if isinstance(value, np.float32):
+        # The shortest digits that are this number, not those of the nearest double.
+        return None if np.isnan(value) else float(str(value))
+    return (value.decode() if isinstance(value, bytes) else str(value)) or None

@@ -13,8 +13,10 @@ from PIL import Image, ImageOps
 
 from tfd2l.predict.garment import MIDDLE, TOLERANCE, Box, Scene, corner_grey, survey
 
-__all__ = ["NO_GARMENT", "frame"]
+__all__ = ["DOUBT", "NO_GARMENT", "frame"]
 
+# Begins the note that a crop may be wrong; the reason follows.
+DOUBT = "cropped to what may be the garment: "
 NO_GARMENT = "no garment found: nothing stands out from the ground"
 # In all but one in a thousand of the data set's images, the garment is at least this long and at
 # most this far off the middle, as fractions of the longer side.
@@ -83,7 +85,7 @@ def _crop(grey: Image.Image, scene: Scene, size: tuple[int, int], notes: list[st
     ):
         return whole
     if scene.doubt:
-        notes.append(f"cropped to what may be the garment: {scene.doubt}")
+        notes.append(f"{DOUBT}{scene.doubt}")
     else:
         notes.append("cropped to the garment")
     return scene.garment

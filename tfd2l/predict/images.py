@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
+from pipelines.basics.file_kinds import kind_of
 from tfd2l.common.errors import Tfd2lError
-from tfd2l.predict.framing import NO_GARMENT, frame
+from tfd2l.predict.framing import DOUBT, NO_GARMENT, frame
 from tfd2l.predict.garment import TOLERANCE
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ class Prepared:
     def shows_garment(self) -> bool:
         """False if a garment was looked for and not found; a model's answer means nothing then."""
         return NO_GARMENT not in self.notes
+
+    @property
+    def doubt(self) -> str:
+        """The reason why the crop to the garment may be wrong; empty if there is none."""
+        doubts = [note.removeprefix(DOUBT) for note in self.notes if note.startswith(DOUBT)]
+        return doubts[0] if doubts else ""
 
 
 def read_image_file(
@@ -181,8 +188,8 @@ def _decode(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"an image must be a {', '.join(FORMATS)} file; this one begins with {data[:12]!r}. "
-            "Save it as PNG or JPEG."
+            f"an image must be a PNG, JPEG, GIF, BMP or WebP file; this is {kind_of(data)}. Save "
+            "it as PNG or JPEG."
         ) from error
     _check_size(*image.size, MAX_PIXELS)
     image.load()

@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, abort
 from werkzeug.routing import BaseConverter, IntegerConverter, Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from pipelines.basics.text import one_line
-from tfd2l.export.loaded import ModelError
+from tfd2l.export.loaded import LoadedVersion, ModelError
 from tfd2l.export.versions import MAX_VERSION
 from tfd2l.serve import page
 from tfd2l.serve.answers import classify_answer, predict_answer, regress_answer
 from tfd2l.serve.models import ServedModels
+from tfd2l.serve.page_inputs import prepare_image, prepare_rows
 from tfd2l.serve.requests import examples_of, parse_object, predict_inputs, signature_name
 from tfd2l.serve.server import MAX_BODY_BYTES
 
@@ -29,12 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Application"]
 
+Array = np.ndarray[Any, Any]
+
 _LOG = logging.getLogger(__name__)
-# HTTP statuses by TF_Code, as in the server's http_server.cc; others are 500.
-_STATUSES = {
-    1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501,
-    14: 503, 16: 401,
+# Name and HTTP status by TF_Code, as in the server's http_server.cc.
+_CODES = {
+    1: ("CANCELLED", 499), 3: ("INVALID_ARGUMENT", 400), 4: ("DEADLINE_EXCEEDED", 504),
+    5: ("NOT_FOUND", 404), 6: ("ALREADY_EXISTS", 409), 7: ("PERMISSION_DENIED", 403),
+    8: ("RESOURCE_EXHAUSTED", 429), 9: ("FAILED_PRECONDITION", 400), 10: ("ABORTED", 409),
+    11: ("OUT_OF_RANGE", 400), 12: ("UNIMPLEMENTED", 501), 14: ("UNAVAILABLE", 503),
+    16: ("UNAUTHENTICATED", 401),
 }  # fmt: skip
+# The first name of each status, for requests that no model has refused.
+_NAMES = {status: name for name, status in reversed(_CODES.values())}
+_API = re.compile(r"/v1/models/([^/:]+)[^:]*(?::(predict|classify|regress))?")
 # With or without a port.
 _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 
@@ -48,6 +59,7 @@ class Application:
         *,
         only_loopback: bool = True,
         max_body_bytes: int = MAX_BODY_BYTES,
+        metrics_path: str | None = None,
     ) -> None:
         """Serve these models.
 
@@ -55,32 +67,49 @@ class Application:
             models: the models.
             only_loopback: the server listens at a loopback address, whose names are known.
             max_body_bytes: length of the longest request.
+            metrics_path: the path of the metrics for Prometheus; None for none.
         """
         self._models = models
         self._max_body_bytes = max_body_bytes
         self._only_loopback = only_loopback
+        self._metrics_path = metrics_path
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request; whatever happens, with a status and a JSON text."""
+        start = time.monotonic()
         request = Request(environ)
         request.max_content_length = self._max_body_bytes
+        code, response = self._answer(request)
+        if request.path.startswith("/v1/"):
+            found = _API.fullmatch(request.path)
+            model, api = found.groups("") if found else ("", "")
+            seconds = time.monotonic() - start
+            self._models.metrics.count_request(model, api, code, seconds)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> tuple[str, Response]:
+        """Return the name of the TF_Code, and the response."""
         try:
-            response = self._respond(request)
+            return "OK", self._respond(request)
         except ModelError as error:
-            response = _error(_STATUSES.get(error.code, 500), str(error))
+            code, status = _CODES.get(error.code, ("UNKNOWN", 500))
+            return code, _error(status, str(error))
         except RequestEntityTooLarge:
-            response = _error(
-                413, f"a request has at most {self._max_body_bytes} bytes; send several"
-            )
+            text = f"a request has at most {self._max_body_bytes} bytes; send several"
+            return "RESOURCE_EXHAUSTED", _error(413, text)
         except HTTPException as error:
-            response = _error(error.code or 500, error.description or error.name)
+            status = error.code or 500
+            text = error.description or error.name
+            return _NAMES.get(status, "UNKNOWN"), _error(status, text)
         except Exception:  # the last line of defence: a bug is logged and answered
             _LOG.exception("%s %s", request.method, request.path)
-            response = _error(500, "an error of the development server; its log has more")
-        return response(environ, start_response)
+            text = "an error of the development server; its log has more"
+            return "INTERNAL", _error(500, text)
 
     def _respond(self, request: Request) -> Response:
         self._refuse_other_sites(request)
+        if request.path == self._metrics_path:
+            return Response(self._models.metrics.text(), mimetype="text/plain")
         endpoint, values = _match(request)
         answer = endpoint(self._models, request, **values)
         return answer if isinstance(answer, Response) else _json(200, answer)
@@ -105,24 +134,40 @@ def predict(models: ServedModels, request: Request, **target: Any) -> dict[str, 
     name = signature_name(document)
     version = models.version(**target)
     dtypes = {key: spec.dtype for key, spec in version.signature(name).inputs.items()}
-    outputs = version.call("predict", name, predict_inputs(document, dtypes))
+    outputs = _run(models, version, "predict", name, predict_inputs(document, dtypes))
     return predict_answer(outputs, by_rows="instances" in document)
 
 
 def classify(models: ServedModels, request: Request, **target: Any) -> dict[str, Any]:
     """Answer Classify."""
-    document = parse_object(request.get_data(cache=False))
-    name, examples = signature_name(document), examples_of(document)
-    outputs = models.version(**target).call("classify", name, {"inputs": examples})
-    return classify_answer(outputs, len(examples))
+    return classify_answer(*_run_examples(models, request, "classify", target))
 
 
 def regress(models: ServedModels, request: Request, **target: Any) -> dict[str, Any]:
     """Answer Regress."""
+    return regress_answer(*_run_examples(models, request, "regress", target))
+
+
+def _run_examples(
+    models: ServedModels, request: Request, api: str, target: dict[str, Any]
+) -> tuple[dict[str, Array], int]:
+    """Run a signature on the request's examples; return the outputs and the number of examples."""
     document = parse_object(request.get_data(cache=False))
     name, examples = signature_name(document), examples_of(document)
-    outputs = models.version(**target).call("regress", name, {"inputs": examples})
-    return regress_answer(outputs, len(examples))
+    version = models.version(**target)
+    outputs = _run(models, version, api, name, {"inputs": examples})
+    models.metrics.count_examples(version.model, len(examples))
+    return outputs, len(examples)
+
+
+def _run(
+    models: ServedModels, version: LoadedVersion, api: str, name: str, inputs: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Run a signature, and count it."""
+    start = time.monotonic()
+    outputs = version.call(api, name, inputs)
+    models.metrics.count_run(version.model, api, time.monotonic() - start)
+    return outputs
 
 
 def status(
@@ -178,14 +223,16 @@ class _NumberConverter(IntegerConverter):
     regex = "[0-9]{1,19}"
 
 
+_PAGE_FILES = ", ".join(map(repr, page.FILES))
 _ROUTES = Map(
     [
         Rule("/", endpoint=page.send_file, methods=["GET"]),
-        Rule("/<any('app.js', 'style.css'):name>", endpoint=page.send_file, methods=["GET"]),
+        Rule(f"/<any({_PAGE_FILES}):name>", endpoint=page.send_file, methods=["GET"]),
         Rule("/health", endpoint=health, methods=["GET"]),
         Rule("/page/models", endpoint=page.list_models, methods=["GET"]),
         Rule("/page/samples", endpoint=page.list_samples, methods=["GET"]),
-        Rule("/page/prepare", endpoint=page.prepare_image, methods=["POST"]),
+        Rule("/page/prepare", endpoint=prepare_image, methods=["POST"]),
+        Rule("/page/rows", endpoint=prepare_rows, methods=["POST"]),
         *(
             Rule(f"/v1/models/<name:model>{version}{end}", endpoint=endpoint, methods=[method])
             for version in ("", f"/versions/<number(max={MAX_VERSION}):number>",

@@ -22,6 +22,7 @@ from tfd2l.common.commands import (
 )
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.deploy.models import list_models
+from tfd2l.serve.monitoring import metrics_path
 from tfd2l.serve.server import (
     CONNECTIONS,
     IDLE_S,
@@ -39,7 +40,8 @@ __all__ = ["main"]
 NAME = "tfd2l development server"
 DESCRIPTION = """
 Serve the models below a directory over the REST interface of TensorFlow Serving, for development:
-python -m tfd2l.deploy prints how to start TensorFlow Serving itself.
+python -m tfd2l.deploy prints how to start TensorFlow Serving itself. A models.config in the
+directory chooses versions, and a monitoring.config enables metrics for Prometheus.
 """
 
 
@@ -59,13 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     flags = _parser().parse_args(argv)
     list_models(flags.directory)
+    path = metrics_path(flags.directory)
     with _listen(flags.host, flags.port) as bound:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
         # Waitress warns each time that a request waits for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         models = _load_models(flags.directory)
         with models.watching(flags.poll_seconds):
-            number = _serve(models, bound, flags)
+            number = _serve(models, bound, flags, path)
     return EXIT_INTERRUPTED if number == signal.SIGINT else 0
 
 
@@ -137,7 +140,9 @@ def _load_models(directory: Path) -> ServedModels:
     return models
 
 
-def _serve(models: ServedModels, bound: socket.socket, flags: argparse.Namespace) -> int:
+def _serve(
+    models: ServedModels, bound: socket.socket, flags: argparse.Namespace, path: str | None
+) -> int:
     """Answer requests until a signal; return its number."""
     from tfd2l.serve.app import Application
 
@@ -157,8 +162,14 @@ def _serve(models: ServedModels, bound: socket.socket, flags: argparse.Namespace
             file=sys.stderr,
         )
     max_body_bytes = flags.max_body_mb << 20
+    application = Application(
+        models,
+        only_loopback=only_loopback,
+        max_body_bytes=max_body_bytes,
+        metrics_path=path,
+    )
     return serve_until_signal(
-        Application(models, only_loopback=only_loopback, max_body_bytes=max_body_bytes),
+        application,
         bound,
         threads=flags.threads,
         idle_s=flags.idle_seconds,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from tfd2l.export.c_api.session import load_library
 from tfd2l.export.loaded import LoadedVersion
 from tfd2l.export.saved_model import ExportError
 from tfd2l.export.versions import models_in
+from tfd2l.serve.metrics import Metrics
 
 __all__ = ["LoadStatus", "ServedModels"]
 
@@ -65,6 +67,9 @@ class ServedModels:
     """The models below a directory, shared by the threads that answer requests.
 
     `poll` looks for changes once, `watching` polls in a thread.
+
+    Attributes:
+        metrics: counts of loads, and of the requests that the application answers.
     """
 
     def __init__(self, base: Path) -> None:
@@ -73,6 +78,7 @@ class ServedModels:
         Raises:
             SessionError: TensorFlow's library isn't installed.
         """
+        self.metrics = Metrics()
         self._base = base
         with quiet_libraries():
             self._library = load_library()
@@ -221,9 +227,16 @@ class ServedModels:
         """Load a version and let it answer, or log why it can't."""
         with self._lock:
             model.statuses[number] = LoadStatus("LOADING")
+        start = time.monotonic()
+
+        def count(*, succeeded: bool) -> None:
+            seconds = time.monotonic() - start
+            self.metrics.count_load(str(directory), seconds, succeeded=succeeded)
+
         try:
             version = LoadedVersion(self._library, directory, name, number)
         except Exception as error:  # whatever a strange model raises, the others are served
+            count(succeeded=False)
             expected = isinstance(error, ExportError)
             _LOG.error(
                 "version %s of %s can't be served, and won't be tried again: %s",
@@ -232,6 +245,7 @@ class ServedModels:
             with self._lock:
                 model.statuses[number] = LoadStatus("END", str(error) or repr(error))
             return
+        count(succeeded=True)
         with self._lock:
             model.serving[number] = version
             model.statuses[number] = LoadStatus("AVAILABLE")

@@ -1,4 +1,4 @@
-"""Serves the web page, and its requests beside TensorFlow Serving's REST interface."""
+"""Serves the web page, and tells it about the models that it can query."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from werkzeug.exceptions import abort
 from werkzeug.utils import send_from_directory
 from werkzeug.wrappers import Request, Response
 
 from pipelines import fashion_mnist
-from pipelines.basics.text import shown
 from pipelines.idx_files import DataError
-from tfd2l.export.loaded import LoadedVersion
-from tfd2l.predict.forms import ImageForm, RowForm, raw_form
+from tfd2l.predict.forms import ImageForm, RowForm
 from tfd2l.serve.models import ServedModels
+from tfd2l.serve.page_inputs import feature_names, page_form
 
-__all__ = ["list_models", "list_samples", "prepare_image", "send_file"]
+__all__ = ["FILES", "list_models", "list_samples", "send_file"]
 
 _LOG = logging.getLogger(__name__)
 _NUM_SAMPLES = 20
 
-_FILES = Path(__file__).with_name("page_files")
+_FOLDER = Path(__file__).with_name("page_files")
+# The scripts and styles of the page.
+FILES = sorted(path.name for path in _FOLDER.glob("*.*s*") if path.suffix in (".css", ".js"))
 
 
 def send_file(models: ServedModels, request: Request, name: str = "index.html") -> Response:
     """Send a file of the page."""
-    return send_from_directory(_FILES, name, request.environ)
+    return send_from_directory(_FOLDER, name, request.environ)
 
 
 def list_models(models: ServedModels, request: Request) -> dict[str, dict[str, Any]]:
     """Describe each model that the page can query, by the model's name.
 
-    `version` is the highest, `kind` 'image', 'table' or 'features'. Images have `shape` and
-    `framing`, tables `columns`, features `num_inputs`. `labels` names the classes as far as the
-    card does, and `number` the target of a regression; it is null for a classifier.
+    `version` is the highest, `kind` 'image' or 'rows'. Images have `shape` and `framing`. Rows have
+    `columns`, each with `name`, `kind` ('number', 'category', 'date' or 'text'), `dtype`, `choices`
+    and `example`; `is_table` is false for numbers without names, and `takes_missing` says whether a
+    value may be left out. `labels` names the classes as far as the card does, `number` is the
+    target of a regression, null for a classifier, and `evaluation` is that of the card, or null.
     """
     found = {}
     for name in models.available():
         version = models.version(name)
-        if (form := _form(version)) is not None:
+        if (form := page_form(version)) is not None:
             about = version.card.get("output", {})
-            found[name] = _description(form) | {
+            found[name] = _description(form, version.card) | {
                 # As text: a browser's numbers are exact up to 2**53 only, a version's go to 2**63.
                 "version": str(version.number),
                 "labels": about.get("labels", []),
                 "number": about.get("name") or "prediction" if form.is_number else None,
+                "evaluation": version.card.get("evaluation"),
             }
     return found
 
@@ -57,62 +60,40 @@ def list_samples(models: ServedModels, request: Request) -> list[dict[str, Any]]
     return _samples()
 
 
-def prepare_image(models: ServedModels, request: Request) -> dict[str, Any]:
-    """Convert an image file to the pixels that a model sees.
-
-    The query names the `model`, the `version` and the `framing`: garment, none or auto, which is
-    the model's own.
-
-    Raises:
-        werkzeug.exceptions.HTTPException: 400; it is no image, or the model takes none. 404; there
-            is no such model. 413; the image is too long.
-    """
-    # Pillow is for this alone.
-    from tfd2l.predict.images import FRAMINGS, ImageError, read_image
-
-    query = request.args
-    form = _form(models.version(query.get("model", ""), query.get("version", type=int)))
-    if not isinstance(form, ImageForm):
-        abort(400, f"model {query.get('model')!r} takes no images")
-    framings = {"auto": form.framing} | {framing: framing for framing in FRAMINGS}
-    if (wanted := query.get("framing", "auto")) not in framings:
-        abort(400, f"framing must be one of {[*framings]}; got {shown(wanted)}")
-    try:
-        image = read_image(
-            request.get_data(cache=False),
-            form.size,
-            channels=form.channels or 1,
-            framing=framings[wanted],
-        )
-    except ImageError as error:
-        abort(400, str(error))
-    return {
-        "pixels": image.pixels.tolist(),
-        "notes": [*image.notes],
-        "shows_garment": image.shows_garment,
-    }
-
-
-def _form(version: LoadedVersion) -> ImageForm | RowForm | None:
-    """Return the form of a model's raw inputs, if the page can query the model."""
-    signature = version.signatures["serving_default"]
-    form = raw_form(signature, version.card)
-    if isinstance(form, ImageForm):
-        answers = {"regress" if form.is_number else "classify"} <= version.signatures.keys()
-        return form if answers and form.channels in (1, 3) else None
-    answers = {"label", "probabilities"} <= signature.outputs.keys()
-    return form if form is not None and (form.is_number or answers) else None
-
-
-def _description(form: ImageForm | RowForm) -> dict[str, Any]:
+def _description(form: ImageForm | RowForm, card: dict[str, Any]) -> dict[str, Any]:
     if isinstance(form, ImageForm):
         shape = [*form.size, form.channels]
         return {"kind": "image", "shape": shape, "framing": form.framing}
-    if form.is_table:
-        columns = {name: spec.dtype for name, spec in form.columns.items()}
-        return {"kind": "table", "columns": columns}
-    [spec] = form.columns.values()
-    return {"kind": "features", "num_inputs": (spec.shape or (None, None))[1]}
+    if not form.is_table:
+        columns = [_column(name, "float32", "number") for name in feature_names(form)]
+        return {"kind": "rows", "is_table": False, "takes_missing": False, "columns": columns}
+    about, kinds = card.get("input", {}), card.get("data", {}).get("columns", {})
+    choices, example = about.get("choices", {}), about.get("example", {})
+    columns = [
+        _column(
+            name,
+            spec.dtype,
+            kinds.get(name) or ("text" if spec.dtype == "string" else "number"),
+            choices.get(name, []),
+            example.get(name),
+        )
+        for name, spec in form.columns.items()
+    ]
+    takes_missing = about.get("takes_missing", True)
+    return {"kind": "rows", "is_table": True, "takes_missing": takes_missing, "columns": columns}
+
+
+def _column(
+    name: str, dtype: str, kind: str, choices: list[str] | None = None, example: Any = None
+) -> dict[str, Any]:
+    """Describe a column, the page's field for it."""
+    return {
+        "name": name,
+        "dtype": dtype,
+        "kind": kind,
+        "choices": choices or [],
+        "example": example,
+    }
 
 
 @cache

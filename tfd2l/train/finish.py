@@ -183,10 +183,14 @@ def check_interface(base: Path, data: DataModule, anyway: bool) -> None:
         )
 
 
+# Of a card's `input` and `output`, with which clients get answers of the same form.
+_OTHER_FACTS = ("choices", "dialect", "example", "framing", "name", "takes_missing")
+
+
 def _form(side: Any) -> Any:
     """The part of a card's `input` or `output` that clients depend on."""
     about = side if isinstance(side, dict) else {}
-    return {key: value for key, value in about.items() if key not in ("dialect", "framing", "name")}
+    return {key: value for key, value in about.items() if key not in _OTHER_FACTS}
 
 
 def check_fit(model: Any, history: History, epoch: int | None = None) -> None:

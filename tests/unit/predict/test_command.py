@@ -103,8 +103,8 @@ def test_good_files_are_answered_and_bad_ones_reported(
     assert ran.stderr.decode().splitlines() == [
         f"note: nothing says how model 'mlp' at {server.url} takes photographs; garments are "
         "cropped and inverted, as its images are grey, 28 x 28. --framing none resizes alone.",
-        "error: text.png: an image must be a PNG, JPEG, GIF, BMP, WEBP file; this one begins with "
-        "b'no image'. Save it as PNG or JPEG.",
+        "error: text.png: an image must be a PNG, JPEG, GIF, BMP or WebP file; this is a text. "
+        "Save it as PNG or JPEG.",
         "error: absent.png: the file can't be read: No such file or directory. Check its name.",
     ]
     assert server.requests == [

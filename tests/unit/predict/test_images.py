@@ -170,12 +170,15 @@ def refused(data: bytes) -> str:
 
 
 def test_damaged_files_and_other_formats_are_refused_with_a_remedy() -> None:
-    assert "begins with b''" in refused(b"")
-    assert "begins with b'GIF is not a'" in refused(b"GIF is not a format of text")
+    assert "; this is an empty file. Save it as PNG or JPEG." in refused(b"")
+    assert "; this is a text. " in refused(b"GIF is not a format of text")
     assert "can't be decoded: " in refused(encode(enlarged(SHIRT))[:300])
     assert "can't be decoded: " in refused(encode(enlarged(SHIRT), "JPEG")[:900])
-    for kind in ("TIFF", "ICO", "PPM"):
-        assert "Save it as PNG or JPEG" in refused(encode(enlarged(SHIRT), kind))
+    for kind, name in (("TIFF", "a TIFF file"), ("ICO", "an icon"), ("AVIF", "an AVIF file"),
+                       ("PDF", "a PDF file"), ("TGA", "a file of another kind")):  # fmt: skip
+        assert f"; this is {name}. Save it as PNG or JPEG." in refused(
+            encode(enlarged(SHIRT), kind)
+        )
 
 
 def test_a_file_that_is_too_long_is_refused_before_anything_is_decoded() -> None:

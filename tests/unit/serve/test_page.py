@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from tests.support.served import export_identity, export_models, loaded
 from tfd2l.serve import page
 from tfd2l.serve.app import Application
 from tfd2l.serve.models import ServedModels
+from tfd2l.serve.page import FILES
+from tfd2l.serve.page_inputs import MAX_ROWS
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +37,21 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The server of models of own images and tables."""
     base = tmp_path_factory.mktemp("own")
     image = {"kind": "image", "framing": "none"}
+    measured = {"metric": "accuracy", "value": 0.5, "num_examples": 8}
     labels = {"kind": "class", "labels": COLOURS}
-    save_colours(base / "colours/2", input=image, output=labels)
+    save_colours(base / "colours/2", input=image, output=labels, evaluation=measured)
     columns = {"rooms": "float32", "roof": "string"}
     price = {"kind": "number", "name": "Price"}
-    save_prices(base / "houses/1", input={"kind": "table", "columns": columns}, output=price)
+    table = {
+        "kind": "table",
+        "columns": columns,
+        "dialect": {"decimal": ",", "na_values": ["?"]},
+        "choices": {"roof": ["Slate", "Tin"]},
+        "takes_missing": True,
+        "example": {"rooms": 2.5, "roof": "Tin"},
+    }
+    data = {"columns": {"rooms": "number", "roof": "category"}}
+    save_prices(base / "houses/1", input=table, output=price, data=data)
     save_roofs(base / "roofs/1")
     export_identity(base / "identity/1")
     return Client(Application(loaded(base)))
@@ -47,29 +60,50 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Client:
 def test_the_models_are_listed_with_what_they_take_and_give(client: Client) -> None:
     response = client.get("/page/models")
     assert response.status_code == 200
-    no_card = {"version": "1", "labels": []}
+    no_card: dict[str, Any] = {"version": "1", "labels": [], "evaluation": None}
+    about: dict[str, Any] = {"dtype": "float32", "kind": "number", "choices": [], "example": None}
     assert response.json == {
         "clothes": no_card
         | {"kind": "image", "shape": [28, 28, 1], "framing": "garment", "number": None},
-        "linear": no_card | {"kind": "features", "num_inputs": 2, "number": "prediction"},
-    }
+        "linear": no_card | {
+            "kind": "rows", "is_table": False, "takes_missing": False, "number": "prediction",
+            "columns": [about | {"name": "feature 1"}, about | {"name": "feature 2"}],
+        },
+    }  # fmt: skip
 
 
 def test_models_of_own_images_and_tables_are_listed_by_their_cards(own: Client) -> None:
+    roof: dict[str, Any] = {
+        "name": "roof",
+        "dtype": "string",
+        "kind": "text",
+        "choices": [],
+        "example": None,
+    }
+    rooms: dict[str, Any] = {
+        "name": "rooms",
+        "dtype": "float32",
+        "kind": "number",
+        "choices": [],
+        "example": None,
+    }
+    rows = {"version": "1", "kind": "rows", "is_table": True, "takes_missing": True, "labels": []}
     assert own.get("/page/models").json == {
         "colours": {
             "version": "2", "kind": "image", "shape": [4, 6, 3], "framing": "none",
             "labels": [*COLOURS], "number": None,
+            "evaluation": {"metric": "accuracy", "value": 0.5, "num_examples": 8},
         },
-        "houses": {
+        "houses": rows | {
             # In the card's order.
-            "version": "1", "kind": "table", "columns": {"rooms": "float32", "roof": "string"},
-            "labels": [], "number": "Price",
+            "columns": [
+                rooms | {"example": 2.5},
+                roof | {"kind": "category", "choices": ["Slate", "Tin"], "example": "Tin"},
+            ],
+            "number": "Price",
+            "evaluation": None,
         },
-        "roofs": {
-            "version": "1", "kind": "table", "columns": {"roof": "string", "rooms": "float32"},
-            "labels": [], "number": None,
-        },
+        "roofs": rows | {"columns": [roof, rooms], "number": None, "evaluation": None},
     }  # fmt: skip
 
 
@@ -80,12 +114,21 @@ def test_the_page_has_its_scripts_and_styles_in_files_that_are_served(client: Cl
     # By its policy, inline ones would not run.
     assert """Content-Security-Policy" content="default-src 'self'; img-src""" in page
     assert not re.search(r"<style|<script>|\son\w+=|\sstyle=", page)
-    assert sorted(re.findall(r'(?:src|href)="([^":]*)"', page)) == ["app.js", "style.css"]
-    for name, kind in (("app.js", "javascript"), ("style.css", "css")):
+    wanted = re.findall(r'(?:src|href)="([^":]*)"', page)
+    assert sorted(wanted) == ["app.js", "style.css"]
+    served = set()
+    while wanted:
+        name = wanted.pop()
         with client.get(f"/{name}") as response:
             assert response.status_code == 200
+            kind = "javascript" if name.endswith(".js") else "css"
             assert f"/{kind}" in response.headers["Content-Type"]
-            assert response.get_data()
+            text = response.get_data(as_text=True)
+        served.add(name)
+        # Nothing comes from another site.
+        assert "//" not in re.sub(r"^\s*//.*", "", text, flags=re.MULTILINE)
+        wanted += {*re.findall(r'from "\./(.*)"', text)} - served
+    assert sorted(served) == FILES
 
 
 def test_test_images_are_offered_where_there_is_data(
@@ -115,7 +158,8 @@ def test_an_image_file_is_prepared_as_the_model_sees_it(client: Client) -> None:
     response = client.post("/page/prepare?model=clothes&version=1", data=file.getvalue())
     assert response.status_code == 200, response.json
     assert response.json is not None
-    assert sorted(response.json) == ["notes", "pixels", "shows_garment"]
+    assert sorted(response.json) == ["doubt", "notes", "pixels", "shows_garment"]
+    assert response.json["doubt"] == ""
     assert response.json["shows_garment"]
     empty = io.BytesIO()
     Image.new("L", (50, 40), 200).save(empty, "PNG")
@@ -172,6 +216,50 @@ def test_a_model_that_takes_no_such_image_is_refused(
     assert response.status_code == status
     assert response.json is not None
     assert words in response.json["error"]
+
+
+def test_pasted_rows_are_read_by_the_dialect_of_the_training_rows(own: Client) -> None:
+    # As a spreadsheet copies them: tabs, a column that the model doesn't take, an empty row.
+    text = "Id\troof\trooms\n1\tSlate\t2,5\n\n2\t\t?\n3\tNä\t0,1\n"
+    response = own.post("/page/rows?model=houses&version=1", data=text.encode())
+    assert response.json == {
+        "names": ["Id", "roof", "rooms"],
+        "cells": [["1", "Slate", "2,5"], ["2", "", "?"], ["3", "Nä", "0,1"]],
+        # In the order of the columns that the models' list has.
+        "rows": [[2.5, "Slate"], [None, ""], [0.1, "Nä"]],
+    }
+
+
+@pytest.mark.parametrize("header", ["", "feature 1\tfeature 2\n"])
+def test_pasted_numbers_without_names_need_no_header(client: Client, header: str) -> None:
+    text = f"{header}1\t-2.5\n3\t4\n"
+    response = client.post("/page/rows?model=linear", data=text.encode())
+    assert response.json is not None
+    assert response.json["rows"] == [[1.0, -2.5], [3.0, 4.0]]
+    assert response.json["names"] == ["feature 1", "feature 2"]
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "status", "words"),
+    [
+        ("model=absent", "", 404, "Servable not found"),
+        ("model=colours", "", 400, "model 'colours' takes no rows"),
+        ("model=houses", "", 400, "the table is empty; its first row must name the columns"),
+        ("model=houses", "rooms,roof", 400, "the first row names the columns, ['rooms', 'roof']"),
+        ("model=houses", "roof\nTin", 400, "the table has no column 'rooms'"),
+        ("model=houses", "rooms;roof\nmany;Tin", 400, "column 'rooms', row 2: 'many' is no number"),
+        ("model=houses", "rooms;roof\n1;2;3", 400, "the table, row 2: 3 values for 2 columns"),
+        ("model=houses", "rooms;roof\n" + "1;Tin\n" * (MAX_ROWS + 1), 400, "got 1001"),
+    ],
+)
+def test_a_text_that_is_no_such_table_is_refused(
+    own: Client, query: str, text: str, status: int, words: str
+) -> None:
+    response = own.post(f"/page/rows?{query}", data=text.encode())
+    assert response.status_code == status
+    assert response.json is not None
+    assert words in response.json["error"]
+    assert "/tmp" not in response.json["error"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 import tfd2l as d2l
 from tfd2l.engine.history import History
+from tfd2l.export.models import interface
 from tfd2l.train import command as train
-from tfd2l.train.finish import UnfitModelError, check_fit
+from tfd2l.train.finish import UnfitModelError, check_fit, check_interface
+from tfd2l.train.settings.config import ConfigError
 
 HISTORY = History(epoch=[1.0, 2.0], train_loss=[4.0, 2.0], val_loss=[3.0, 1.0])
 
@@ -80,3 +83,23 @@ def test_a_run_that_diverged_in_a_later_epoch_can_be_resumed_with_a_smaller_rate
     assert table["epoch"].tolist() == [*range(1, 61)]
     # The noise has a standard deviation of 0.01, and the loss is half of a square.
     assert table["val_loss"].iloc[-1] == pytest.approx(0.01**2 / 2, rel=0.1)
+
+
+def test_new_categories_are_no_other_model_but_another_type_is(tmp_path: Path) -> None:
+    def houses(**columns: list[object]) -> d2l.Table:
+        prices = [1.0, 2.0, 4.0, 8.0]
+        return d2l.Table(pd.DataFrame({**columns, "Price": prices}), target="Price", val_share=0)
+
+    (tmp_path / "1/assets.extra").mkdir(parents=True)
+    (tmp_path / "1/saved_model.pb").touch()
+    before = houses(Roof=["Tin", "Slate", "Tin", "Tin"], Rooms=[1, None, 4, 5])
+    card = interface(before)
+    assert card["input"]["choices"] == {"Roof": ["Slate", "Tin"]}
+    assert card["input"]["example"] == {"Rooms": 1.0, "Roof": "Tin"}
+    assert card["input"]["takes_missing"] is True
+    (tmp_path / "1/assets.extra/card.json").write_text(json.dumps(card))
+    check_interface(tmp_path, houses(Roof=["Tin", "Reed", "Tin", None], Rooms=[2, 7, 4, 5]), False)
+    with pytest.raises(ConfigError, match="with another input. Choose"):
+        check_interface(
+            tmp_path, houses(Roof=["a", "b", "a", "a"], Rooms=["x", "y", "y", "y"]), False
+        )

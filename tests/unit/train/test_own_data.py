@@ -105,6 +105,9 @@ def test_a_table_is_learnt_and_its_raw_rows_are_answered(
     assert "data: 96 + 24 rows from houses.csv; regression, as " in said
     card = card_of(here / "savedmodels/houses-mlp/1")
     assert card["input"]["columns"] == {"Rooms": "float32", "Roof": "string"}
+    assert card["input"]["choices"] == {"Roof": ["Slate", "Tin"]}
+    assert card["input"]["takes_missing"]
+    assert card["input"]["example"].keys() == {"Rooms", "Roof"}
     assert card["output"] == {"kind": "number", "name": "Price"}
     # A missing value in one row of ten costs some 20,000 there.
     assert card["evaluation"]["value"] < 12_000 < card["evaluation"]["guess"] / 3
