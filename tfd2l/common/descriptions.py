@@ -61,7 +61,7 @@ def _plot(axes: Axes) -> str:
     shapes = [kind for kind in dict.fromkeys(kinds) if kind]
     texts = dict.fromkeys(_plain(text.get_text()) for text in axes.texts)
     labels = f"the labels {', '.join(filter(None, texts))}" if any(texts) else ""
-    drawn = ", ".join(filter(None, [*curves, *shapes, labels]))
+    drawn = "; ".join(filter(None, [*curves, *shapes, labels]))
     if not drawn:
         return ""
     title, xlabel, ylabel = map(_plain, (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()))
@@ -88,11 +88,16 @@ def _named(axes: Axes) -> list[tuple[Line2D, str]]:
 
 
 def _curve(line: Line2D, name: str) -> str:
-    """Say where the curve begins and where it ends."""
+    """Say where the curve begins and ends, and how far it goes beyond both."""
     y = np.asarray(line.get_ydata(), dtype=float)
-    if not len(y):
-        return name
-    return f"{name} at {y[0]:.3g}" if len(y) == 1 else f"{name} from {y[0]:.3g} to {y[-1]:.3g}"
+    if len(y) < 2:
+        return " at ".join([name, *(f"{value:.3g}" for value in y)])
+    first, last, lowest, highest = y[0], y[-1], np.nanmin(y), np.nanmax(y)
+    words = f"{name} from {first:.3g} to {last:.3g}"
+    # Differences that one would hardly see in the picture are left out.
+    visible = 0.05 * (highest - lowest)
+    words += f", up to {highest:.3g}" if highest > max(first, last) + visible else ""
+    return words + (f", down to {lowest:.3g}" if lowest < min(first, last) - visible else "")
 
 
 def _plain(text: str) -> str:

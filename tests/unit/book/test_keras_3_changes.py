@@ -16,7 +16,7 @@ Dense = tf.keras.layers.Dense
 Sequential = tf.keras.Sequential
 
 
-class Halving(tf.keras.layers.Layer):
+class Halving(tf.keras.layers.Layer):  # type: ignore[misc]  # Keras has no types here
     """Loops in Python on the values of its inputs, as `FixedHiddenMLP` does in section 6.1."""
 
     def call(self, X: tf.Tensor) -> tf.Tensor:
@@ -25,7 +25,7 @@ class Halving(tf.keras.layers.Layer):
         return tf.reduce_sum(X)
 
 
-class Chain(tf.keras.Model):
+class Chain(tf.keras.Model):  # type: ignore[misc]
     """Calls layers one after the other, as `MySequential` does."""
 
     def __init__(self, *parts: Any) -> None:
@@ -98,7 +98,7 @@ def test_8_5_training_has_a_default_and_assign_is_all() -> None:
         self.add_update(self.average.assign(tf.reduce_mean(inputs, axis=0)))
         return inputs
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def changed(self: Any, inputs: Any, training: Any = None) -> Any:
         if training:
             self.average.assign(tf.reduce_mean(inputs, axis=0))

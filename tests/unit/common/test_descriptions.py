@@ -17,8 +17,17 @@ from tfd2l.common.figures import image_tag, output_of
 def test_a_plot_is_described_by_its_axes_and_the_ends_of_its_curves() -> None:
     x = np.arange(0, 3, 0.5)
     axes = d2l.plot(x, [3 * x**2, 6 * x], "x", "f(x)", legend=["f(x)", "its slope"])
-    expected = "Plot of f(x) against x, from 0 to 2.5: f(x) from 0 to 18.8, its slope from 0 to 15."
+    expected = "Plot of f(x) against x, from 0 to 2.5: f(x) from 0 to 18.8; its slope from 0 to 15."
     assert describe(axes.figure) == expected
+
+
+def test_peaks_and_valleys_beyond_the_ends_are_told() -> None:
+    wave = d2l.plot([0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, -2.0, 0.0], "x", legend=["wave"])
+    expected = "Plot against x, from 0 to 4: wave from 0 to 0, up to 1, down to -2."
+    assert describe(wave.figure) == expected
+    # Hardly to be seen: a hundredth of the curve's height.
+    nearly = d2l.plot([0.0, 1.0, 2.0], [0.0, 1.01, 1.0], "x")
+    assert describe(nearly.figure) == "Plot against x, from 0 to 2: the curve from 0 to 1."
 
 
 def test_a_board_tells_where_training_begins_and_ends() -> None:
@@ -27,7 +36,7 @@ def test_a_board_tells_where_training_begins_and_ends() -> None:
         board.draw(epoch, loss, "train_loss")
     board.draw(3, 0.9, "val_acc")
     found = describe(board.figure())
-    assert found == "Plot against epoch, from 1 to 3: train_loss from 2.4 to 0.05, val_acc at 0.9."
+    assert found == "Plot against epoch, from 1 to 3: train_loss from 2.4 to 0.05; val_acc at 0.9."
 
 
 def test_images_are_described_by_their_titles_or_their_sizes() -> None:
@@ -50,8 +59,8 @@ def test_bands_arrows_bars_and_labels_are_named() -> None:
     right.text(0, 0, "W1")
     right.text(1, 1, "loss")
     assert describe(figure) == (
-        "Shares. Plot against tosses, from 0 to 1: P(x) from 0.5 to 1, a band. "
-        "Drawing: points, the labels W1, loss."
+        "Shares. Plot against tosses, from 0 to 1: P(x) from 0.5 to 1; a band. "
+        "Drawing: points; the labels W1, loss."
     )
 
 
