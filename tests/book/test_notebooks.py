@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import base64
+import html
 import importlib.metadata
 import json
+import linecache
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +32,13 @@ SECTIONS = (
     *("04_01", "04_02", "04_03", "04_04", "04_05", "05_01", "05_02", "05_03"),
     *("05_04", "05_06", "05_07", "05_08"),
 )
-STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+FOLDER = ROOT / "notebooks"
+INDEX = FOLDER / "00_index.ipynb"
+STEMS = sorted(path.stem for path in FOLDER.glob("*.ipynb") if path != INDEX)
 each_notebook = pytest.mark.parametrize("stem", STEMS)
+# A lesson's solutions have its name.
+PATHS = [f"{stem}.ipynb" for stem in STEMS] + [f"solutions/{stem}.ipynb" for stem in STEMS]
+each_path = pytest.mark.parametrize("path", PATHS)
 
 # The longest takes 15 s next to another one on two cores; a busy machine takes a few times that.
 NOTEBOOK_TIMEOUT_S = 180
@@ -39,17 +47,34 @@ MAX_SIZE_BYTES = 400_000
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:root|home|tmp|work|usr|var|opt|mnt|Users|content)\b|\b[A-Z]:\\|site-packages"
 )
-PICTURE = "image/svg+xml"
+IMAGE = re.compile(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">')
 DRAWING = {"plot", "show_images", "visualize"}
 
 
-def read(stem: str) -> Any:
-    path = ROOT / "notebooks" / f"{stem}.ipynb"
-    return nbformat.read(path, as_version=4)
+def read(path: str) -> Any:
+    return nbformat.read(FOLDER / path, as_version=4)
+
+
+def lesson(stem: str) -> Any:
+    return read(f"{stem}.ipynb")
 
 
 def code_cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def pictures(cell: Any) -> list[tuple[str, str]]:
+    """Return the alternative text and the SVG of each picture below the cell."""
+    shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+    return [
+        (html.unescape(alt), base64.b64decode(source).decode())
+        for alt, source in IMAGE.findall("".join(shown))
+    ]
+
+
+def texts_of(svg: str) -> list[str]:
+    """Return the texts of a picture; Matplotlib draws outlines and keeps the text in comments."""
+    return [html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", svg)]
 
 
 def kinds_of_output(cell: Any) -> list[str]:
@@ -70,6 +95,8 @@ def test_every_section_has_its_notebook() -> None:
 def test_notebooks_and_book_tests_correspond_one_to_one() -> None:
     tests = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
     assert tests == sorted(["test_notebooks", *(f"test_{stem}" for stem in STEMS)])
+    solutions = sorted(path.stem for path in (FOLDER / "solutions").glob("*.ipynb"))
+    assert solutions == STEMS
 
 
 @dataclass(frozen=True)
@@ -117,35 +144,39 @@ def runs(
     warm_kernels: None,
 ) -> dict[str, Run]:
     """Execute the notebooks of the selected tests, with one epoch in their trainings."""
+    # The repository can't have Kaggle's own files.
+    parameters = {"max_epochs": 1, "root": str(house_files)}
     chosen = [item for item in request.session.items if "runs" in vars(item)["fixturenames"]]
-    stems = [vars(item)["callspec"].params["stem"] for item in chosen]
+    paths = [vars(item)["callspec"].params["path"] for item in chosen]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFD2L_MAX_EPOCHS", "1")
-        # The repository can't have Kaggle's own files.
-        patch.setenv("TFD2L_HOUSE_PRICES", str(house_files))
         # The kernels write files of their own: history, profile, connections.
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        clones = {stem: tmp_path_factory.mktemp(stem) for stem in stems}
-        return asyncio.run(execute_all(clones))
+        clones = {path: tmp_path_factory.mktemp("clone") for path in paths}
+        return asyncio.run(execute_all(clones, parameters))
 
 
-async def execute_all(clones: dict[str, Path]) -> dict[str, Run]:
+async def execute_all(clones: dict[str, Path], parameters: dict[str, Any]) -> dict[str, Run]:
     """Execute notebooks, two at a time: each mostly imports TensorFlow, which uses one core."""
     slots = asyncio.Semaphore(2)
 
-    async def execute_in_slot(stem: str, clone: Path) -> Run:
+    async def execute_in_slot(path: str, clone: Path) -> Run:
         async with slots:
-            return await execute(stem, clone)
+            return await execute(path, clone, parameters)
 
     runs = await asyncio.gather(*(execute_in_slot(*item) for item in clones.items()))
     return dict(zip(clones, runs, strict=True))
 
 
-async def execute(stem: str, clone: Path) -> Run:
+async def execute(path: str, clone: Path, parameters: dict[str, Any]) -> Run:
     """Execute a notebook in an empty directory, where any file that it writes shows."""
-    folder, notebook, error = clone / "notebooks", read(stem), None
+    folder, notebook, error = clone / "notebooks", read(path), None
     folder.mkdir()
+    for cell in code_cells(notebook):
+        # As papermill does: the values given come after those of the cell with this tag.
+        if "parameters" in cell.metadata.get("tags", []):
+            named = [name for name in parameters if f"{name} = " in cell.source]
+            cell.source += "".join(f"\n{name} = {parameters[name]!r}" for name in named)
     # "immediate" kills the kernel: TensorFlow takes a second to tidy up in an orderly shutdown.
     client = NotebookClient(
         notebook,
@@ -157,50 +188,71 @@ async def execute(stem: str, clone: Path) -> Run:
         await asyncio.wait_for(client.async_execute(), NOTEBOOK_TIMEOUT_S)
     except (CellExecutionError, DeadKernelError, TimeoutError) as caught:
         error = caught
-    left_files = sorted(path.name for path in clone.rglob("*") if path != folder)
+    left_files = sorted(file.name for file in clone.rglob("*") if file != folder)
     return Run(notebook, left_files, error)
 
 
 @pytest.mark.slow
-@each_notebook
-def test_it_runs_from_top_to_bottom_in_a_fresh_kernel(stem: str, runs: dict[str, Run]) -> None:
-    run = runs[stem]
+@pytest.mark.parametrize("path", PATHS[: len(STEMS)])
+def test_it_runs_from_top_to_bottom_in_a_fresh_kernel(path: str, runs: dict[str, Run]) -> None:
+    check_run(path, runs[path])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", PATHS[len(STEMS) :])
+def test_solutions_run_in_a_fresh_kernel(path: str, runs: dict[str, Run]) -> None:
+    check_run(path, runs[path])
+
+
+def check_run(path: str, run: Run) -> None:
     if run.error is not None:
         raise run.error
     # The committed outputs are the same, except for numbers and times.
     executed, committed = (
         {cell.id: kinds_of_output(cell) for cell in code_cells(notebook)}
-        for notebook in (run.notebook, read(stem))
+        for notebook in (run.notebook, read(path))
     )
     assert executed == committed
     assert run.left_files == []
 
 
+@pytest.mark.slow
 @each_notebook
-def test_it_is_committed_as_executed_in_order(stem: str) -> None:
-    notebook = read(stem)
+def test_solutions_are_right(stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    for cell in code_cells(read(f"solutions/{stem}.ipynb"))[1:]:
+        # AutoGraph reads the source of what it compiles.
+        place = f"{stem}, {cell.id}"
+        lines = cell.source.splitlines(keepends=True)
+        monkeypatch.setitem(linecache.cache, place, (len(cell.source), None, lines, place))
+        exec(compile(cell.source, place, "exec"), names)
+
+
+@each_path
+def test_it_is_committed_as_executed_in_order(path: str) -> None:
+    notebook = read(path)
     nbformat.validate(notebook)
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert any(cell.outputs for cell in cells)
 
 
-@each_notebook
-def test_no_cell_ends_in_an_error_or_writes_to_stderr(stem: str) -> None:
-    kinds = [kind for cell in code_cells(read(stem)) for kind in kinds_of_output(cell)]
+@each_path
+def test_no_cell_ends_in_an_error_or_writes_to_stderr(path: str) -> None:
+    kinds = [kind for cell in code_cells(read(path)) for kind in kinds_of_output(cell)]
     assert not {"error", "stderr"} & {*kinds}
 
 
-@each_notebook
-def test_nothing_in_it_reveals_the_machine_that_ran_it(stem: str) -> None:
-    notebook = read(stem)
+@each_path
+def test_nothing_in_it_reveals_the_machine_that_ran_it(path: str) -> None:
+    notebook = read(path)
     # Other metadata, such as Python's version and execution times, would change with every run.
     assert {*notebook.metadata} == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
     assert {*notebook.metadata.language_info} == {"name"}
     assert all({*cell.metadata} <= {"tags"} for cell in notebook.cells)
     shown = json.dumps([cell.outputs for cell in code_cells(notebook)])
-    # Pictures embedded in pictures are random letters and slashes.
+    # Embedded pictures are random letters and slashes.
     shown = re.sub(r"base64,[\w+/=\\]+", "", shown)
     assert MACHINE_PATH.findall(shown) == []
 
@@ -211,27 +263,64 @@ def test_paths_of_a_machine_are_found() -> None:
     assert not MACHINE_PATH.search("http://www.w3.org/1999/xlink 3/work a/tmp ../data 1/2")
 
 
-@each_notebook
-def test_it_is_small_enough_to_open(stem: str) -> None:
-    assert (ROOT / "notebooks" / f"{stem}.ipynb").stat().st_size < MAX_SIZE_BYTES
+@each_path
+def test_it_is_small_enough_to_open(path: str) -> None:
+    assert (FOLDER / path).stat().st_size < MAX_SIZE_BYTES
 
 
-@each_notebook
-def test_the_first_code_cell_is_the_common_one(stem: str) -> None:
-    first = code_cells(read(stem))[0]
-    assert first.metadata.get("tags") == ["setup"]
-    assert first.source == code_cells(read(STEMS[0]))[0].source
-    assert "%pip install" in first.source
-    imports = [line.partition("  #")[0] for line in first.source.splitlines()[1:]]
-    assert imports == ["import tfd2l as d2l", "import tensorflow as tf"]
-    assert first.outputs == []
+@each_path
+def test_it_begins_with_its_title_the_installation_and_the_imports(path: str) -> None:
+    notebook = read(path)
+    title, install, setup = [cell for cell in notebook.cells if cell.id != "badge"][:3]
+    assert title.source.startswith("# ")
+    assert (install.metadata.tags, setup.metadata.tags) == (["install"], ["setup"])
+    assert setup.outputs == []
+    imports = [line for line in setup.source.splitlines() if "import " in line]
+    # Keras and TensorFlow print when they start, unless this comes before them.
+    ours = imports.index(
+        "import tfd2l as d2l  # before TensorFlow and Keras, which then start quietly"
+    )
+    others = [imports.index(line) for line in imports if line.split()[1] in ("keras", "tensorflow")]
+    assert ours < min(others, default=len(imports))
+    used = {
+        node.id
+        for cell in code_cells(notebook)[1:]
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Name)
+    }
+    bound = [line.partition("  #")[0].replace(",", "").split() for line in imports]
+    names = {words[-1] for words in bound if words[0] == "import" or "as" in words}
+    assert names - used <= {"d2l"}
+    assert not any("import " in cell.source for cell in code_cells(notebook)[2:])
 
 
-@each_notebook
-def test_a_cell_that_draws_has_its_picture(stem: str) -> None:
-    for cell in code_cells(read(stem))[1:]:
+@each_path
+def test_it_has_nothing_for_tools_alone(path: str) -> None:
+    source = "\n".join(cell.source for cell in read(path).cells)
+    assert not re.findall(r"# noqa|# fmt|# type:|# pylint|os\.environ|%config", source)
+
+
+@each_path
+def test_a_cell_that_draws_has_its_picture(path: str) -> None:
+    for cell in code_cells(read(path))[1:]:
         if draws(cell.source):
-            assert PICTURE in "".join(kinds_of_output(cell)), cell.source
+            assert pictures(cell), cell.source
+
+
+@each_path
+def test_alternative_text_says_what_each_picture_shows(path: str) -> None:
+    for cell in code_cells(read(path)):
+        types = [kind for output in cell.outputs for kind in output.get("data", {})]
+        # Other types of pictures have no place for alternative text.
+        assert not [kind for kind in types if kind.startswith("image/")]
+        shown = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+        assert shown.count("<img") == len(pictures(cell))
+        for alt, svg in pictures(cell):
+            # All texts of the picture but the numbers at its axes.
+            words = [text.replace("$", "") for text in texts_of(svg)]
+            words = [word for word in words if not re.match(r"[\d.−-]+$|\\mathdefault", word)]
+            assert [word for word in words if word not in alt] == []
+            assert len(alt.split()) > 3
 
 
 def draws(source: str) -> bool:
@@ -260,23 +349,43 @@ def test_cells_that_draw_are_distinguished_from_cells_that_define_a_drawing() ->
 
 @each_notebook
 def test_its_outputs_are_of_a_training_with_all_epochs(stem: str) -> None:
-    notebook = read(stem)
-    sources = "\n".join(cell.source for cell in code_cells(notebook))
-    stated = re.findall(r'"TFD2L_MAX_EPOCHS", "?(\d+)"?\)', sources)
-    assert len(stated) == ("TFD2L_MAX_EPOCHS" in sources)
+    cells = code_cells(lesson(stem))
+    stated = re.findall(r"^max_epochs = (\d+)$", "\n".join(cell.source for cell in cells), re.M)
+    assert len(stated) == any("max_epochs=max_epochs" in cell.source for cell in cells)
     if stated:
-        ends = [end for cell in code_cells(notebook) for end in ends_of_curves(cell)]
-        assert float(stated[0]) in ends
+        assert float(stated[0]) in [end for cell in cells for end in ends_of_curves(cell)]
 
 
 def ends_of_curves(cell: Any) -> list[float]:
     """Return the last tick of the epoch axis for each board below the cell."""
     ends = []
-    for output in cell.outputs:
-        picture = output.get("data", {}).get(PICTURE, "")
-        # Matplotlib draws text as outlines and keeps the text itself in a comment.
+    for _, picture in pictures(cell):
         axis = picture.partition('id="matplotlib.axis_1"')[2].partition('id="matplotlib.axis_2"')[0]
-        words = re.findall(r"<!-- (.*?) -->", axis)
+        words = texts_of(axis)
         if "epoch" in words:
             ends.append(max(float(word) for word in words if re.fullmatch(r"[\d.]+", word)))
     return ends
+
+
+@each_notebook
+def test_its_exercises_have_their_solutions(stem: str) -> None:
+    [exercises] = [cell.source for cell in lesson(stem).cells if cell.id == "exercises"]
+    asked = re.findall(r"^\d\. (.*)$", exercises, re.M)
+    assert 3 <= len(asked) <= 5
+    assert f"[Solutions](solutions/{stem}.ipynb)" in exercises
+    solutions = {cell.id: cell.source for cell in read(f"solutions/{stem}.ipynb").cells}
+    assert f"(../{stem}.ipynb)" in solutions["title"]
+    for number, exercise in enumerate(asked, start=1):
+        assert f"> {exercise}\n" in solutions[f"exercise-{number}"]
+        assert "assert " in solutions[f"solution-{number}"]
+
+
+def test_the_index_lists_all_notebooks_in_the_books_order() -> None:
+    cells = nbformat.read(INDEX, as_version=4).cells
+    links = re.findall(
+        r"^- \[(.*?)\]\((.*?)\.ipynb\): \S", "\n".join(c.source for c in cells), re.M
+    )
+    titles = [lesson(stem).cells[0].source.splitlines()[0] for stem in STEMS]
+    assert links == [
+        (title.removeprefix("# "), stem) for title, stem in zip(titles, STEMS, strict=True)
+    ]

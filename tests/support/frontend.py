@@ -14,9 +14,9 @@ class Notebook:
     """A fake Jupyter kernel: keeps what is displayed and updated."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.shown: list[str] = []
+        self.shown: list[dict[str, str]] = []
         self.updates = 0
-        display = SimpleNamespace(SVG=lambda data: data, display=self.display)
+        display = SimpleNamespace(display=self.display)
         # IPython's own manager of events.
         self.events = EventManager(Any, available_events)  # type: ignore[arg-type]
         shell = SimpleNamespace(kernel=object(), events=self.events)
@@ -24,13 +24,16 @@ class Notebook:
         monkeypatch.setitem(sys.modules, "IPython", ipython)
         monkeypatch.setitem(sys.modules, "IPython.display", display)
 
-    def display(self, picture: str, display_id: bool = False) -> Any:
-        self.shown.append(picture)
+    def display(self, output: dict[str, str], *, raw: bool, display_id: bool = False) -> Any:
+        """Take an output by MIME type, which is `raw` for IPython."""
+        assert raw
+        self.shown.append(output)
         return self
 
-    def update(self, picture: str) -> None:
+    def update(self, output: dict[str, str], *, raw: bool) -> None:
+        assert raw
         self.updates += 1
-        self.shown[-1] = picture
+        self.shown[-1] = output
 
     def end_cell(self) -> None:
         """Runs the callbacks of a cell that has run."""

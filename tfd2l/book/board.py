@@ -16,8 +16,8 @@ from tfd2l.common.figures import (
     figure_of,
     in_notebook,
     new_figure,
+    output_of,
     set_given,
-    svg,
 )
 from tfd2l.engine.callback import OutsideSteps
 from tfd2l.engine.state import Curves, Point, WaitingValue
@@ -184,14 +184,14 @@ class ProgressBoard(HyperParameters, OutsideSteps):
         if not now and started_s < self._next_show_s:
             self._show_after_the_cell()
             return
-        from IPython.display import SVG, display
+        from IPython.display import display
 
         self._stale = False
-        picture = SVG(data=svg(self.figure()))  # type: ignore[no-untyped-call]
+        output = output_of(self.figure())
         if self._handle is None:
-            self._handle = display(picture, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(output, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
-            self._handle.update(picture)
+            self._handle.update(output, raw=True)
         finished_s = time.monotonic()
         # Pictures take at most a tenth of the time, however slow the renderer is.
         self._next_show_s = finished_s + max(LIVE_INTERVAL_S, 9 * (finished_s - started_s))

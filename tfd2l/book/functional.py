@@ -5,6 +5,8 @@ They keep no state.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -292,20 +294,21 @@ def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
 
 
 @do_not_convert
-def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
-    """Reshape each example into one row.
+def flattened(X: Any, num_inputs: int) -> tf.Tensor:
+    """Reshape each example into one row, as a Keras model takes it: from tensor or array.
 
     Args:
         X: (n, ...) float, with num_inputs numbers an example.
         num_inputs: at least 1.
 
     Returns:
-        (n, num_inputs) of the dtype of `X`.
+        (n, num_inputs) float32.
 
     Raises:
         ValueError: the examples have another size, which a reshape alone would hide by another n;
             or they are not floats.
     """
+    X = tf.convert_to_tensor(X)
     sizes = X.shape[1:]
     if sizes.rank and sizes.is_fully_defined() and sizes.num_elements() != num_inputs:
         raise ValueError(
@@ -316,4 +319,4 @@ def flattened(X: tf.Tensor, num_inputs: int) -> tf.Tensor:
         raise ValueError(
             f"the inputs must be float32; got {X.dtype.name}. Scale them, or tf.cast them."
         )
-    return tf.reshape(X, (-1, num_inputs))
+    return tf.reshape(tf.cast(X, tf.float32), (-1, num_inputs))

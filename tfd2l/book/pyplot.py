@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from tfd2l.common.figures import in_notebook
+from tfd2l.common.descriptions import describe
+from tfd2l.common.figures import image_tag, in_notebook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,14 +19,21 @@ __all__ = ["plt", "set_axes", "set_figsize", "use_svg_display"]
 
 
 def use_svg_display() -> None:
-    """Have a notebook show pyplot's figures as SVG; elsewhere do nothing.
+    """Have a notebook show pyplot's figures as SVG, with alternative text; elsewhere do nothing.
 
     Source: D2L 2.4.2.
     """
     if in_notebook():
+        from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("svg")  # type: ignore[no-untyped-call]  # IPython has no types here
+        # Of no format: the image below takes the place of the backend's.
+        set_matplotlib_formats()  # type: ignore[no-untyped-call]  # IPython has no types here
+        formatters = get_ipython().display_formatter.formatters
+        formatters["text/html"].for_type(Figure, partial(image_tag, bbox_inches="tight"))
+        formatters["text/plain"].for_type(
+            Figure, lambda figure, printer, _cycle: printer.text(describe(figure))
+        )
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:

@@ -5,19 +5,22 @@ Matplotlib is imported when something is first drawn.
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.basics.files import write_atomically
+from tfd2l.common.descriptions import describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LINE_STYLES", "figure_of", "in_notebook", "new_figure", "save_figure", "set_given",
-           "show_figure", "svg"]  # fmt: skip
+__all__ = ["LINE_STYLES", "figure_of", "image_tag", "in_notebook", "new_figure", "output_of",
+           "save_figure", "set_given", "show_figure", "svg"]  # fmt: skip
 
 # Of the book's curves, taken in turn.
 LINE_STYLES = ("-", "--", "-.", ":")
@@ -54,19 +57,35 @@ def show_figure(figure: Figure) -> bool:
     """Show the figure in a notebook; return whether it was shown."""
     if not in_notebook():
         return False
-    from IPython.display import SVG, display
+    from IPython.display import display
 
-    display(SVG(data=svg(figure)))  # type: ignore[no-untyped-call]
+    display(output_of(figure), raw=True)  # type: ignore[no-untyped-call]
     return True
 
 
-def svg(figure: Figure) -> str:
+def output_of(figure: Figure) -> dict[str, str]:
+    """The figure as the output of a notebook's cell, by MIME type."""
+    return {"text/html": image_tag(figure), "text/plain": describe(figure)}
+
+
+def image_tag(figure: Figure, **options: Any) -> str:
+    """The figure as an HTML image with alternative text; `options` are of matplotlib's `savefig`.
+
+    The output type image/svg+xml has no place for alternative text, and JupyterLab does not show
+    it in a notebook that someone else has run.
+    """
+    source = base64.b64encode(svg(figure, **options).encode()).decode()
+    alt = html.escape(describe(figure))
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{source}">'
+
+
+def svg(figure: Figure, **options: Any) -> str:
     """The figure as SVG text, the same text for the same picture."""
     import matplotlib
 
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "tfd2l"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, **options)
     return buffer.getvalue()
 
 

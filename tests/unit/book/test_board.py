@@ -100,7 +100,8 @@ def test_in_a_notebook_the_board_is_one_picture_updated_in_place(
     assert len(notebook.shown) == 1
     # The first and the last point are shown; the number of updates between depends on the time.
     assert 1 <= notebook.updates < 500
-    assert notebook.shown[0].startswith("<?xml")
+    assert notebook.shown[0]["text/html"].startswith("<img alt=")
+    assert notebook.shown[0]["text/plain"] == "Plot against x, from 0 to 499: line from 0 to 499."
 
 
 def test_a_board_with_display_off_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

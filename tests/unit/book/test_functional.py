@@ -134,6 +134,9 @@ def test_class_ids_must_be_integers(dtype: type) -> None:
 
 def test_examples_are_flattened_one_by_one() -> None:
     assert functional.flattened(tf.ones((2, 2, 3, 1)), 6).shape == (2, 6)
+    # An array of NumPy's own type, as a Keras layer takes it.
+    rows = functional.flattened(np.arange(8.0).reshape(2, 2, 2), 4)
+    assert (rows.shape, rows.dtype) == ((2, 4), tf.float32)
     # A reshape alone would make three examples of these two.
     with pytest.raises(
         ValueError, match=r"num_inputs=4 numbers; got 6, in inputs of shape \(2, 6\)"
