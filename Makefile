@@ -17,7 +17,8 @@ define set_up
 @"$(PYTHON)" .ci/bootstrap.py $(1)
 endef
 
-.PHONY: help setup setup-test setup-notebook train test lint quick long notebook audit lock clean
+.PHONY: help setup setup-test setup-notebook setup-docs train test lint quick long notebook docs \
+	audit lock clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -30,6 +31,9 @@ setup-test:
 
 setup-notebook:
 	$(call set_up,notebook)
+
+setup-docs:
+	$(call set_up,docs)
 
 train: setup  ## train the MLP on Fashion-MNIST and export it; ARGS="--model softmax" and the like
 	@$(RUN) -m tfd2l.train $(ARGS)
@@ -52,6 +56,11 @@ long: setup-test  ## run the tests that take minutes
 notebook: setup-notebook  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
 
+docs: setup-docs  ## build the documentation site, which is read without a network
+	@$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --jobs 2 --conf-dir docs/site \
+		--doctree-dir docs/_build/doctrees . docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 audit: setup  ## list the known vulnerabilities of the locked packages, where PyPI can be queried
 	@$(RUN) .ci/audit.py
 
@@ -63,5 +72,5 @@ lock: | .venv/bin/uv  ## resolve pyproject.toml to the newest versions, into req
 
 clean:  ## remove the environment and caches; runs, exports, data and uv's cache stay
 	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis *.egg-info
+		.hypothesis *.egg-info docs/_build docs/api
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
