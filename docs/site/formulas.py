@@ -1,7 +1,9 @@
-"""Writes formulas as MathML, which browsers show by themselves, without scripts or fonts."""
+"""Sphinx extension: formulas as MathML, which browsers show by themselves, without a script."""
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -9,9 +11,13 @@ from latex2mathml.converter import convert
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Register the renderer with Sphinx, as the one to use."""
+    """Register the renderer with Sphinx, and give the site a font of mathematical signs."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.config.html_math_renderer = "mathml"
+    # STIX Two Math, under the SIL Open Font License; many machines have no such font.
+    package = importlib.util.find_spec("ziamath")
+    if package is not None and package.origin is not None:
+        app.config.html_static_path.append(str(Path(package.origin).parent / "fonts"))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

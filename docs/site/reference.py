@@ -118,7 +118,8 @@ def pages() -> dict[str, str]:
     texts = {"index": index + ".. toctree::\n   :maxdepth: 2\n\n"}
     for page in PAGES:
         texts["index"] += f"   {page.stem}\n"
-        parts = [page.title, "=" * len(page.title), "", page.about, ""]
+        parts = [".. py:currentmodule:: tfd2l", ""]
+        parts += [page.title, "=" * len(page.title), "", page.about, ""]
         for module in page.modules:
             parts += _entries(module, public[module])
         texts[page.stem] = "\n".join(parts) + "\n"
@@ -138,12 +139,12 @@ def _entries(module: str, public: list[str]) -> Iterator[str]:
     }
     for name in public:
         if name == "distributions":
-            yield f".. py:data:: tfd2l.{name}\n\n   The module with section 2.6's distributions.\n"
+            yield f".. py:data:: {name}\n\n   The module with section 2.6's distributions.\n"
             yield f".. automodule:: tfd2l.book.{name}\n"
         elif name == "plt":
-            yield f".. py:data:: tfd2l.{name}\n\n   The module ``matplotlib.pyplot``.\n"
+            yield f".. py:data:: {name}\n\n   The module ``matplotlib.pyplot``.\n"
         elif name in values:
-            yield f".. py:data:: tfd2l.{name}\n\n   ``{values[name]}``\n"
+            yield f".. py:data:: {name}\n   :value: {values[name]}\n"
         elif isinstance(node := found[name], ast.ClassDef):
             yield f".. autoclass:: tfd2l.{name}{_inherited(node)}\n"
         else:

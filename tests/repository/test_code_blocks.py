@@ -170,7 +170,7 @@ def test_the_commands_have_flags_that_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    parse = {
+    parse: dict[str, Callable[[list[str]], object]] = {
         "train": parse_all,
         "predict": predict._parse,
         "serve": serve._parser().parse_args,

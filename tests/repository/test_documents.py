@@ -61,7 +61,8 @@ def test_links_lead_to_files_and_to_headings(page: Path) -> None:
 
 def test_the_reference_has_every_public_name() -> None:
     pages = runpy.run_path(str(ROOT / "docs/site/reference.py"))["pages"]()
-    entries = re.findall(r"^\.\. [\w:]+:: tfd2l\.(\w+)$", "\n".join(pages.values()), re.MULTILINE)
+    entry = r"^\.\. (?:auto\w+:: tfd2l\.|py:data:: )(\w+)$"
+    entries = re.findall(entry, "\n".join(pages.values()), re.MULTILINE)
     assert sorted(entries) == sorted(d2l.__all__)
 
 
