@@ -17,8 +17,7 @@ define set_up
 @"$(PYTHON)" .ci/bootstrap.py $(1)
 endef
 
-.PHONY: help setup setup-test setup-notebook setup-docs train test lint quick long notebook docs \
-	audit lock clean
+.PHONY: help setup setup-test setup-notebook train test lint quick long notebook audit lock clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -56,6 +55,7 @@ long: setup-test  ## run the tests that take minutes
 notebook: setup-notebook  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
 
+.PHONY: docs setup-docs
 docs: setup-docs  ## build the documentation site, which is read without a network
 	@$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --jobs 2 --conf-dir docs/site \
 		--doctree-dir docs/_build/doctrees . docs/_build/html
@@ -72,5 +72,6 @@ lock: | .venv/bin/uv  ## resolve pyproject.toml to the newest versions, into req
 
 clean:  ## remove the environment and caches; runs, exports, data and uv's cache stay
 	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis *.egg-info docs/_build docs/api
+		.hypothesis *.egg-info
+	@rm -rf docs/_build docs/api
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
