@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-ROOT = Path(__file__).resolve().parents[2]
 HOME = "docs/index"
-# The pages by the captions of the side bar. A page that is missing here fails the build.
+# The pages by the captions of the side bar. A guide that is missing here comes after the others.
 ORDER = {
     "Guides": [
         "docs/start",
@@ -50,8 +50,12 @@ def _add_order(app: Any, page: str, source: list[str]) -> None:
     """Append the order of all pages to the home page, for the side bar."""
     if page != HOME:
         return
+    named = {HOME, *chain(*ORDER.values())}
+    others = [
+        each for each in sorted(app.env.found_docs - named) if Path(each).parent.name == "docs"
+    ]
     for caption, entries in ORDER.items():
-        lines = [f"/{entry}" for entry in entries]
+        lines = [f"/{entry}" for entry in [*entries, *(others if caption == "Guides" else [])]]
         options = [f":caption: {caption}", ":hidden:", ":glob:"]
         source[0] += "\n".join(["\n```{toctree}", *options, "", *lines, "```", ""])
 
