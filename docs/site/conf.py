@@ -42,6 +42,9 @@ exclude_patterns = [
     "**/.ipynb_checkpoints",
 ]
 
+# A lesson's solutions are reached from the lesson alone.
+suppress_warnings = ["toc.not_included"]
+
 # Markdown and notebooks, which have their outputs already.
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
