@@ -32,6 +32,9 @@ setup-test:
 setup-notebook:
 	$(call set_up,notebook)
 
+setup-docs:
+	$(call set_up,docs)
+
 train: setup  ## train the MLP on Fashion-MNIST and export it; ARGS="--model softmax" and the like
 	@$(RUN) -m tfd2l.train $(ARGS)
 
@@ -53,6 +56,12 @@ long: setup-test  ## run the tests that take minutes
 notebook: setup-notebook  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
 
+.PHONY: docs setup-docs
+docs: setup-docs  ## build the documentation site, which is read without a network
+	@$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --jobs 2 --conf-dir docs/site \
+		--doctree-dir docs/_build/doctrees . docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 audit: setup  ## list the known vulnerabilities of the locked packages, where PyPI can be queried
 	@$(RUN) .ci/audit.py
 
@@ -67,5 +76,5 @@ lock: | .venv/bin/uv  ## resolve pyproject.toml to the newest versions, into req
 
 clean:  ## remove the environment and caches; runs, exports, data and uv's cache stay
 	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis *.egg-info build dist
+		.hypothesis *.egg-info build dist docs/_build docs/api
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

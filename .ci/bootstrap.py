@@ -1,8 +1,9 @@
 """Set up .venv from the hashed locks, with nothing but Python 3.11 to start from.
 
-    python3 .ci/bootstrap.py [test] [notebook]
+    python3 .ci/bootstrap.py [test] [notebook] [docs]
 
-The packages for training are always installed; the arguments add those for tests and notebooks.
+The packages for training are always installed; the arguments add those for tests, notebooks
+and the documentation site.
 When .venv is complete, a call takes milliseconds and needs no network. uv does the work; the uv in
 PATH, or else any pip, first installs the locked uv. This file imports the standard library only.
 """
@@ -53,6 +54,7 @@ GROUPS = {
     ),
     "test": Group("requirements-test.txt", 0.12, 0.5, "hypothesis, ipykernel.kernelapp, pytest"),
     "notebook": Group("requirements-notebook.txt", 0.05, 0.2, "jupyterlab.labapp"),
+    "docs": Group("requirements-docs.txt", 0.05, 0.2, "myst_nb, pydata_sphinx_theme"),
 }
 # uv does not read pip's settings: it gets them in variables of its own.
 UV_NAMES = {

@@ -2,7 +2,7 @@
 
     .venv/bin/python .ci/lock.py
 
-requirements.txt has what training needs; those for tests and notebooks have what they add to it.
+requirements.txt has what training needs; the others have what they add to it.
 """
 
 from __future__ import annotations

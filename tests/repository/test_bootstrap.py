@@ -26,7 +26,8 @@ packages = []
 [tool.ruff]
 line-length = 100
 """
-NAMES = ("requirements", "requirements-test", "requirements-notebook", "requirements-setup")
+GROUPS = ("test", "notebook", "docs", "setup")
+NAMES = ("requirements", *(f"requirements-{group}" for group in GROUPS))
 
 
 class Clone:

@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import keras
@@ -15,12 +16,8 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from tests.support import ROOT, architecture
+from tests.support.documents import PAGES, anchors
 
-DOCUMENTS = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "savedmodels/README.md",
-]
 MODULES = sorted(
     path
     for package in ("pipelines", "tfd2l")
@@ -43,11 +40,30 @@ def test_the_map_of_the_files_is_up_to_date() -> None:
     )
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_to_files(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
-    assert [target for target in targets if not (document.parent / target).exists()] == []
+def test_the_pictures_are_up_to_date() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs/site/pictures.py"))["pictures"]()
+    stale = [path.name for path, text in drawn if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run: python docs/site/pictures.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_to_headings(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if ":" in link:  # another site's
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_reference_has_every_public_name() -> None:
+    pages = runpy.run_path(str(ROOT / "docs/site/reference.py"))["pages"]()
+    entry = r"^\.\. (?:auto\w+:: tfd2l\.|py:data:: )(\w+)$"
+    entries = re.findall(entry, "\n".join(pages.values()), re.MULTILINE)
+    assert sorted(entries) == sorted(d2l.__all__)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

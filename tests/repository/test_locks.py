@@ -101,11 +101,9 @@ def test_a_package_of_the_base_is_locked_again_only_for_more_platforms(
     monkeypatch.setattr(lock, "compiled", compiled)
     locks = lock.resolve(tmp_path)
     assert set(locks) == set(LOCKS)
-    omitted = [call for call in calls if call]
-    assert omitted == [
-        ["--no-emit-package=numpy"],
-        ["--no-emit-package=colorama", "--no-emit-package=numpy"],
-    ]
+    test, *others = [call for call in calls if call]
+    assert test == ["--no-emit-package=numpy"]
+    assert others == [["--no-emit-package=colorama", "--no-emit-package=numpy"]] * 2
 
 
 def test_only_the_machines_with_a_cpu_build_lock_it(

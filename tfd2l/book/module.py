@@ -25,10 +25,10 @@ Batch = tuple[tf.Tensor, ...]
 class Module(nn_Module, HyperParameters):
     """The base class of models: parameters, loss, steps and optimizer in one object.
 
-    Attributes may be `tf.Variable`s, Keras layers and models, other modules, and lists or dicts of
-    them; `trainable_variables` finds the parameters of all. Subclasses define `loss`, and `forward`
-    or an attribute `net` that it calls. They may replace the steps and the optimizer as well, which
-    are compiled all the same.
+    Attributes may be variables (`tf.Variable`), Keras layers and models, other modules, and lists
+    or dicts of them; `trainable_variables` finds the parameters of all. Subclasses define `loss`,
+    and `forward` or an attribute `net` that it calls. They may replace the steps and the optimizer
+    as well, which are compiled all the same.
 
     Attributes:
         board: the curves of what the steps plot.

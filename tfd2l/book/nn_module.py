@@ -25,9 +25,9 @@ __all__ = ["nn_Module"]
 class nn_Module(TorchNames, tf.Module):  # type: ignore[misc]  # noqa: N801 - the book's name
     """Holds parameters of every kind; called on inputs, it returns the output of `call`.
 
-    Attributes may be `tf.Variable`s, Keras layers and models, other modules, and lists or dicts of
-    them; `trainable_variables` finds the parameters of all. `keras.Model` does not find a
-    `tf.Variable`, and its constructor hides a method named `loss`; `tf.Module` does not find the
+    Attributes may be variables (`tf.Variable`), Keras layers and models, other modules, and lists
+    or dicts of them; `trainable_variables` finds the parameters of all. `keras.Model` does not find
+    a `tf.Variable`, and its constructor hides a method named `loss`; `tf.Module` does not find the
     variables of a Keras layer. Subclasses define `call`.
 
     Example:

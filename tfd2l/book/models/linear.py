@@ -16,7 +16,7 @@ __all__ = ["LinearRegression", "LinearRegressionScratch", "WeightDecay", "Weight
 
 
 class LinearRegressionScratch(Module):
-    """y = Xw + b on two `tf.Variable`s, with half the mean squared error as loss.
+    """y = Xw + b on two variables (`tf.Variable`), with half the mean squared error as loss.
 
     Example:
         >>> model = d2l.LinearRegressionScratch(num_inputs=2, lr=0.03)

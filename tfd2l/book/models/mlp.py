@@ -16,7 +16,7 @@ __all__ = ["MLP", "DropoutMLP", "DropoutMLPScratch", "MLPRegression", "MLPScratc
 
 
 class MLPScratch(Classifier):
-    """relu(X W1 + b1) W2 + b2 on four `tf.Variable`s; gives logits.
+    """relu(X W1 + b1) W2 + b2 on four variables (`tf.Variable`); gives logits.
 
     Example:
         >>> model = d2l.MLPScratch(num_inputs=784, num_outputs=10, num_hiddens=256, lr=0.1)

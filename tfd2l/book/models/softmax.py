@@ -14,7 +14,7 @@ __all__ = ["SoftmaxRegression", "SoftmaxRegressionScratch"]
 
 
 class SoftmaxRegressionScratch(Classifier):
-    """softmax(XW + b) on two `tf.Variable`s; gives probabilities, as the book's does.
+    """softmax(XW + b) on two variables (`tf.Variable`); gives probabilities, as the book's does.
 
     Example:
         >>> model = d2l.SoftmaxRegressionScratch(num_inputs=784, num_outputs=10, lr=0.1)
