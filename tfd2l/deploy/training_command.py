@@ -56,6 +56,10 @@ def deploy_training(argv: Sequence[str]) -> int:
     texts = render_job(settings, given, None if run is None else str(run), here)
     write_files(flags.directory, texts, overwrite=flags.force, say=print)
     _print_start(flags.directory, config.resume or run)
+    if config.resume is None and not (config.data or config.data_dir or config.is_synthetic):
+        print(
+            "note   each worker fetches Fashion-MNIST for itself; --data-dir names it on the volume"
+        )
     return 0
 
 

@@ -31,6 +31,13 @@ def test_the_files_are_written_beside_each_other_and_the_output_says_how_to_star
     assert "docker compose -f training-job/compose.yaml up\n" in ran.stdout
 
 
+def test_data_that_each_worker_has_to_fetch_is_named() -> None:
+    note = "each worker fetches Fashion-MNIST for itself"
+    assert note in run("train", "--", "--model", "mlp").stdout
+    for flags in (["--data-dir", "garments"], ["--data", "photos"], ["--model", "linear"]):
+        assert note not in run("train", "--force", "--", *flags).stdout
+
+
 def run_directory(*training: str) -> str:
     ran = run("train", "--force", "--", *training)
     assert ran.returncode == 0, ran.stderr
