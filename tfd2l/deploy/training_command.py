@@ -57,9 +57,7 @@ def deploy_training(argv: Sequence[str]) -> int:
     write_files(flags.directory, texts, overwrite=flags.force, say=print)
     _print_start(flags.directory, config.resume or run)
     if config.resume is None and not (config.data or config.data_dir or config.is_synthetic):
-        print(
-            "note   each worker fetches Fashion-MNIST for itself; --data-dir spares that"
-        )
+        print("note   each worker fetches Fashion-MNIST for itself; --data-dir spares that")
     return 0
 
 
