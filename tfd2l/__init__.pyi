@@ -80,6 +80,7 @@ from .book.plotting import plot, show_images
 from .book.pyplot import plt, set_axes, set_figsize, use_svg_display
 from .book.timer import Timer
 from .book.trainer import Trainer
+from .data_service.mapping import map_on_service
 from .engine.callback import Callback
 from .export.models import publish
 from .predict.grpc_client import GrpcClient
@@ -154,6 +155,7 @@ __all__ = [
     "l2_penalty",
     "linspace",
     "log",
+    "map_on_service",
     "matmul",
     "meshgrid",
     "nn_Module",

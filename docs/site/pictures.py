@@ -127,25 +127,38 @@ def way_of_the_data() -> str:
 
 def imports() -> str:
     """The parts of the library, each above those that it imports."""
-    train = Box("train", "one run", 0, 0.03, 0.45, main=True)
-    serve = Box("serve", "development server", 0, 0.53, 0.47, main=True)
+    train = Box("train", "one run", 0, 0.03, 0.51, main=True)
+    serve = Box("serve", "development server", 0, 0.56, 0.44, main=True)
     book = Box("book", "the API", 1, 0.03, 0.22)
-    predict = Box("predict", "clients", 1, 0.53, 0.22)
+    predict = Box("predict", "clients", 1, 0.56, 0.185)
     deploy = Box("deploy", "configuration", 1, 0.76, 0.24)
-    engine = Box("engine", "steps", 2, 0.03, 0.22)
-    export = Box("export", "versions for TensorFlow Serving", 2, 0.3, 0.7)
+    engine = Box("engine", "steps", 2, 0.03, 0.17)
+    service = Box("data_service", "tf.data", 2, 0.22, 0.27)
+    export = Box("export", "versions for TensorFlow Serving", 2, 0.51, 0.49)
     common = Box("common", "errors, files, figures", 3, 0.3, 0.7)
     pipelines = Box("pipelines", "files in, tf.data out", 4, 0.03, 0.45)
     basics = Box("pipelines.basics", "numbers, errors, files", 4, 0.53, 0.47)
-    boxes = [train, serve, book, predict, deploy, engine, export, common, pipelines, basics]
+    boxes = [
+        train,
+        serve,
+        book,
+        predict,
+        deploy,
+        engine,
+        service,
+        export,
+        common,
+        pipelines,
+        basics,
+    ]
     corner = MARGIN - 6
     arrows = [
         down(train, book, 0.14),
-        down(train, export, 0.39),
-        down(serve, predict, 0.6),
+        down(train, export, 0.522),
+        down(serve, predict, 0.63),
         down(serve, deploy, 0.92),
         down(serve, export, 0.755),
-        down(predict, export, 0.6),
+        down(predict, export, 0.63),
         down(deploy, export, 0.92),
         down(book, engine, 0.14),
         down(engine, pipelines, 0.1),
@@ -153,6 +166,7 @@ def imports() -> str:
               (pipelines.x - 2, pipelines.y + 28)),
         _line((engine.right - 16, engine.y + HEIGHT), (engine.right - 16, common.y + 28),
               (common.x - 2, common.y + 28)),
+        down(service, common, 0.37),
         down(export, common, 0.65),
         down(common, basics, 0.76),
         across(pipelines, basics, 28),

@@ -27,6 +27,7 @@ MODULES = sorted(
 # Public names without an example, and why.
 WITHOUT_EXAMPLE = {
     "Client", "GrpcClient", "LocalModel",  # need a server or an export
+    "map_on_service",  # needs a service, and a second for each pass
     "publish",  # takes seconds, for the load check in another process
     "download", "KaggleHouse", "FashionMNIST",  # read files that may have to be fetched
     "show_images", "use_svg_display", "set_figsize", "set_axes",  # show pictures

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from pipelines.basics.text import shown
 from tfd2l.common.commands import CommandParser, UsageError, run_command, whole_number_from
-from tfd2l.deploy.files import GeneratedFile, read_generated
-from tfd2l.deploy.models import DeployError, ServedModel, choose_versions, find_models
+from tfd2l.deploy.files import write_files
+from tfd2l.deploy.flags import DNS_LABEL, DNS_NAME, IMAGE, add_setting, name_reader, of_settings
+from tfd2l.deploy.models import ServedModel, choose_versions, find_models
 from tfd2l.deploy.rendering import Settings, render
+from tfd2l.deploy.training_command import deploy_training
 
 __all__ = ["main"]
 
@@ -22,19 +25,24 @@ Write, beside the models, the files that start TensorFlow Serving for them: its 
 compose.yaml for one machine and a kubernetes.yaml for several. If one of the files is there
 already and differs, because you edited it or because the models or flags have changed, the
 difference is shown and nothing is written; --force overwrites. The flags of an earlier call are
-not remembered.
+not remembered. `train` in place of DIR writes a training job: see `train --help`.
 """
-_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 # The name of a model, and the numbers of some of its versions.
 ModelVersions = tuple[str, tuple[int, ...]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 for a wrong flag, directory or file."""
-    return run_command(lambda: _deploy(_parse(argv)))
+    """Run the command; return its exit status: 0, or 2 for a wrong flag, directory or file.
+
+    With `train` first it writes a training job, else the files of TensorFlow Serving.
+    """
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["train"]:
+        return run_command(lambda: deploy_training(given[1:]))
+    return run_command(lambda: _deploy(_parse(given)))
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     flags = _parser().parse_args(argv)
     if flags.rest_port == flags.grpc_port:
         raise UsageError(
@@ -51,36 +59,11 @@ def _deploy(flags: argparse.Namespace) -> int:
         pins=_by_model("--pin", flags.pin),
         labels=_labels_by_model(stable=flags.stable, canary=flags.canary),
     )
-    settings = Settings(**{field.name: getattr(flags, field.name) for field in fields(Settings)})
-    files = read_generated(flags.directory, render(models, settings))
-    if not flags.force:
-        _refuse_to_overwrite(files)
-    _write(flags.directory, files)
+    settings = of_settings(Settings, flags)
+    write_files(flags.directory, render(models, settings), overwrite=flags.force, say=print)
     _print_models(models)
     _print_start(flags.directory)
     return 0
-
-
-def _refuse_to_overwrite(files: Sequence[GeneratedFile]) -> None:
-    """Print how files on disk differ from the generated ones; raise DeployError if any does."""
-    different = [file for file in files if file.differs]
-    if not different:
-        return
-    for file in different:
-        print(file.difference())
-    names = ", ".join(str(file.path) for file in different)
-    raise DeployError(
-        f"a file that differs from the generated one is not overwritten; got {names}. Nothing was "
-        "written. Move your changes elsewhere, or overwrite all files with --force."
-    )
-
-
-def _write(directory: Path, files: Sequence[GeneratedFile]) -> None:
-    if all(file.is_current for file in files):
-        print(f"nothing to change: the {len(files)} files in {directory} are up to date")
-        return
-    for file in files:
-        print(f"{file.path}: {file.write()}")
 
 
 def _print_models(models: Sequence[ServedModel]) -> None:
@@ -109,6 +92,7 @@ def _parser() -> CommandParser:
             "savedmodels",
             "savedmodels --stable mlp=3 --canary mlp=4",
             "savedmodels --cpus 4 --force",
+            "train --workers 2 -- --model mlp --epochs 10",
         ],
     )
     parser.add_argument(
@@ -117,11 +101,11 @@ def _parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite files that differ")
     _add_version_flags(parser.add_argument_group("versions"))
+    add = partial(add_setting, Settings())
     server = parser.add_argument_group("each server")
-    _add(server, "image", "of TensorFlow Serving",
-         _name_reader("[A-Za-z0-9][A-Za-z0-9._/:@-]*", "a name"))  # fmt: skip
-    _add(server, "cpus", "that it may use", whole_number_from(1, 1024))
-    _add(server, "memory", "that it may use, MiB", whole_number_from(256, 2**24))
+    add(server, "image", "of TensorFlow Serving", name_reader(IMAGE, "a name"))
+    add(server, "cpus", "that it may use", whole_number_from(1, 1024))
+    add(server, "memory", "that it may use, MiB", whole_number_from(256, 2**24))
     server.add_argument(
         "--batching", action="store_true",
         help="let requests share runs of a model. Those that share one fail together, so a client "
@@ -130,18 +114,14 @@ def _parser() -> CommandParser:
     )  # fmt: skip
     compose = parser.add_argument_group("Compose")
     for protocol in ("rest", "grpc"):
-        _add(compose, f"{protocol}-port", "of this machine", whole_number_from(1, 65535))
-    _add(
-        parser, "name", "of the Compose project and of all objects in Kubernetes",
-        # The name of a Service begins with a letter.
-        _name_reader(f"(?=[a-z]){_DNS_LABEL}", "a DNS label", 63),
-    )  # fmt: skip
+        add(compose, f"{protocol}-port", "of this machine", whole_number_from(1, 65535))
+    # The name of a Service begins with a letter.
+    label = name_reader(f"(?=[a-z]){DNS_LABEL}", "a DNS label", 63)
+    add(parser, "name", "of the Compose project and of all objects in Kubernetes", label)
     cluster = parser.add_argument_group("Kubernetes")
-    _add(
-        cluster, "claim", "PersistentVolumeClaim with the models",
-        _name_reader(rf"{_DNS_LABEL}(\.{_DNS_LABEL})*", "a DNS name", 253),
-    )  # fmt: skip
-    _add(cluster, "replicas", "servers", whole_number_from(1, 1000))
+    claim = name_reader(DNS_NAME, "a DNS name", 253)
+    add(cluster, "claim", "PersistentVolumeClaim with the models", claim)
+    add(cluster, "replicas", "servers", whole_number_from(1, 1000))
     return parser
 
 
@@ -160,28 +140,6 @@ def _add_version_flags(group: argparse._ArgumentGroup) -> None:
             f"--{label}", type=_versions_reader(1), action="append", default=[], metavar="MODEL=N",
             help=f"give one the label {label!r}; without --pin, only labelled ones are served",
         )  # fmt: skip
-
-
-def _add(
-    group: argparse._ActionsContainer, name: str, text: str, read: Callable[[str], object]
-) -> None:
-    """Add a flag for one of the settings."""
-    default = getattr(Settings(), name.replace("-", "_"))
-    group.add_argument(f"--{name}", type=read, default=default, metavar=name.upper(), help=text)
-
-
-def _name_reader(pattern: str, kind: str, maximum: int = 255) -> Callable[[str], str]:
-    """Make a reader of names that match the pattern and have at most `maximum` characters."""
-
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text) or len(text) > maximum:
-            raise argparse.ArgumentTypeError(
-                f"must be {kind} of at most {maximum} characters like the default; got "
-                f"{shown(text)}"
-            )
-        return text
-
-    return read
 
 
 def _versions_reader(maximum: int) -> Callable[[str], ModelVersions]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.basics.files import read_regular, write_atomically
 from pipelines.basics.text import shown
+from tfd2l.deploy.models import DeployError
 
-__all__ = ["GeneratedFile", "read_generated"]
+__all__ = ["GeneratedFile", "read_generated", "write_files"]
 
 # Lines of a difference, and characters of one of them, that fit on a screen.
 _MAX_LINES, _MAX_CHARACTERS = 10, 100
@@ -65,6 +66,45 @@ class GeneratedFile:
         # The server runs as nobody, so everybody may read it, whatever this process's umask.
         write_atomically(self.path, self.text, mode=0o644)
         return "written" if self.found is None else "overwritten"
+
+
+def write_files(
+    directory: Path, texts: Mapping[str, str], *, overwrite: bool, say: Callable[[str], object]
+) -> None:
+    """Write all files, or none if one on disk has another text.
+
+    Args:
+        directory: of the files.
+        texts: the generated texts, by the name of the file.
+        overwrite: also write files that differ.
+        say: called with each line for the user: differences, and what was written.
+
+    Raises:
+        DeployError: a file differs.
+        OSError: one can't be read or written.
+    """
+    files = read_generated(directory, texts)
+    if not overwrite:
+        _refuse_to_overwrite(files, say)
+    if all(file.is_current for file in files):
+        say(f"nothing to change: the {len(files)} files in {directory} are up to date")
+        return
+    for file in files:
+        say(f"{file.path}: {file.write()}")
+
+
+def _refuse_to_overwrite(files: Sequence[GeneratedFile], say: Callable[[str], object]) -> None:
+    """Say how files on disk differ from the generated ones; raise DeployError if any does."""
+    different = [file for file in files if file.differs]
+    if not different:
+        return
+    for file in different:
+        say(file.difference())
+    names = ", ".join(str(file.path) for file in different)
+    raise DeployError(
+        f"a file that differs from the generated one is not overwritten; got {names}. Nothing was "
+        "written. Move your changes elsewhere, or overwrite all files with --force."
+    )
 
 
 def read_generated(directory: Path, texts: Mapping[str, str]) -> list[GeneratedFile]:
