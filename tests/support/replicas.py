@@ -1,6 +1,6 @@
 """Fits on one, two and three logical devices of the CPU, in one process: prints them as JSON.
 
-    python -m tests.support.replicas features|zoo|worker|endless
+    python -m tests.support.replicas features|zoo|worker|endless|quarrel
 
 The devices have to be made before TensorFlow starts, so this is a program of its own. A worker is
 one of several processes, by TF_CONFIG, or trains alone without it.
@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -282,6 +283,41 @@ def endless() -> str:
     return "none"
 
 
+class FailsOnOne(d2l.Callback):
+    """Raises an error of the reader's in the second worker alone, in the middle of a fit."""
+
+    def on_epoch_begin(self, trainer: d2l.Trainer) -> None:
+        if trainer.epoch == 1 and not trainer.is_chief:
+            raise KeyError("no such column")
+
+
+def quarrel() -> dict[str, str]:
+    """The errors where the second worker differs from the first, then where it fails alone."""
+    strategies[0] = strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    other = strategy.cluster_resolver.task_id == 1
+    sgd = keras.optimizers.SGD
+
+    def error_of(make: Callable[[], Any] = Net, size: int = 8, n: int = 20, **more: Any) -> str:
+        started_s = time.monotonic()
+        try:
+            fit(make, 0, lambda: Images(n, size, (4,), stream=False), **more)
+        except (ValueError, RuntimeError, KeyError) as error:
+            assert time.monotonic() - started_s < 30
+            return f"{type(error).__name__}: {error}"
+        return "none"
+
+    return {
+        "model": error_of(Noisy if other else Net),
+        "shapes": error_of(lambda: Net(layers.Dense(5 if other else 4))),
+        "batch size": error_of(size=4 if other else 8),
+        "examples": error_of(n=21 if other else 20),
+        "optimizer": error_of(lambda: Net(optimizer=sgd(0.1, 0.9 if other else 0.0))),
+        "epochs": error_of(max_epochs=3 if other else 2),
+        "none": error_of(max_epochs=1),
+        "fails": error_of(max_epochs=3, callbacks=[FailsOnOne()]),
+    }
+
+
 def zoo() -> dict[str, Any]:
     """Fits of the contract's models, in memory and streamed."""
     found: dict[str, Any] = {}
@@ -301,5 +337,7 @@ if __name__ == "__main__":
         cpu = tf.config.list_physical_devices("CPU")[0]
         three = [tf.config.LogicalDeviceConfiguration()] * 3
         tf.config.set_logical_device_configuration(cpu, three)
-    parts = {"features": features, "zoo": zoo, "worker": worker, "endless": endless}
-    print(json.dumps(parts[sys.argv[1]]()))
+    parts = {
+        "features": features, "zoo": zoo, "worker": worker, "endless": endless, "quarrel": quarrel,
+    }  # fmt: skip
+    print(json.dumps(parts[sys.argv[1]]()), flush=True)

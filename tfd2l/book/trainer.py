@@ -36,6 +36,7 @@ from tfd2l.engine.checks import (
     loss_of,
     optimizer_of,
 )
+from tfd2l.engine.distribution.facts import optimizer_facts
 from tfd2l.engine.errors import DivergedError
 from tfd2l.engine.history import History
 from tfd2l.engine.loaders import Batch, example_of, loader_of
@@ -178,6 +179,8 @@ class Trainer(BaseTrainer, HyperParameters):
             LoaderError: a batch can't be read.
             CheckpointError: the checkpoint can't be read, or belongs to another model.
             DivergedError: a loss or a weight became infinite or NaN.
+            DisagreementError: of several processes, one has another program, model or data.
+            WorkerError: of several processes, another one is lost or has ended by an error.
         """
         check_methods("model", model, "training_step", "configure_optimizers")
         check_methods("data", data, "train_dataloader", "val_dataloader")
@@ -190,8 +193,9 @@ class Trainer(BaseTrainer, HyperParameters):
             self.prepare_data(data)
             self.prepare_model(model)
             example = example_of(self.train_dataloader)
-            with self._placed(example):
-                self._prepare_steps(data, checkpoint, example)
+            file = None if checkpoint is None else Path(checkpoint)
+            with self._placed(example, file):
+                self._prepare_steps(data, file, example)
                 self._check_weights(now=True)
                 self._call("on_fit_begin")
                 planned = self.max_epochs
@@ -259,19 +263,18 @@ class Trainer(BaseTrainer, HyperParameters):
         """The number of times that the steps were traced in this fit."""
         return self._train_step.num_traces + self._val_step.num_traces
 
-    def _prepare_steps(
-        self, data: Any, checkpoint: Path | str | None, example: Batch | None
-    ) -> None:
+    def _prepare_steps(self, data: Any, checkpoint: Path | None, example: Batch | None) -> None:
         """Make optimizer, variables and steps, and read the checkpoint to resume from, if any."""
         self._val_loader.source, self._recorder.model = data, self.model
         self.state.counted = self.state.num_batches
         self.optim = with_loss_scale(optimizer_of(self.model), self.gradient_clip_val)
+        self.placement.agree(lambda: optimizer_facts(self.optim))
         self.placement.hold(self.model, self.optim)
         self._build_variables(example)
         self._train_step = self._make_step("training_step", self._train)
         self._val_step = self._make_step("validation_step", self._validate)
         if checkpoint is not None:
-            self._resume(Path(checkpoint), example)
+            self._resume(checkpoint, example)
 
     def _run_epoch(self, epoch: int) -> None:
         self._recorder.begin_epoch(epoch)

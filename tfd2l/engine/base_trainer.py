@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfd2l.engine.callback import Callback, restore_states, states_of
 from tfd2l.engine.checkpoint import load_checkpoint
 from tfd2l.engine.checks import check_methods
+from tfd2l.engine.distribution.facts import facts_of
 from tfd2l.engine.distribution.replicas import OneDevice
 from tfd2l.engine.errors import CheckpointError, MirrorError
 from tfd2l.engine.finite import WeightsCheck
@@ -203,13 +204,14 @@ class BaseTrainer:
             vars(self).update(own)
 
     @contextlib.contextmanager
-    def _placed(self, example: Batch | None) -> Iterator[None]:
+    def _placed(self, example: Batch | None, checkpoint: Path | None = None) -> Iterator[None]:
         """Inside, the model is on the devices of the steps; its variables are made before."""
         if self.placement.replicated and not self._build_late_variables(example):
             raise MirrorError(
                 f"{type(self.model).__name__} has layers without variables yet, which several "
                 "devices can't share; call the model on a batch, model(X), before the fit."
             )
+        self.placement.agree(lambda: facts_of(self, example, checkpoint))
         with self.placement.scope():
             self.placement.hold(self.model, None)
             yield

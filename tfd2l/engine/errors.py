@@ -5,8 +5,8 @@ from __future__ import annotations
 from tfd2l.common.errors import Tfd2lError
 
 __all__ = [
-    "CheckpointError", "CompileError", "DivergedError", "LoaderError", "MirrorError",
-    "PythonStateError", "StepError", "WorkerError",
+    "CheckpointError", "CompileError", "DisagreementError", "DivergedError", "LoaderError",
+    "MirrorError", "PythonStateError", "StepError", "WorkerError",
 ]  # fmt: skip
 
 
@@ -38,5 +38,21 @@ class MirrorError(Tfd2lError, ValueError):
     """A model can't be trained on several devices as it is."""
 
 
+class DisagreementError(Tfd2lError, ValueError):
+    """Processes that train together were started with different programs, settings or data."""
+
+
 class WorkerError(Tfd2lError, RuntimeError):
-    """Another process that trains with this one has ended or can't be reached."""
+    """Another process that trains with this one has ended or can't be reached.
+
+    Attributes:
+        loss: the sentence that names the process, without the remedy.
+    """
+
+    def __init__(self, loss: str) -> None:
+        """Add the remedy for a fit of the library."""
+        self.loss = loss
+        super().__init__(
+            f"{loss}, so no worker can make the next step. Start all of them again, each with the "
+            "last checkpoint: fit(model, data, checkpoint)."
+        )

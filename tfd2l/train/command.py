@@ -19,6 +19,7 @@ from tfd2l.common.startup import collector_paused
 from tfd2l.train.records import read_record
 
 if TYPE_CHECKING:
+    from tfd2l.train.settings.cluster import Cluster
     from tfd2l.train.settings.config import TrainConfig
 
 __all__ = ["main"]
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 0; 2 for a wrong setting or file, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit status: 0; 2 for a wrong setting or file, 75 if another worker of the run is lost,
+        130 after Ctrl-C, 143 after SIGTERM.
     """
     flags = sys.argv[1:] if argv is None else argv
     return run_command(lambda: start(flags), interrupted="interrupted before training began")
@@ -39,10 +41,14 @@ def start(flags: Sequence[str]) -> int:
     # These imports take half a second, in which Ctrl-C shall find main() running.
     from concurrent.futures import ThreadPoolExecutor
 
+    from tfd2l.train.settings.cluster import cluster_of
     from tfd2l.train.settings.flags import parse_all
 
     configs = parse_all(flags)
     config = configs[0]
+    cluster = None
+    if config.publish is None:
+        cluster = cluster_of(config.workers, config.worker_index)
     # After the flags: it imports NumPy.
     from pipelines import fashion_mnist
 
@@ -58,18 +64,20 @@ def start(flags: Sequence[str]) -> int:
         if settings.data is None and not settings.is_synthetic:
             loading = pool.submit(fashion_mnist.load, settings.data_dir, say=print)
         with collector_paused():
-            prepare_tensorflow(settings)
+            strategy = prepare_tensorflow(settings, cluster)
         if config.publish is not None:
             from tfd2l.train.publish_run import publish_run
 
             arrays = None if loading is None else loading.result()
             publish_run(config.publish, config.epoch, settings, arrays, say=print)
             return 0
-        from tfd2l.train.run import run, run_each
+        from tfd2l.train.run import run
+        from tfd2l.train.seeds import run_each
+        from tfd2l.train.workers.team import Team
 
         if len(configs) == 1:
-            return run(settings, flags, loading, changes)
-        return run_each(configs, flags, loading)
+            return run(settings, flags, loading, changes, Team(strategy))
+        return run_each(configs, flags, loading, Team(strategy))
 
 
 def to_publish(path: Path, config: TrainConfig) -> TrainConfig:
@@ -91,8 +99,12 @@ def resumed(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
     return from_settings({**settings, "set": arguments, **changes, "run_dir": path})
 
 
-def prepare_tensorflow(settings: TrainConfig) -> None:
-    """Import TensorFlow and the modules on top of it, choose devices and precision."""
+def prepare_tensorflow(settings: TrainConfig, cluster: Cluster | None) -> Any:
+    """Import TensorFlow and the modules on top of it, choose devices and precision.
+
+    Returns:
+        The strategy of the workers, None for a single process.
+    """
     if settings.deterministic:
         # On a CPU without AVX-512 TensorFlow would use Eigen's matrix products, whose sums depend
         # on the number of threads; oneDNN's don't.
@@ -109,16 +121,23 @@ def prepare_tensorflow(settings: TrainConfig) -> None:
             [cpu] = tf.config.list_physical_devices("CPU")
             parts = [tf.config.LogicalDeviceConfiguration()] * settings.devices
             tf.config.set_logical_device_configuration(cpu, parts)
+    strategy = None
+    if cluster is not None:
+        from tfd2l.train.workers.connection import connect
+
+        strategy = connect(cluster, settings.devices, say=print)
     tf.config.list_logical_devices()
     import keras
 
-    for module in ("publish_run", "run", "summary"):
+    for module in ("publish_run", "run", "seeds"):
         importlib.import_module(f"tfd2l.train.{module}")
     from tfd2l.train.build import choose_device, devices_of
 
     # A device that is not there is an error before anything is written.
     choose_device(settings.device)
-    devices_of(settings)
+    if strategy is None:
+        devices_of(settings)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(settings.precision)
+    return strategy

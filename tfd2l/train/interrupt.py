@@ -26,9 +26,9 @@ class InterruptedRunError(BaseException):
         signal_number: the signal.
     """
 
-    def __init__(self, signal_number: int) -> None:
-        """Keep the number of the signal."""
-        super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
+    def __init__(self, signal_number: int, worker: str = "") -> None:
+        """Keep the number of the signal; `worker` is the number of another that got it."""
+        super().__init__(f"interrupted by {signal.Signals(signal_number).name}{worker}")
         self.signal_number = signal_number
 
 
@@ -37,11 +37,14 @@ class StopOnSignal(Callback):
 
     A fit that ended within a step would leave the model a step ahead of the counters. Before the
     first epoch no step is running: a fit that prepares, or skips what a checkpoint has done, ends
-    at once.
+    at once. A signal to one of several workers ends the fit of all after the same step.
     """
 
     def __init__(self, keep: Callable[[Trainer], None]) -> None:
-        """Call `keep` to write the checkpoint; signals are handled inside the context only."""
+        """Call `keep` to write the checkpoint; signals are handled inside the context only.
+
+        Of several workers, all call it, and all have this callback.
+        """
         self._keep = keep
         self._received: int | None = None
         self._at_once = True
@@ -70,15 +73,11 @@ class StopOnSignal(Callback):
 
     def on_train_batches_end(self, trainer: Trainer, results: Sequence[StepResults]) -> None:
         """Write a checkpoint and end the fit, if a signal has come."""
-        if self._received is not None:
-            self._keep(trainer)
-            raise InterruptedRunError(self._received)
+        self._end_if_due(trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """Write a checkpoint and end the fit, if a signal has come."""
-        if self._received is not None:
-            self._keep(trainer)
-            raise InterruptedRunError(self._received)
+        self._end_if_due(trainer)
 
     def end_at_once(self) -> None:
         """From here on let a signal end the run at once, since no step has to end first.
@@ -89,6 +88,15 @@ class StopOnSignal(Callback):
         self._at_once = True
         if self._received is not None:
             raise InterruptedRunError(self._received)
+
+    def _end_if_due(self, trainer: Trainer) -> None:
+        """End all workers at the same step, if a signal has come to one."""
+        received = trainer.placement.gathered(self._received or 0)
+        for worker, number in enumerate(received):
+            if number:
+                self._keep(trainer)
+                where = f" at worker {worker}" if len(received) > 1 else ""
+                raise InterruptedRunError(number, where)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._at_once or self._received is not None:

@@ -12,34 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from pipelines.fashion_mnist import Arrays
-from tfd2l.book.callbacks.early_stopping import EarlyStopping
 from tfd2l.book.data import DataModule
-from tfd2l.book.module import Classifier, Module
-from tfd2l.book.trainer import Trainer
+from tfd2l.book.module import Module
 from tfd2l.common.commands import complain, shell_line
 from tfd2l.common.errors import Tfd2lError
 from tfd2l.engine.callback import Callback
-from tfd2l.engine.errors import DivergedError
+from tfd2l.engine.errors import DivergedError, WorkerError
 from tfd2l.export.errors import ExportError
 from tfd2l.export.publish import check_writable
-from tfd2l.train.build import build_model, devices_of
+from tfd2l.train.build import build_model, build_trainer
 from tfd2l.train.data import make_data
-from tfd2l.train.evaluation import reason_against
 from tfd2l.train.finish import Publication, Result, check_interface, finish
 from tfd2l.train.interrupt import InterruptedRunError, StopOnSignal
 from tfd2l.train.metrics_log import charts_of
 from tfd2l.train.model import describe_file
-from tfd2l.train.publish_run import publish_run
 from tfd2l.train.records import RECORD_FILE, origin
 from tfd2l.train.resume import LearningRate, check_data, find_resume_point, say_changed_file
-from tfd2l.train.run_directory import RunDirectory, new_run_path
+from tfd2l.train.run_directory import CHECKPOINTS, RunDirectory, new_run_path
 from tfd2l.train.settings.config import TrainConfig, settings_to_keep
-from tfd2l.train.summary import summary
+from tfd2l.train.workers.team import EXIT_WORKER_LOST, Team, facts_of_run
 
-__all__ = ["run", "run_each"]
+__all__ = ["run"]
 
 Changes = Mapping[str, Any]
 
@@ -54,6 +48,7 @@ class Job:
         changes: the settings that a resumed run is to change; None begins a new run.
         path: the run's directory, as soon as there is one.
         withheld: the reason why the run is not to be published, or None.
+        team: the workers that make the run.
     """
 
     config: TrainConfig
@@ -61,11 +56,18 @@ class Job:
     changes: Changes | None
     path: Path | None
     withheld: str | None
+    team: Team
 
     @property
     def base(self) -> Path:
         """The directory of the model's versions."""
         return self.config.export_dir / self.config.served_name
+
+    def tell_plan(self, checkpoint: Path | None, finished: bool = False) -> None:
+        """Let the other workers know the run's directory and the checkpoint to resume from."""
+        name = None if checkpoint is None else checkpoint.name
+        plan = {"run": str(self.path), "checkpoint": name, "finished": finished}
+        self.team.tell("plan", plan)
 
     def open_directory(self) -> contextlib.closing[RunDirectory]:
         """Make or reopen the run's directory, in a context that closes it."""
@@ -74,52 +76,12 @@ class Job:
         return contextlib.closing(RunDirectory(self.path, self.changes is not None, every))
 
 
-def run_each(
-    configs: Sequence[TrainConfig], flags: Sequence[str], loading: Future[Arrays] | None
-) -> int:
-    """Make a run for each seed, print their results together, and publish the best."""
-    results: list[Result] = []
-    for config in configs:
-        print(f"\nseed {config.seed}")
-        path = config.run_dir
-        if path is not None:
-            config = config.model_copy(update={"run_dir": path / f"seed-{config.seed}"})
-        keras.utils.clear_session()
-        status = run(config, flags, loading, None, results)
-        if status != 0:
-            return status
-    print(f"\n{summary([config.seed for config in configs], results)}")
-    config, best = best_of(configs, results)
-    if config.dry_run or config.export == "none":
-        return 0
-    reason = reason_against(best.evaluation, config.export_dir / config.served_name)
-    if reason is not None and not config.publish_anyway:
-        print(f"kept    not published: {reason}")
-        return 0
-    try:
-        arrays = None if loading is None else loading.result()
-        publish_run(best.run, best.epoch, config, arrays, say=lambda line: print(line.strip()))
-    except (Tfd2lError, OSError) as error:
-        return complain(error)
-    return 0
-
-
-def best_of(
-    configs: Sequence[TrainConfig], results: Sequence[Result]
-) -> tuple[TrainConfig, Result]:
-    """The settings and the result of the run with the best evaluation, the first of equals."""
-    best = 0
-    for number, result in enumerate(results):
-        if result.evaluation.is_better_than(results[best].evaluation.value):
-            best = number
-    return configs[best], results[best]
-
-
 def run(
     config: TrainConfig,
     flags: Sequence[str],
     loading: Future[Arrays] | None,
     changes: Changes | None,
+    team: Team,
     results: list[Result] | None = None,
 ) -> int:
     """Make or resume a run, and say how to go on after an error.
@@ -129,6 +91,7 @@ def run(
         flags: those of the command, for the record.
         loading: the images, which may still be loading; None for data that need no loading.
         changes: the settings that a resumed run is to change; None begins a new run.
+        team: the workers that make the run.
         results: a list to which the run's result is appended.
 
     Returns:
@@ -137,18 +100,21 @@ def run(
     withheld = "--export none" if config.export == "none" else None
     if results is not None:
         withheld = "the best of all seeds is published in the end"
-    job = Job(config, flags, changes, config.run_dir, withheld)
+    job = Job(config, flags, changes, config.run_dir, withheld, team)
     try:
-        with dry(job):
+        with dry(job), team.together():
             arrays = None if loading is None else loading.result()
-            data = make_data(job.config, arrays, say=print)
-            result = begin(job, data) if changes is None else resume(job, data)
+            data = make_data(job.config, arrays, say=team.say)
+            team.agree(facts_of_run(job.config, data.describe(), changes))
+            result = make(job, data)
         if results is not None and result is not None:
             results.append(result)
     except InterruptedRunError as error:
-        how = "" if config.dry_run else f"; resume with --resume {shlex.quote(str(job.path))}"
-        print(f"{error}{how}", file=sys.stderr)
+        print(f"{error}{how_to_resume(job, 'resume with')}", file=sys.stderr)
         return 128 + error.signal_number
+    except WorkerError as error:
+        complain(f"{error.loss}{how_to_resume(job, 'start all again with')}")
+        return EXIT_WORKER_LOST
     except (Tfd2lError, OSError) as error:
         status = complain(error)
         if job.path is not None:
@@ -173,7 +139,17 @@ def dry(job: Job) -> Iterator[None]:
         job.config = job.config.model_copy(update=changes)
         job.path = Path(folder, "run")
         yield
-    print("dry run: all parts work; nothing was kept")
+    job.team.say("dry run: all parts work; nothing was kept")
+
+
+def make(job: Job, data: DataModule) -> Result | None:
+    """Make or resume a run; None on a worker that is not the chief, or if nothing is to do."""
+    if job.team.is_chief:
+        result = begin(job, data) if job.changes is None else resume(job, data)
+        job.team.tell("end", True)
+        return result
+    follow(job, data)
+    return None
 
 
 def begin(job: Job, data: DataModule) -> Result:
@@ -183,6 +159,7 @@ def begin(job: Job, data: DataModule) -> Result:
     with job.open_directory() as directory:
         kept, file = settings_to_keep(job.config, arguments), describe_file(job.config.model)
         directory.keep_settings(kept, data.describe(), None, origin(job.flags, file))
+        job.tell_plan(None)
         return train(job, data, model, directory, [], None)
 
 
@@ -194,14 +171,41 @@ def resume(job: Job, data: DataModule) -> Result | None:
         checkpoint, finished = find_resume_point(directory, changes, say=print)
         if finished is not None:
             print(f"the run in {directory.path} is finished; {finished}")
+            job.tell_plan(None, finished=True)
             return None
         # Before the epochs, and before the settings are replaced.
         check_export(job, data)
         say_changed_file(directory, describe_file(config.model), say=print)
         model, arguments = build_model(config, data)
         directory.keep_settings(settings_to_keep(config, arguments), data.describe(), changes)
-        rate = [] if config.rate is None else [LearningRate(config.rate)]
-        return train(job, data, model, directory, rate, checkpoint)
+        job.tell_plan(checkpoint)
+        return train(job, data, model, directory, new_rate(config), checkpoint)
+
+
+def follow(job: Job, data: DataModule) -> None:
+    """Make the steps of the chief's run on another worker, which writes nothing but its log."""
+    config, team = job.config, job.team
+    print(f"{team}: the run is kept by worker 0")
+    model, _ = build_model(config, data)
+    plan = team.hear("plan")
+    job.path = Path(plan["run"])
+    if not plan["finished"]:
+        rate, checkpoint = [], None
+        if config.run_dir is not None and plan["checkpoint"] is not None:
+            rate, checkpoint = new_rate(config), config.run_dir / CHECKPOINTS / plan["checkpoint"]
+        stop = StopOnSignal(lambda trainer: None)
+        trainer = build_trainer(config, model, [], [stop, *rate], team.strategy)
+        with stop:
+            trainer.fit(model, data, checkpoint)
+            stop.end_at_once()
+            # The chief evaluates and exports.
+            team.hear("end")
+    print(f"{team}: the run in {job.path} has ended")
+
+
+def new_rate(config: TrainConfig) -> list[Callback]:
+    """The callback that gives a resumed fit its learning rate, where the command sets it."""
+    return [] if config.rate is None else [LearningRate(config.rate)]
 
 
 def check_export(job: Job, data: DataModule) -> None:
@@ -223,16 +227,8 @@ def train(
     config = job.config
     stop = StopOnSignal(directory.keep)
     charts = charts_of(config, directory.path)
-    trainer = Trainer(
-        config.epochs,
-        **devices_of(config),
-        gradient_clip_val=config.gradient_clip_val,
-        run_eagerly=config.run_eagerly,
-        jit_compile=False if config.deterministic else config.jit_compile,
-        steps_per_execution=config.checkpoint_every,
-        # The directory keeps an epoch, charts included, before the fit stops at its end.
-        callbacks=[charts, directory, *early_stopping(model, config), stop, *callbacks],
-    )
+    keepers = [charts, directory]
+    trainer = build_trainer(config, model, keepers, [stop, *callbacks], job.team.strategy)
     publication = Publication(
         job.base,
         config.keep_versions,
@@ -251,15 +247,6 @@ def train(
     return result
 
 
-def early_stopping(model: Module, config: TrainConfig) -> list[Callback]:
-    """The callback that ends a fit early, if it is wanted; it follows what makes an epoch best."""
-    if config.early_stopping is None:
-        return []
-    plots_accuracy = getattr(type(model), "validation_step", None) is Classifier.validation_step
-    monitor = "val_acc" if plots_accuracy else "val_loss"
-    return [EarlyStopping(monitor, patience=config.early_stopping)]
-
-
 def show(result: Result, run_path: Path) -> None:
     """Print the results of the run and the places of its parts."""
     print(f"\n{result.text}")
@@ -275,6 +262,12 @@ def show(result: Result, run_path: Path) -> None:
     print(f"export  {result.export}")
     show_all = ("tensorflow.python.tools.saved_model_cli", "show", "--all", "--dir", result.export)
     print(f"look    {look}\n        {shell_line(*show_all)}")
+
+
+def how_to_resume(job: Job, verb: str) -> str:
+    """The end of a line that says how to resume the run, if it is kept."""
+    kept = not job.config.dry_run and job.path is not None
+    return f"; {verb} --resume {shlex.quote(str(job.path))}" if kept else ""
 
 
 def suggest(error: Exception, run_path: Path, lr: float) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from tfd2l.engine.distribution.coordination import coordination_of
 from tfd2l.engine.distribution.keras_parts import (
     check_losses,
     losses_unscaled,
@@ -21,7 +22,6 @@ from tfd2l.engine.distribution.step_state import StepState
 from tfd2l.engine.errors import MirrorError
 from tfd2l.engine.loaders import Batch
 from tfd2l.engine.tracing.step import Named, mean_of
-from tfd2l.engine.tracing.workers import raise_if_lost
 from tfd2l.engine.variables import layers_in
 
 __all__ = ["OneDevice", "Replicas"]
@@ -75,9 +75,16 @@ class OneDevice:
         """As `tf.cond`, for functions that make a step."""
         return tf.cond(pred, true_fn, false_fn)
 
+    def agree(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Check that all processes have the same facts, before they make steps together."""
+
+    def gathered(self, number: int) -> list[int]:
+        """The number that each process has, in their order; all call this at the same time."""
+        return [number]
+
     def agreed(self, number: int) -> int:
         """A number that each process chooses by its own speed; the first one decides for all."""
-        return number
+        return self.gathered(number)[0]
 
 
 class Replicas(OneDevice):
@@ -97,15 +104,28 @@ class Replicas(OneDevice):
         self.strategy, self.count = strategy, strategy.num_replicas_in_sync
         self._mirrors = Mirrors(strategy)
         self.several_processes = strategy.num_replicas_in_sync > len(devices)
-        if self.several_processes:
-            self.is_chief = strategy.cluster_resolver.task_id == 0
-        self._first_choice: Any = None
+        self._coordination = coordination_of(strategy) if self.several_processes else None
+        if self._coordination is not None:
+            self.is_chief = self._coordination.index == 0
+        self._gathering: Any = None
         # Each replica is traced in a thread of its own.
         self._replica = threading.local()
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """The strategy's scope; at its end the variables are as they were made, with new values."""
+        """The strategy's scope; at its end the variables are as they were made, with new values.
+
+        Raises:
+            WorkerError: another process is lost, or has ended by an error.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._coordination is not None:
+                stack.enter_context(self._coordination.together())
+            stack.enter_context(self._scope())
+            yield
+
+    @contextlib.contextmanager
+    def _scope(self) -> Iterator[None]:
         before, self._optimizer = self._mirrors.moment, None
         try:
             # Batches are made in the host's memory; TensorFlow sends each replica its slice.
@@ -187,28 +207,39 @@ class Replicas(OneDevice):
         )
         return results[1]
 
-    def agreed(self, number: int) -> int:
-        """The number that the first process has chosen.
+    def agree(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Check that all processes have the same facts, before they make steps together.
 
-        All processes have to make the same steps in one call: the collective operations of a loop
-        find each other by the loop's turn.
+        Args:
+            facts: returns JSON values by the names that an error gives.
+
+        Raises:
+            DisagreementError: a process has other facts than the first; all raise the same error.
+            WorkerError: another process is lost, or has ended by an error.
         """
-        if not self.several_processes:
-            return number
-        if self._first_choice is None:
-            with tf.init_scope():
-                self._first_choice = tf.function(self._choice_of_first, autograph=False)
-        try:
-            return int(self._first_choice(tf.constant(number)))
-        except tf.errors.OpError as error:
-            raise_if_lost(error)
-            raise
+        if self._coordination is not None:
+            with self._coordination.together():
+                self._coordination.agree(facts())
 
-    def _choice_of_first(self, number: tf.Tensor) -> tf.Tensor:
+    def gathered(self, number: int) -> list[int]:
+        """The number that each process has, in their order; all call this at the same time.
+
+        They do so before each call: the collective operations of a loop find each other by the
+        loop's turn, so all have to make the same steps in one call.
+        """
+        if self._coordination is None:
+            return [number]
+        if self._gathering is None:
+            with tf.init_scope():
+                self._gathering = tf.function(self._gather, autograph=False)
+        here = len(self.strategy.extended.worker_devices)
+        return [int(one) for one in self._gathering(tf.constant(number)).numpy()[::here]]
+
+    def _gather(self, number: tf.Tensor) -> tf.Tensor:
         def in_replica() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            mine = tf.where(context.replica_id_in_sync_group == 0, number, 0)
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
+            place = tf.one_hot(context.replica_id_in_sync_group, self.count, dtype=number.dtype)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, number * place)
 
         return self.strategy.experimental_local_results(self.strategy.run(in_replica))[0]
 

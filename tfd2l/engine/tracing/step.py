@@ -22,7 +22,7 @@ from tfd2l.engine.finite import all_finite
 from tfd2l.engine.loaders import Batch, batch_size_of
 from tfd2l.engine.tracing.graphs import untracked_state
 from tfd2l.engine.tracing.python_state import PythonState
-from tfd2l.engine.tracing.workers import raise_if_lost
+from tfd2l.engine.tracing.workers import is_of_cluster
 
 __all__ = ["MAX_SILENT_RETRACES", "Named", "Step", "TracedStep", "explained", "mean_of",
            "spec_of"]  # fmt: skip
@@ -233,14 +233,15 @@ def explained(name: str, where: str, batch: Any) -> Iterator[None]:
 
     Raises:
         StepError: TensorFlow or Keras refused an operation inside.
-        WorkerError: another process that makes the step too is lost.
+        OpError: as it is, if another process that makes the step too is lost.
     """
     try:
         yield
     except (tf.errors.OpError, ValueError, TypeError) as error:
         if not isinstance(error, tf.errors.OpError) and "\n" not in str(error):
             raise
-        raise_if_lost(error)
+        if is_of_cluster(error):
+            raise
         parts = [f"{tuple(spec.shape)} {spec.dtype.name}" for spec in tf.nest.flatten(batch)]
         raise StepError(
             f"{name} failed at {where}: {reason(error).rstrip('.')}. The batch: {', '.join(parts)}."

@@ -33,6 +33,7 @@ from tfd2l.train.settings.types import (
     Real,
     Size,
     Whole,
+    Workers,
 )
 
 __all__ = ["CHANGEABLE", "PUBLICATION", "ConfigError", "TrainConfig", "about", "from_settings",
@@ -47,6 +48,8 @@ Export = Literal["best", "last", "none"]
 CHANGEABLE = (
     "epochs", "lr", "gradient_clip_val", "export_dir", "export", "publish_anyway", "keep_versions",
 )  # fmt: skip
+# The settings of a process, which are no part of a run.
+OF_PROCESS = ("workers", "worker_index")
 # The settings that go with the publication of a run.
 PUBLICATION = ("export_dir", "keep_versions", "name")
 # More don't fit into the line.
@@ -177,6 +180,24 @@ class TrainConfig(BaseModel):
         "a number of devices from 1, or all",
         "N|all",
     )
+    workers: Workers | None = setting(
+        None,
+        "execution",
+        "address of each process that makes the run together; start one for each (default: those "
+        "in the environment's TF_CONFIG)",
+        "HOST:PORT,HOST:PORT, each once and with a port from 1 to 65535",
+        "HOST:PORT,...",
+        exclude=True,
+    )
+    worker_index: Whole | None = setting(
+        None,
+        "execution",
+        "the number of this process in --workers; 0 keeps the run",
+        "a whole number from 0",
+        "N",
+        ge=0,
+        exclude=True,
+    )
     precision: Precision = choice(
         "float32", "execution", "dtype policy of the models on Keras layers", Precision
     )
@@ -288,7 +309,10 @@ class TrainConfig(BaseModel):
         # The record of a run names all settings, the defaults included.
         given = {n for n in self.model_fields_set if getattr(self, n) != fields[n].default}
         check_together(self, given)
-        for name, allowed in (("resume", CHANGEABLE), ("publish", ("epoch", *PUBLICATION))):
+        for name, allowed in (
+            ("resume", (*CHANGEABLE, *OF_PROCESS)),
+            ("publish", ("epoch", *PUBLICATION)),
+        ):
             others = self.model_fields_set - {name, *allowed}
             if getattr(self, name) is not None and others:
                 raise ValueError(

@@ -26,6 +26,7 @@ EXAMPLES = [
     "--data photos/ --model my_models.py:Net --set dropout=0.3",
     "--data houses.csv --target Price",
     "--publish runs/wide --epoch 7",
+    "--workers 10.0.0.1:2222,10.0.0.2:2222 --worker-index 0 --run-dir /shared/run",
 ]
 # Flags that may be repeated.
 REPEATED = ("set", "data_option", "seed")

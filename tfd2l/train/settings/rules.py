@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfd2l.train.settings.catalog import CATALOG
+from tfd2l.train.settings.cluster import addresses_in
 
 __all__ = ["check_together", "defaults_for"]
 
@@ -67,12 +68,29 @@ def _check_execution(config: Any) -> None:
         )
     if config.devices != 1 and config.jit_compile:
         raise ValueError("jit_compile compiles for one device, not for several; drop it or devices")
+    if (config.workers is None) != (config.worker_index is None):
+        raise ValueError("workers and worker_index go together; give both")
+    if config.workers is not None:
+        _check_workers(config)
     entry = CATALOG.get(config.model)
     if config.precision != "float32" and entry is not None and entry.is_scratch:
         raise ValueError(
             f"precision {config.precision!r} is a policy of Keras layers, and {config.model!r} "
             f"has none; use model {config.model.removesuffix('-scratch')!r}"
         )
+
+
+def _check_workers(config: Any) -> None:
+    count = len(addresses_in(config.workers))
+    if config.worker_index >= count:
+        raise ValueError(
+            f"worker_index must be a number of the {count} workers, from 0; got "
+            f"{config.worker_index}"
+        )
+    if config.publish is not None:
+        raise ValueError("publish needs one process; drop workers and worker_index")
+    if config.jit_compile:
+        raise ValueError("jit_compile compiles for one device, not for several; drop it or workers")
 
 
 def _check_model(config: Any, given: set[str]) -> None:

@@ -12,8 +12,10 @@ from pydantic import BeforeValidator
 
 from pipelines.basics.text import shown
 from tfd2l.train.settings.catalog import CATALOG, is_file
+from tfd2l.train.settings.cluster import addresses_in
 
-__all__ = ["Arguments", "Devices", "FilePath", "ModelName", "Name", "Real", "Size", "Whole"]
+__all__ = ["Arguments", "Devices", "FilePath", "ModelName", "Name", "Real", "Size", "Whole",
+           "Workers"]  # fmt: skip
 
 MAX_PIXELS, MAX_DEVICES = 4096, 64
 # The system's limits, 4,096 and 255, with room for the files below.
@@ -67,6 +69,12 @@ def _path(value: Any) -> Any:
     if len(str(value).encode()) > MAX_PATH or max(map(len, parts)) > MAX_NAME:
         raise ValueError(f"a path of at most {MAX_PATH} bytes, {MAX_NAME} in each part")
     return value
+
+
+def _workers(value: Any) -> str:
+    """The text, which has addresses."""
+    addresses_in(str(value))
+    return str(value)
 
 
 def _model(value: Any) -> str:
@@ -133,3 +141,4 @@ Real = Annotated[float, BeforeValidator(_no_bool)]
 Devices = Annotated[int | str, BeforeValidator(_devices)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
+Workers = Annotated[str, BeforeValidator(_workers)]

@@ -1,0 +1,1 @@
+"""Runs of several processes, called workers: they meet, agree, and end together."""
