@@ -167,7 +167,8 @@ def report(
     work, network = work_of(by_count[1]), fitted(measured)
     print(
         f"\nthe MLP on one worker: {1e3 * work.constant_s:.2f} ms and "
-        f"{1e6 * work.example_s:.2f} us for each example\ncollectives: {1e3 * network.start_s:.2f} ms and "
+        f"{1e6 * work.example_s:.2f} us for each example\n"
+        f"collectives: {1e3 * network.start_s:.2f} ms and "
         f"{1e9 * network.byte_s:.2f} s for each GB\nload: {min(loads):.1f} to {max(loads):.1f}"
     )
     if options.json:
