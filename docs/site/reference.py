@@ -52,11 +52,13 @@ PAGES = (
     Page(
         "data",
         "Data",
-        "The book's data sets, and your own folders of images and tables.",
+        "The book's data sets, your own folders of images and tables, and slow preparation by a "
+        "service.",
         (
             "book.data_modules.",
             "book.kaggle_house",
             "book.downloads",
+            "data_service.mapping",
         ),
     ),
     Page(

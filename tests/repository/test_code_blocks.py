@@ -24,7 +24,9 @@ from tests.support import ROOT
 from tests.support.documents import Block, blocks, statements
 from tests.support.own_files import make_photos
 from tests.support.served import Server, running
+from tfd2l.data_service import command as data_service
 from tfd2l.deploy import command as deploy
+from tfd2l.deploy import training_command
 from tfd2l.predict import command as predict
 from tfd2l.serve import command as serve
 from tfd2l.train import command as train
@@ -80,6 +82,16 @@ def flags_of(statement: str) -> tuple[str, list[str]]:
     """The command and the flags in `python -m tfd2l.train --epochs 3`."""
     _, _, module, *flags = shlex.split(statement)
     return module.removeprefix("tfd2l."), flags
+
+
+def parse_deploy(flags: list[str]) -> None:
+    """Parse the flags of `deploy`, or of `deploy train` and the training after it."""
+    if flags[:1] != ["train"]:
+        deploy._parse(flags)
+        return
+    own, training = training_command._split(flags[1:])
+    training_command._parser().parse_args(own)
+    training_command._checked(training)
 
 
 def make_files(folder: Path) -> None:
@@ -174,7 +186,8 @@ def test_the_commands_have_flags_that_exist(
         "train": parse_all,
         "predict": predict._parse,
         "serve": serve._parser().parse_args,
-        "deploy": deploy._parse,
+        "deploy": parse_deploy,
+        "data_service": data_service._parser().parse_args,
     }
     for block in SHELL:
         for statement in statements(block):

@@ -20,7 +20,9 @@ def test_the_image_has_the_locked_packages_and_all_of_the_library() -> None:
     copied = [path for name, *paths in INSTRUCTIONS if name == "COPY" for path in paths[:-1]]
     assert all((ROOT / path).exists() for path in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packages = {name.split(".")[0] for name in project["tool"]["setuptools"]["packages"]}
+    packages = {
+        name.strip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]
+    }
     assert packages | {"requirements.txt", "pyproject.toml", "README.md", "LICENSE"} == {*copied}
     # The build sees nothing else.
     allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
