@@ -26,8 +26,7 @@ UV = (
     *("--no-build-isolation", "--no-create-gitignore", "--python", sys.executable),
 )
 # What setuptools adds to the files of the repository.
-MADE = re.compile(r"PKG-INFO|setup\.cfg|tfd2l\.egg-info/.*")
-DIST_INFO = re.compile(r"tfd2l-[^/]*\.dist-info/.*")
+MADE = re.compile(r"PKG-INFO$|setup\.cfg$|tfd2l\.egg-info/|tfd2l-[^/]*\.dist-info/")
 
 
 def main(folder: Path) -> None:
@@ -41,11 +40,16 @@ def main(folder: Path) -> None:
     normalize(source)
     build("--wheel", source, folder)
     [wheel] = folder.glob("*.whl")
-    wanted = repository_files()
-    if wanted is not None:
-        compare(source, {name for name in sdist_files(source) if not MADE.fullmatch(name)}, wanted)
-        library = {name for name in wanted if name.startswith(("pipelines/", "tfd2l/"))}
-        compare(wheel, {name for name in wheel_files(wheel) if not DIST_INFO.match(name)}, library)
+    try:
+        tracked, new = git_files("--cached"), git_files("--others", "--exclude-standard")
+    except (OSError, subprocess.CalledProcessError):
+        print("package: the files were not compared with version control, which git can't list")
+    else:
+        compare(
+            source, {name for name in sdist_files(source) if not MADE.match(name)}, tracked, new
+        )
+        library = {name for name in tracked if name.startswith(("pipelines/", "tfd2l/"))}
+        compare(wheel, {name for name in wheel_files(wheel) if not MADE.match(name)}, library, new)
     for path in (source, wheel):
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
@@ -73,14 +77,11 @@ def normalize(path: Path) -> None:
             new.addfile(entry, io.BytesIO(data))
 
 
-def repository_files() -> set[str] | None:
-    """Returns the names of the files in version control; None where there is none."""
-    if not (ROOT / ".git").exists():
-        return None
-    # Also those that are new and not ignored, which a commit would add.
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+def git_files(*which: str) -> set[str]:
+    """Returns the names of the files in this clone that git lists."""
+    command = ["git", "ls-files", "-z", *which]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    return {name for name in listing.split("\0") if name and (ROOT / name).exists()}
+    return {name for name in listing.split("\0") if (ROOT / name).is_file()}
 
 
 def sdist_files(path: Path) -> set[str]:
@@ -95,12 +96,13 @@ def wheel_files(path: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def compare(path: Path, found: set[str], wanted: set[str]) -> None:
-    """Refuse an archive that has other files of the repository than it should."""
-    if found != wanted:
+def compare(path: Path, found: set[str], wanted: set[str], new: set[str]) -> None:
+    """Refuse an archive without a wanted file, or with one that is neither wanted nor new."""
+    if not wanted <= found <= wanted | new:
         sys.exit(
-            f"package: {path.name} lacks {sorted(wanted - found)}, and has {sorted(found - wanted)}"
-            " besides. Correct MANIFEST.in, or [tool.setuptools] in pyproject.toml."
+            f"package: {path.name} lacks {sorted(wanted - found)}, and should not have "
+            f"{sorted(found - wanted - new)}. Correct MANIFEST.in, or [tool.setuptools] in "
+            "pyproject.toml."
         )
 
 

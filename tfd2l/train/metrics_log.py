@@ -35,6 +35,6 @@ def charts_of(config: TrainConfig, run_path: Path) -> TensorBoard:
         for name, value in config.model_dump(mode="json", exclude={"epochs", "dry_run"}).items()
         if about(name)["group"] == "training" and value is not None
     }
-    names = {"model": config.model, "data": config.data and config.data.name}
+    names = {"model": Path(config.model).name, "data": config.data and config.data.name}
     hparams |= {name: value for name, value in names.items() if value}
     return TensorBoard(run_path / TENSORBOARD, {**hparams, "precision": config.precision})
