@@ -55,7 +55,8 @@ def together(kind: str, count: int) -> dict[str, Any]:
 
 def strategy() -> Any:
     """The strategy of this process; None without a cluster."""
-    import tensorflow as tf
+    import tfd2l  # noqa: F401  # TensorFlow then prints nothing when it starts
+    import tensorflow as tf  # isort: skip
 
     if "TF_CONFIG" not in os.environ:
         return None
@@ -166,9 +167,9 @@ def report(
         print(f"{size:<32,}{1e3 * seconds:>12.2f}{min(every):>12.2f}{max(every):>12.2f}")
     work, network = work_of(by_count[1]), fitted(measured)
     print(
-        f"\nthe MLP on one worker: {1e3 * work.constant_s:.2f} ms and "
-        f"{1e6 * work.example_s:.2f} us for each example\n"
-        f"collectives: {1e3 * network.start_s:.2f} ms and "
+        f"\nthe MLP on one worker: {1e3 * work.constant_s:.2f} ms, and "
+        f"{1e6 * work.example_s:.2f} us for each example"
+        f"\ncollectives: {1e3 * network.start_s:.2f} ms, and "
         f"{1e9 * network.byte_s:.2f} s for each GB\nload: {min(loads):.1f} to {max(loads):.1f}"
     )
     if options.json:

@@ -8,6 +8,7 @@ begins when the gradients are there, as it does in a step of `MultiWorkerMirrore
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def draw(
 
     from tfd2l.common.figures import save_figure
 
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
     cost, curves, border = figure.subplots(1, 3)
     _draw_cost(cost, measured, network)
     _draw_curves(curves, works, network)
@@ -106,8 +107,10 @@ def draw(
 
 
 def _draw_cost(panel: Axes, measured: Mapping[int, float], network: Network) -> None:
-    sizes = [*measured]
-    panel.loglog(sizes, [1e3 * s for s in measured.values()], "o", label="measured on loopback")
+    y = [1e3 * seconds for seconds in measured.values()]
+    panel.loglog([*measured], y, "o", label="measured on loopback")
+    low, high = math.log10(min(measured)), math.log10(max(measured))
+    sizes = [int(10 ** (low + (high - low) * step / 50)) for step in range(51)]
     modelled = [1e3 * collectives_s(2, size, network) for size in sizes]
     panel.loglog(sizes, modelled, "--", color="grey", label="model")
     panel.set(xlabel="parameters", ylabel="collectives of a step, ms", title="two processes here")
@@ -127,11 +130,12 @@ def _draw_curves(panel: Axes, works: Mapping[str, tuple[Work, int]], network: Ne
     panel.set_xticks(workers, [*map(str, workers)])
     ticks = [0.1, 0.2, 0.5, 1, 2, 4, 8, 16]
     panel.set_yticks(ticks, [*map(str, ticks)])
-    panel.legend(fontsize="x-small")
+    # Below the panel, where no curve is.
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize="x-small")
 
 
 def _draw_border(panel: Axes, network: Network) -> None:
-    parameters = [10**power for power in range(4, 10)]
+    parameters = [int(10 ** (power / 4)) for power in range(16, 37)]
     for gigabits in (1, 10, 100):
         link = _link(network, gigabits)
         needed = [1e3 * _pays_from_s(count, link) for count in parameters]

@@ -49,7 +49,7 @@ def deploy_training(argv: Sequence[str]) -> int:
     if config.resume is not None:
         run, given = None, list(training)
     else:
-        run = config.run_dir or _run_of(settings.name, training)
+        run = config.run_dir or _run_of(settings.name, config)
         given = [*training, *([] if config.run_dir else ["--run-dir", str(run)])]
     flags.directory.mkdir(parents=True, exist_ok=True)
     here = os.path.relpath(Path.cwd(), flags.directory)
@@ -104,12 +104,12 @@ def _paths(config: TrainConfig) -> dict[str, Path]:
     return found
 
 
-def _run_of(name: str, training: Sequence[str]) -> Path:
-    """The directory of the run that these flags make: with other flags it is another one.
+def _run_of(name: str, config: TrainConfig) -> Path:
+    """The directory of the run that the given settings make: with other ones it is another run.
 
-    A worker that finds its run resumes it with the run's own flags.
+    A worker that finds its run resumes it with the run's own settings.
     """
-    digest = hashlib.sha256("\0".join(training).encode()).hexdigest()
+    digest = hashlib.sha256(config.model_dump_json(exclude_unset=True).encode()).hexdigest()
     return Path("runs", f"{name}-{digest[:8]}")
 
 

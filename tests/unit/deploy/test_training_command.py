@@ -46,10 +46,12 @@ def run_directory(*training: str) -> str:
     return found[1]
 
 
-def test_other_flags_make_another_run_and_the_same_ones_the_same() -> None:
+def test_other_flags_make_another_run_and_the_same_ones_the_same(folder: Path) -> None:
     first = run_directory("--epochs", "3")
     assert run_directory("--epochs", "3") == first
     assert run_directory("--epochs", "4") != first
+    (folder / "three.toml").write_text("epochs = 3")
+    assert run_directory("--config", "three.toml") == first
     assert run_directory("--run-dir", "runs/mine") == "runs/mine"
     assert run_directory("--resume", "runs/wide", "--epochs", "9") == "runs/wide"
 
