@@ -62,7 +62,7 @@ def _address(domain: str, info: dict[str, str]) -> str | None:
         # A property is written by its getter.
         found = inspect.unwrap(getattr(found, "fget", found))
         name = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT).as_posix()
-        line = inspect.getsourcelines(found)[1]
+        line = max(1, inspect.getsourcelines(found)[1])  # a module has the line 0
     except (AttributeError, TypeError, ValueError):  # of another project
         return None
     return f"../../{FOLDER}/{name}.html#line-{line}"

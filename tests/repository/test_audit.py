@@ -74,8 +74,8 @@ def test_an_audit_that_could_not_be_made_says_so_and_fails_nothing(
     assert why in text
 
 
-LOCKS = ["requirements-docs", "requirements-notebook", "requirements-setup",
-         "requirements-test", "requirements"]  # fmt: skip
+GROUPS = ("docs", "notebook", "setup", "test")
+LOCKS = [*(f"requirements-{group}" for group in GROUPS), "requirements"]
 
 
 @pytest.mark.parametrize(("vulnerable", "status"), [("requirements-test", 1), ("jax", 0)])
