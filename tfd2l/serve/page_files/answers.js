@@ -110,7 +110,7 @@ function thumbnail(label, draw) {
 function pictureCells({ name, pixels, preview }) {
   const own = preview ? [thumbnail(name, (canvas) => drawFitted(canvas, preview, THUMBNAIL_SIDE))] : ["–"];
   const seen = pixels ? [thumbnail(`${name} as the model sees it`, (canvas) => drawPixels(canvas, pixels))] : ["–"];
-  return [element("td", {}, ...own), element("td", {}, ...seen)];
+  return [own, seen].map((parts) => element("td", { className: "picture" }, ...parts));
 }
 
 function probabilityCell(result) {
@@ -182,7 +182,8 @@ export function showAnswers(model, results, columns = []) {
   byId("results").hidden = results.length < 2;
   if (results.length === 1) {
     showOne(model, results[0]);
-    return [headlineOf(model, results[0]), certaintyText(model, results[0])].filter(Boolean).join(". ");
+    const headline = headlineOf(model, results[0]), end = headline.endsWith("?") ? "" : ".";
+    return `${headline}${end} ${certaintyText(model, results[0])}`.trim();
   }
   showTable(model, results, columns);
   const unread = results.filter(({ error }) => error).length;
@@ -191,6 +192,7 @@ export function showAnswers(model, results, columns = []) {
 
 /** Removes all answers. */
 export function clearAnswers() {
+  byId("status").textContent = "";
   byId("answer").hidden = byId("results").hidden = byId("problem").hidden = true;
   byId("nothing-yet").hidden = false;
 }

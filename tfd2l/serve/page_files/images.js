@@ -34,14 +34,14 @@ export function markChosen(text, sample = null) {
 export function askImages(files) {
   const names = files.map(({ name }) => name), shown = names.slice(0, 3).join(", ");
   markChosen(names.length > 1 ? `${names.length} images: ${shown}${names.length > 3 ? ", …" : ""}` : shown);
-  return ask(async (model, { report, isLatest }) => {
+  return ask(async (model, { report, isWanted }) => {
     if (!files.length) throw new Error("Drop an image file, not a text or a link: save the image first.");
     if (files.length > MAX_FILES) {
       throw new Error(`The page takes up to ${MAX_FILES} images at a time; got ${files.length}. python -m tfd2l.predict takes any number.`);
     }
     const results = [];
     for (const file of files) {
-      if (!isLatest()) break;
+      if (!isWanted()) break;
       const count = files.length > 1 ? `image ${results.length + 1} of ${files.length}, ` : "";
       report(`Reading ${count}${file.name} …`);
       results.push(await askImage(model, file).catch(({ message }) => ({ name: file.name, error: message })));
