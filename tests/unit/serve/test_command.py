@@ -177,6 +177,14 @@ def test_a_directory_without_a_model_is_named(
     assert f"Name the one above it: {tmp_path / 'models'}" in line
 
 
+def test_a_monitoring_config_that_is_none_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mlp" / "1").mkdir(parents=True)
+    (tmp_path / "monitoring.config").write_text("prometheus { }")
+    assert "monitoring.config must be a MonitoringConfig" in complaint(capsys, str(tmp_path))
+
+
 def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mlp" / "1").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as taken:

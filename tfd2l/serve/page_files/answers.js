@@ -16,7 +16,8 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 function plain(number) {
   const size = Math.abs(number);
   if (size >= 1e15) return `${number}`;
-  return number.toLocaleString("en", size >= 1e5 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 6 });
+  const digits = size >= 1e5 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 6 };
+  return number.toLocaleString("en", digits);
 }
 
 function element(tag, properties = {}, ...children) {
@@ -55,8 +56,8 @@ function certaintyText(model, { showsGarment = true, scores, doubt }) {
     likely: "the model is not certain.",
     uncertain: "the model can't tell.",
   };
-  const word = doubt && scores[0][1] >= CERTAIN ? "but see below." : words[certaintyOf({ scores, doubt })];
-  return `${share}: ${word}`;
+  if (doubt && scores[0][1] >= CERTAIN) return `${share}, if the crop is right.`;
+  return `${share}: ${words[certaintyOf({ scores, doubt })]}`;
 }
 
 function barOf([label, share]) {
@@ -72,18 +73,19 @@ function barOf([label, share]) {
 function showOne(model, result) {
   const { pixels, preview, notes = [], doubt, showsGarment = true, scores, truth, name } = result;
   byId("headline").textContent = headlineOf(model, result);
-  byId("certainty").textContent = [certaintyText(model, result), truth && `The test image is labelled ${truth}.`]
-    .filter(Boolean).join(" ");
+  const labelled = truth ? `The test image is labelled ${truth}.` : "";
+  byId("certainty").textContent = `${certaintyText(model, result)} ${labelled}`.trim();
   byId("caution").textContent = doubt ? `The crop may be wrong: ${doubt}.` : "";
   byId("caution").hidden = !doubt;
   byId("pictures").hidden = !pixels;
   if (pixels) {
     drawPixels(byId("seen"), pixels);
-    byId("seen").setAttribute("aria-label", `${name} as the model sees it, ${pixels.length} by ${pixels[0].length} pixels`);
+    const size = `${pixels.length} by ${pixels[0].length} pixels`;
+    byId("seen").setAttribute("aria-label", `${name} as the model sees it, ${size}`);
   }
   byId("own-figure").hidden = !preview;
   if (preview) {
-    drawFitted(byId("own"), preview, preview.width + preview.height);
+    drawFitted(byId("own"), preview, Infinity);
     byId("own").setAttribute("aria-label", name);
   }
   const shown = (scores ?? []).slice(0, MAX_BARS);
@@ -108,9 +110,10 @@ function thumbnail(label, draw) {
 }
 
 function pictureCells({ name, pixels, preview }) {
-  const own = preview ? [thumbnail(name, (canvas) => drawFitted(canvas, preview, THUMBNAIL_SIDE))] : ["–"];
-  const seen = pixels ? [thumbnail(`${name} as the model sees it`, (canvas) => drawPixels(canvas, pixels))] : ["–"];
-  return [element("td", {}, ...own), element("td", {}, ...seen)];
+  const own = preview
+    ? thumbnail(name, (canvas) => drawFitted(canvas, preview, THUMBNAIL_SIDE)) : "–";
+  const seen = thumbnail(`${name} as the model sees it`, (canvas) => drawPixels(canvas, pixels));
+  return [own, seen].map((picture) => element("td", { className: "picture" }, picture));
 }
 
 function probabilityCell(result) {
@@ -132,7 +135,8 @@ function rowOf(model, result, select) {
   const isImage = model.kind === "image", hasMore = result.scores || result.pixels;
   const row = element("tr");
   if (result.error) {
-    row.append(element("td", { colSpan: 4, className: "error", textContent: `${result.name}: ${result.error}` }));
+    const textContent = `${result.name}: ${result.error}`;
+    row.append(element("td", { colSpan: 4, className: "error", textContent }));
     return row;
   }
   const textContent = answerOf(model, result);
@@ -156,7 +160,8 @@ function showTable(model, results, columns) {
     ...(model.number === null ? ["Probability"] : []),
     ...columns,
   ];
-  table.tHead.replaceChildren(element("tr", {}, ...heads.map((textContent) => element("th", { scope: "col", textContent }))));
+  const cells = heads.map((textContent) => element("th", { scope: "col", textContent }));
+  table.tHead.replaceChildren(element("tr", {}, ...cells));
   table.caption.textContent = `${results.length} answers of ${model.name}, version ${model.version}`;
   const select = (chosen, result) => {
     for (const row of table.tBodies[0].rows) {
@@ -182,7 +187,8 @@ export function showAnswers(model, results, columns = []) {
   byId("results").hidden = results.length < 2;
   if (results.length === 1) {
     showOne(model, results[0]);
-    return [headlineOf(model, results[0]), certaintyText(model, results[0])].filter(Boolean).join(". ");
+    const headline = headlineOf(model, results[0]), end = headline.endsWith("?") ? "" : ".";
+    return `${headline}${end} ${certaintyText(model, results[0])}`.trim();
   }
   showTable(model, results, columns);
   const unread = results.filter(({ error }) => error).length;
@@ -191,6 +197,7 @@ export function showAnswers(model, results, columns = []) {
 
 /** Removes all answers. */
 export function clearAnswers() {
+  byId("status").textContent = "";
   byId("answer").hidden = byId("results").hidden = byId("problem").hidden = true;
   byId("nothing-yet").hidden = false;
 }

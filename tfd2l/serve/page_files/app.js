@@ -17,7 +17,8 @@ function takeFiles(files) {
   } else if (file && !file.type.startsWith("image/")) {
     askTableFile(file);
   } else {
-    complain(new Error(`${currentModel().name} takes rows, not images: fill in the fields, or drop a CSV file.`));
+    const { name } = currentModel();
+    complain(new Error(`${name} takes rows, not images: fill in the fields, or drop a CSV file.`));
   }
 }
 

@@ -2,7 +2,8 @@
 
 const byId = (id) => document.getElementById(id);
 const REFUSED = {
-  NotAllowedError: "The browser does not let this page use the camera. Allow it beside the address, and try again.",
+  NotAllowedError: "The browser does not let this page use the camera. "
+    + "Allow it beside the address, and try again.",
   NotFoundError: "No camera was found.",
   NotReadableError: "The camera is in use by another program. Close it there, and try again.",
 };
@@ -42,7 +43,10 @@ export async function setUpCamera(onPicture, onProblem) {
   const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []) ?? [];
   byId("open-camera").hidden = !devices.some(({ kind }) => kind === "videoinput");
   byId("open-camera").addEventListener("click", () => {
-    open().catch((error) => onProblem(new Error(REFUSED[error.name] ?? `The camera can't be used: ${error.message}`)));
+    open().catch(({ name, message }) => {
+      close();
+      onProblem(new Error(REFUSED[name] ?? `The camera can't be used: ${message}`));
+    });
   });
   byId("take-picture").addEventListener("click", async () => {
     const file = await takePicture();

@@ -27,6 +27,6 @@ export function qualityOf({ evaluation }) {
 /** The classes that a model of images knows; empty where the card does not name them. */
 export function labelsOf({ labels }) {
   if (!labels.length) return "";
-  const others = labels.length - MAX_LABELS;
-  return `The model knows: ${labels.slice(0, MAX_LABELS).join(", ")}${others > 0 ? ` and ${others} others` : ""}.`;
+  const shown = labels.slice(0, MAX_LABELS).join(", "), others = labels.length - MAX_LABELS;
+  return `The model knows: ${shown}${others > 0 ? ` and ${others} others` : ""}.`;
 }

@@ -59,7 +59,8 @@ export function fillExample(container, model) {
     const { choices, example } = model.columns[i];
     // A number may be spelt in another way among the choices: 1 and 1.0.
     const same = choices.find((choice) => choice === example || Number(choice) === example);
-    control.value = same ?? example ?? "";
+    // A field for times takes no time zone; the model takes UTC with and without its Z.
+    control.value = same ?? (control.type === "datetime-local" ? example?.replace(/Z$/, "") : example) ?? "";
   });
 }
 

@@ -33,18 +33,23 @@ export function markChosen(text, sample = null) {
 /** Asks the model about image files. */
 export function askImages(files) {
   const names = files.map(({ name }) => name), shown = names.slice(0, 3).join(", ");
-  markChosen(names.length > 1 ? `${names.length} images: ${shown}${names.length > 3 ? ", …" : ""}` : shown);
-  return ask(async (model, { report, isLatest }) => {
-    if (!files.length) throw new Error("Drop an image file, not a text or a link: save the image first.");
+  const more = names.length > 3 ? ", …" : "";
+  markChosen(names.length > 1 ? `${names.length} images: ${shown}${more}` : shown);
+  return ask(async (model, { report, isWanted }) => {
+    if (!files.length) {
+      throw new Error("Drop an image file, not a text or a link: save the image first.");
+    }
     if (files.length > MAX_FILES) {
-      throw new Error(`The page takes up to ${MAX_FILES} images at a time; got ${files.length}. python -m tfd2l.predict takes any number.`);
+      throw new Error(`The page takes up to ${MAX_FILES} images at a time; got ${files.length}. `
+        + "python -m tfd2l.predict takes any number.");
     }
     const results = [];
     for (const file of files) {
-      if (!isLatest()) break;
+      if (!isWanted()) break;
       const count = files.length > 1 ? `image ${results.length + 1} of ${files.length}, ` : "";
       report(`Reading ${count}${file.name} …`);
-      results.push(await askImage(model, file).catch(({ message }) => ({ name: file.name, error: message })));
+      const failed = ({ message }) => ({ name: file.name, error: message });
+      results.push(await askImage(model, file).catch(failed));
     }
     return { results };
   });
@@ -55,7 +60,8 @@ async function askImage(model, file) {
   const prepared = await prepareImage(model, body, byId("framing").value);
   const { pixels, doubt, shows_garment: showsGarment } = prepared;
   const notes = [...changes, ...prepared.notes];
-  return { name: file.name, preview, pixels, notes, doubt, showsGarment, ...await classifyPixels(model, pixels) };
+  const answer = await classifyPixels(model, pixels);
+  return { name: file.name, preview, pixels, notes, doubt, showsGarment, ...answer };
 }
 
 /** Fetches the test images, each a button. */
@@ -78,7 +84,10 @@ function sampleButton({ pixels, label }, name) {
   button.append(canvas);
   button.addEventListener("click", () => {
     markChosen(name, button);
-    ask(async (model) => ({ results: [{ name, pixels, truth: label, ...await classifyPixels(model, pixels) }] }));
+    ask(async (model) => {
+      const answer = await classifyPixels(model, pixels);
+      return { results: [{ name, pixels, truth: label, ...answer }] };
+    });
   });
   return button;
 }

@@ -48,12 +48,13 @@ export async function readImageFile(file) {
   if (isReadable && file.size <= MAX_BYTES) return { body: file, preview, notes: [] };
   if (!bitmap) {
     if (file.size <= MAX_BYTES) return { body: file, preview, notes: [] };
-    throw new Error(`An image file may have ${MAX_BYTES >> 20} MiB; ${file.name} has more. Make it smaller.`);
+    const limit = `${MAX_BYTES >> 20} MiB`;
+    throw new Error(`An image file may have ${limit}; ${file.name} has more. Make it smaller.`);
   }
   const canvas = document.createElement("canvas");
   drawFitted(canvas, bitmap, MAX_SIDE);
   const body = await new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
   const change = isReadable ? "made smaller" : "decoded";
-  const note = `${change} by this browser: ${bitmap.width} x ${bitmap.height} to a PNG file of ${canvas.width} x ${canvas.height}`;
-  return { body, preview, notes: [note] };
+  const sizes = `${bitmap.width} x ${bitmap.height} to a PNG file of ${canvas.width} x ${canvas.height}`;
+  return { body, preview, notes: [`${change} by this browser: ${sizes}`] };
 }

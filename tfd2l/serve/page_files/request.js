@@ -1,7 +1,7 @@
 // A request to the model: its state on the page, and its repetition for another model.
 
 import { clearAnswers, showAnswers } from "./answers.js";
-import { refreshModel } from "./model.js";
+import { currentModel, refreshModel } from "./model.js";
 
 // A spinner for a shorter time would only flicker.
 const BUSY_AFTER_MS = 150;
@@ -17,7 +17,7 @@ let repeated = null;
  * Asks the model and shows its answers.
  *
  * `work` gets the model and an object with `report`, which shows a text while the user waits, and
- * `isLatest`; it returns the results and the columns of their table.
+ * `isWanted`, false once nobody waits for the answer; it returns the results and the columns of their table.
  */
 export function ask(work) {
   repeated = work;
@@ -44,30 +44,32 @@ export function complain(error) {
 
 async function run(work) {
   const mine = ++latest, isLatest = () => mine === latest;
+  let model = null;
+  // The user may have chosen another model meanwhile.
+  const isWanted = () => isLatest() && (!model || model.name === currentModel().name);
   const report = (text) => {
-    if (isLatest()) byId("status").textContent = text;
+    if (isWanted()) byId("status").textContent = text;
   };
   const timer = setTimeout(() => isLatest() && byId("said").classList.add("busy"), BUSY_AFTER_MS);
   byId("said").setAttribute("aria-busy", "true");
   report("Asking the model …");
   try {
-    const model = await refreshModel();
-    const { results, columns } = await work(model, { report, isLatest });
+    model = await refreshModel();
+    const { results, columns } = await work(model, { report, isWanted });
     // The error of a single image is no table.
     if (results.length === 1 && results[0].error) throw new Error(results[0].error);
-    if (isLatest()) report(showAnswers(model, results, columns));
+    if (isWanted()) report(showAnswers(model, results, columns));
   } catch (error) {
-    if (isLatest()) {
+    if (isWanted()) {
       clearAnswers();
       complain(error);
     }
   }
   clearTimeout(timer);
-  if (isLatest()) {
-    byId("said").classList.remove("busy");
-    byId("said").removeAttribute("aria-busy");
-    showAnswerInView();
-  }
+  if (!isLatest()) return;
+  byId("said").classList.remove("busy");
+  byId("said").removeAttribute("aria-busy");
+  if (isWanted()) showAnswerInView();
 }
 
 /** Scrolls to the answer where its first lines are out of view, as on a phone. */

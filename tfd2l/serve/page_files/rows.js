@@ -31,7 +31,9 @@ export function askTable(text) {
   byId("many-rows").open = true;
   byId("table").value = text;
   return ask(async (model) => {
-    if (text.length > MAX_BYTES) throw new Error(`A table may have ${MAX_BYTES >> 20} MiB; this one has more.`);
+    if (text.length > MAX_BYTES) {
+      throw new Error(`A table may have ${MAX_BYTES >> 20} MiB; this one has more.`);
+    }
     const { names, cells, rows } = await prepareRows(model, text);
     const answers = await predictRows(model, rows);
     const results = answers.map((answer, i) => ({ name: `${i + 1}`, cells: cells[i], ...answer }));
