@@ -17,7 +17,7 @@ define set_up
 @"$(PYTHON)" .ci/bootstrap.py $(1)
 endef
 
-.PHONY: help setup setup-test setup-notebook train test lint quick long notebook audit lock clean
+.PHONY: help setup setup-test setup-notebook train test lint quick long notebook rerun audit lock clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -51,6 +51,9 @@ long: setup-test  ## run the tests that take minutes
 
 notebook: setup-notebook  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
+
+rerun: setup-test  ## run all notebooks and save them with their outputs; ARGS="03_02" chooses
+	@$(RUN) .ci/notebooks.py $(ARGS)
 
 audit: setup  ## list the known vulnerabilities of the locked packages, where PyPI can be queried
 	@$(RUN) .ci/audit.py
