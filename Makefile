@@ -17,8 +17,8 @@ define set_up
 @"$(PYTHON)" .ci/bootstrap.py $(1)
 endef
 
-.PHONY: help setup setup-test setup-notebook train test lint quick long notebook audit package \
-	lock clean
+.PHONY: help setup setup-test setup-notebook setup-docs train test lint quick long notebook rerun \
+	docs audit package lock clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -56,7 +56,9 @@ long: setup-test  ## run the tests that take minutes
 notebook: setup-notebook  ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab $(ROOT_MAY) notebooks
 
-.PHONY: docs setup-docs
+rerun: setup-test  ## run all notebooks and save them with their outputs; ARGS="03_02" chooses
+	@$(RUN) .ci/notebooks.py $(ARGS)
+
 docs: setup-docs  ## build the documentation site, which is read without a network
 	@$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --jobs 2 --conf-dir docs/site \
 		--doctree-dir docs/_build/doctrees . docs/_build/html

@@ -89,14 +89,26 @@ def update(notebook: Any, sources: dict[str, str]) -> None:
 def run(notebook: Any, folder: Path) -> None:
     """Run the notebook in a fresh kernel, and remove what would differ from run to run."""
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(
-        notebook, timeout=TIMEOUT_S, kernel_name="python3", record_timing=False,
-        coalesce_streams=True, resources=resources,
-    ).execute()  # fmt: skip
+    settings: dict[str, Any] = {"timeout": TIMEOUT_S, "record_timing": False}
+    NotebookClient(notebook, resources=resources, **settings).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = merged(cell.outputs)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+
+
+def merged(outputs: list[Any]) -> list[Any]:
+    """Join printed text that arrived in several messages."""
+    whole: list[Any] = []
+    for output in outputs:
+        if whole and output.output_type == "stream" and output.name == whole[-1].get("name"):
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def title_of(path: Path) -> str:

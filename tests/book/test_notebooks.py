@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import base64
-import html
 import importlib.metadata
 import json
 import linecache
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from tests.support import ROOT
-from tests.support.warm import WarmProcess
+from tests.support.kernels import Run, WarmKernel, execute_all
+from tests.support.notebooks import (
+    FOLDER,
+    INDEX,
+    PATHS,
+    STEMS,
+    code_cells,
+    draws,
+    ends_of_curves,
+    kinds_of_output,
+    lesson,
+    pictures,
+    read,
+    texts_of,
+)
 
 SECTIONS = (
     *("02_01", "02_02", "02_03", "02_04", "02_05", "02_06"),
@@ -32,60 +38,14 @@ SECTIONS = (
     *("04_01", "04_02", "04_03", "04_04", "04_05", "05_01", "05_02", "05_03"),
     *("05_04", "05_06", "05_07", "05_08"),
 )
-FOLDER = ROOT / "notebooks"
-INDEX = FOLDER / "00_index.ipynb"
-STEMS = sorted(path.stem for path in FOLDER.glob("*.ipynb") if path != INDEX)
 each_notebook = pytest.mark.parametrize("stem", STEMS)
-# A lesson's solutions have its name.
-PATHS = [f"{stem}.ipynb" for stem in STEMS] + [f"solutions/{stem}.ipynb" for stem in STEMS]
 each_path = pytest.mark.parametrize("path", PATHS)
 
-# The longest takes 15 s next to another one on two cores; a busy machine takes a few times that.
-NOTEBOOK_TIMEOUT_S = 180
 # Larger notebooks are slow to open and to review.
 MAX_SIZE_BYTES = 400_000
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:root|home|tmp|work|usr|var|opt|mnt|Users|content)\b|\b[A-Z]:\\|site-packages"
 )
-IMAGE = re.compile(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">')
-DRAWING = {"plot", "show_images", "visualize"}
-
-
-def read(path: str) -> Any:
-    return nbformat.read(FOLDER / path, as_version=4)
-
-
-def lesson(stem: str) -> Any:
-    return read(f"{stem}.ipynb")
-
-
-def code_cells(notebook: Any) -> list[Any]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def pictures(cell: Any) -> list[tuple[str, str]]:
-    """Return the alternative text and the SVG of each picture below the cell."""
-    shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
-    return [
-        (html.unescape(alt), base64.b64decode(source).decode())
-        for alt, source in IMAGE.findall("".join(shown))
-    ]
-
-
-def texts_of(svg: str) -> list[str]:
-    """Return the texts of a picture; Matplotlib draws outlines and keeps the text in comments."""
-    return [html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", svg)]
-
-
-def kinds_of_output(cell: Any) -> list[str]:
-    """List the cell's outputs: streams by their names, other outputs by their MIME types."""
-    kinds: list[str] = []
-    for output in cell.outputs:
-        kind = output.get("name") or "+".join(sorted(output.get("data", {"error": ""})))
-        # A stream arrives in messages that are cut at random places.
-        if not (output.output_type == "stream" and kinds[-1:] == [kind]):
-            kinds.append(kind)
-    return kinds
 
 
 def test_every_section_has_its_notebook() -> None:
@@ -99,36 +59,11 @@ def test_notebooks_and_book_tests_correspond_one_to_one() -> None:
     assert solutions == STEMS
 
 
-@dataclass(frozen=True)
-class Run:
-    """An executed notebook, the files that it left behind, and the error that stopped it."""
-
-    notebook: Any
-    left_files: list[str]
-    error: BaseException | None
-
-
-class WarmKernel(LocalProvisioner):
-    """Starts kernels as forks of a process that has imported TensorFlow already."""
-
-    async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
-        """Start a kernel by its command line."""
-        # A kernel ends with the process of this number, and here its parent is another one.
-        environment = {k: v for k, v in settings["env"].items() if k != "JPY_PARENT_PID"}
-        # As a kernel sets it for itself.
-        environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-        arguments = cmd[cmd.index("-m") :]
-        process = WarmProcess(arguments, cwd=settings["cwd"], environment=environment)
-        self.pid = self.pgid = process.pid
-        self.process = process  # type: ignore[assignment]  # has the methods that are called
-        return self.connection_info
-
-
 @pytest.fixture(scope="module")
 def warm_kernels() -> Iterator[None]:
     """Let Jupyter start warm kernels."""
     group = KernelProvisionerFactory.GROUP_NAME
-    entry = importlib.metadata.EntryPoint("warm", f"{__name__}:WarmKernel", group)
+    entry = importlib.metadata.EntryPoint("warm", f"{WarmKernel.__module__}:WarmKernel", group)
     factory = KernelProvisionerFactory.instance()
     factory.provisioners["warm"] = entry
     with pytest.MonkeyPatch.context() as patch:
@@ -156,42 +91,6 @@ def runs(
         return asyncio.run(execute_all(clones, parameters))
 
 
-async def execute_all(clones: dict[str, Path], parameters: dict[str, Any]) -> dict[str, Run]:
-    """Execute notebooks, two at a time: each mostly imports TensorFlow, which uses one core."""
-    slots = asyncio.Semaphore(2)
-
-    async def execute_in_slot(path: str, clone: Path) -> Run:
-        async with slots:
-            return await execute(path, clone, parameters)
-
-    runs = await asyncio.gather(*(execute_in_slot(*item) for item in clones.items()))
-    return dict(zip(clones, runs, strict=True))
-
-
-async def execute(path: str, clone: Path, parameters: dict[str, Any]) -> Run:
-    """Execute a notebook in an empty directory, where any file that it writes shows."""
-    folder, notebook, error = clone / "notebooks", read(path), None
-    folder.mkdir()
-    for cell in code_cells(notebook):
-        # As papermill does: the values given come after those of the cell with this tag.
-        if "parameters" in cell.metadata.get("tags", []):
-            named = [name for name in parameters if f"{name} = " in cell.source]
-            cell.source += "".join(f"\n{name} = {parameters[name]!r}" for name in named)
-    # "immediate" kills the kernel: TensorFlow takes a second to tidy up in an orderly shutdown.
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-        shutdown_kernel="immediate",
-    )
-    try:
-        await asyncio.wait_for(client.async_execute(), NOTEBOOK_TIMEOUT_S)
-    except (CellExecutionError, DeadKernelError, TimeoutError) as caught:
-        error = caught
-    left_files = sorted(file.name for file in clone.rglob("*") if file != folder)
-    return Run(notebook, left_files, error)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS[: len(STEMS)])
 def test_it_runs_from_top_to_bottom_in_a_fresh_kernel(path: str, runs: dict[str, Run]) -> None:
@@ -216,9 +115,16 @@ def check_run(path: str, run: Run) -> None:
     assert run.left_files == []
 
 
+def trains(stem: str) -> bool:
+    return any("Trainer(" in cell.source for cell in read(f"solutions/{stem}.ipynb").cells)
+
+
 @pytest.mark.slow
-@each_notebook
+@pytest.mark.parametrize(
+    "stem", [pytest.param(stem, marks=[pytest.mark.long] * trains(stem)) for stem in STEMS]
+)
 def test_solutions_are_right(stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Execute the cells in this process, which is quicker than a kernel for each notebook."""
     names: dict[str, Any] = {}
     for cell in code_cells(read(f"solutions/{stem}.ipynb"))[1:]:
         # AutoGraph reads the source of what it compiles.
@@ -252,8 +158,8 @@ def test_nothing_in_it_reveals_the_machine_that_ran_it(path: str) -> None:
     assert {*notebook.metadata.language_info} == {"name"}
     assert all({*cell.metadata} <= {"tags"} for cell in notebook.cells)
     shown = json.dumps([cell.outputs for cell in code_cells(notebook)])
-    # Embedded pictures are random letters and slashes.
-    shown = re.sub(r"base64,[\w+/=\\]+", "", shown)
+    # Images inside pictures are random letters and slashes.
+    shown = re.sub(r"base64,[\w+/=\\ %]+", "", shown)
     assert MACHINE_PATH.findall(shown) == []
 
 
@@ -323,23 +229,6 @@ def test_alternative_text_says_what_each_picture_shows(path: str) -> None:
             assert len(alt.split()) > 3
 
 
-def draws(source: str) -> bool:
-    """Return True if running the cell draws, outside of functions that it defines and of `try`."""
-
-    def calls(node: ast.AST) -> Iterator[ast.Call]:
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.Try):
-                yield from calls(child)
-                if isinstance(child, ast.Call):
-                    yield child
-
-    lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
-    return any(
-        isinstance(call.func, ast.Attribute) and call.func.attr in DRAWING
-        for call in calls(ast.parse("\n".join(lines)))
-    )
-
-
 def test_cells_that_draw_are_distinguished_from_cells_that_define_a_drawing() -> None:
     assert draws("for size in sizes:\n    data.visualize(batch)")
     assert draws("d2l.plot(x, y);")
@@ -351,20 +240,11 @@ def test_cells_that_draw_are_distinguished_from_cells_that_define_a_drawing() ->
 def test_its_outputs_are_of_a_training_with_all_epochs(stem: str) -> None:
     cells = code_cells(lesson(stem))
     stated = re.findall(r"^max_epochs = (\d+)$", "\n".join(cell.source for cell in cells), re.M)
-    assert len(stated) == any("max_epochs=max_epochs" in cell.source for cell in cells)
+    # The name itself, and not a trainer's own number such as max_epochs=1.
+    uses = [use for cell in cells for use in re.findall(r"\bmax_epochs\b(?! ?= ?\w)", cell.source)]
+    assert len(stated) == bool(uses)
     if stated:
         assert float(stated[0]) in [end for cell in cells for end in ends_of_curves(cell)]
-
-
-def ends_of_curves(cell: Any) -> list[float]:
-    """Return the last tick of the epoch axis for each board below the cell."""
-    ends = []
-    for _, picture in pictures(cell):
-        axis = picture.partition('id="matplotlib.axis_1"')[2].partition('id="matplotlib.axis_2"')[0]
-        words = texts_of(axis)
-        if "epoch" in words:
-            ends.append(max(float(word) for word in words if re.fullmatch(r"[\d.]+", word)))
-    return ends
 
 
 @each_notebook

@@ -118,3 +118,14 @@ def test_the_installation_does_nothing_where_the_package_is(copy: Path) -> None:
     assert not ran
     exec(python.replace('"tfd2l"', '"no_such_package"'), {"ran": ran})
     assert ran == ["pip"]
+
+
+def test_printed_text_is_joined_unless_something_else_is_between() -> None:
+    def text(words: str, name: str = "stdout") -> Any:
+        return nbformat.v4.new_output("stream", name=name, text=words)
+
+    shown = nbformat.v4.new_output("display_data", data={"text/plain": "a picture"})
+    found = tool.merged(
+        [text("a"), text("b"), shown, text("c"), text("d", "stderr"), text("e", "stderr")]
+    )
+    assert [output.get("text") for output in found] == ["ab", None, "c", "de"]
