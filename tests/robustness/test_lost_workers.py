@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped or interrupted: the others end, and the resumed run is the same."""
+"""Workers that are killed, stopped or interrupted: the others end, and the run can go on."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Crew:
             self.kill()
 
     def disturb(self, signal_number: int, victim: int) -> list[int]:
-        """Send a signal to a worker; return the statuses of the others, or of all if it ends too."""
+        """Send a signal to a worker; return the statuses of all that it lets end by themselves."""
         self.processes[victim].send_signal(signal_number)
         lost = signal_number in (signal.SIGKILL, signal.SIGSTOP)
         return self.wait([n for n in range(self.count) if n != victim or not lost])
