@@ -1,6 +1,6 @@
 """Fits on one, two and three logical devices of the CPU, in one process: prints them as JSON.
 
-    python -m tests.support.replicas features|zoo|worker|endless|quarrel
+    python -m tests.support.replicas features|zoo|worker|endless
 
 The devices have to be made before TensorFlow starts, so this is a program of its own. A worker is
 one of several processes, by TF_CONFIG, or trains alone without it.
@@ -258,11 +258,11 @@ def errors() -> dict[str, str]:
 
 
 def worker() -> dict[str, Any]:
-    """Fits that all workers make together, or one process alone."""
+    """Fits that all workers make together, or one process alone; then the errors of workers."""
     if "TF_CONFIG" in os.environ:
         strategies[0] = tf.distribute.MultiWorkerMirroredStrategy()
     normalization = layers.BatchNormalization(synchronized=True)
-    return {
+    fits = {
         "scratch, clipped": fit(lambda: d2l.MLPScratch(16, 3, 8, 0.5), 0, gradient_clip_val=0.1),
         # More steps than a call takes, which each process would choose by its speed.
         "many steps": fit(Net, 0, lambda: Images(4000, 8, (4,), stream=False), max_epochs=1),
@@ -270,6 +270,8 @@ def worker() -> dict[str, Any]:
             lambda: Net(normalization), 0, lambda: Images(17, 8, (4,), stream=True), max_epochs=2
         ),
     }
+    print(json.dumps(fits), flush=True)
+    return quarrel() if "TF_CONFIG" in os.environ else {}
 
 
 def endless() -> str:
@@ -293,8 +295,7 @@ class FailsOnOne(d2l.Callback):
 
 def quarrel() -> dict[str, str]:
     """The errors where the second worker differs from the first, then where it fails alone."""
-    strategies[0] = strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    other = strategy.cluster_resolver.task_id == 1
+    other = strategies[0].cluster_resolver.task_id == 1
     sgd = keras.optimizers.SGD
 
     def error_of(make: Callable[[], Any] = Net, size: int = 8, n: int = 20, **more: Any) -> str:
@@ -313,8 +314,8 @@ def quarrel() -> dict[str, str]:
         "examples": error_of(n=21 if other else 20),
         "optimizer": error_of(lambda: Net(optimizer=sgd(0.1, 0.9 if other else 0.0))),
         "epochs": error_of(max_epochs=3 if other else 2),
-        "none": error_of(max_epochs=1),
-        "fails": error_of(max_epochs=3, callbacks=[FailsOnOne()]),
+        "nothing": error_of(max_epochs=1),
+        "fails alone": error_of(max_epochs=3, callbacks=[FailsOnOne()]),
     }
 
 
@@ -337,7 +338,5 @@ if __name__ == "__main__":
         cpu = tf.config.list_physical_devices("CPU")[0]
         three = [tf.config.LogicalDeviceConfiguration()] * 3
         tf.config.set_logical_device_configuration(cpu, three)
-    parts = {
-        "features": features, "zoo": zoo, "worker": worker, "endless": endless, "quarrel": quarrel,
-    }  # fmt: skip
+    parts = {"features": features, "zoo": zoo, "worker": worker, "endless": endless}
     print(json.dumps(parts[sys.argv[1]]()), flush=True)

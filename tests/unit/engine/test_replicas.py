@@ -202,16 +202,41 @@ def test_a_variable_where_none_can_be_put_is_named() -> None:
 @pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_on_loopback_make_the_steps_of_one(count: int, tmp_path: Path) -> None:
     workers = [start_worker("worker", number, count, tmp_path) for number in range(count)]
-    alone = program("worker")
+    done = run_warm("-m", "tests.support.replicas", "worker")
+    alone = json.loads(done.stdout.splitlines()[0])
     try:
         assert [worker.wait(100) for worker in workers] == [0] * count
     finally:
         for worker in workers:
             worker.kill()
-    first, *others = [(tmp_path / f"{number}.out").read_text() for number in range(count)]
+    outputs = [(tmp_path / f"{number}.out").read_text().splitlines() for number in range(count)]
+    first, *others = [fits for fits, _ in outputs]
     assert all(other == first for other in others)  # also the weights, bit by bit
     for name, fitted in json.loads(first).items():
         assert_same(alone[name], fitted)
+    assert_same_errors([json.loads(errors) for _, errors in outputs])
+
+
+def assert_same_errors(workers: list[dict[str, str]]) -> None:
+    """Check the errors where the second worker differs from the others, or fails alone."""
+    first, second, *_ = workers
+    for name, found, expected in (
+        ("model", "the model is 'Noisy'", "'Net'"),
+        ("shapes", "variable 3 of the model is '", "(8, 4) float32'"),
+        ("batch size", "the training batch size is 4", "8"),
+        ("examples", "the number of training examples is 21", "20"),
+        ("optimizer", "momentum of the optimizer is 0.9", "0.0"),
+        ("epochs", "max_epochs is 3", "2"),
+    ):
+        error = first[name]
+        assert error.startswith(f"DisagreementError: all workers must train alike; {found}"), error
+        assert " on worker 1 (127.0.0.1:" in error
+        assert f"{expected} on worker 0 (127.0.0.1:" in error
+        assert all(other[name] == error for other in workers)
+    assert {worker["nothing"] for worker in workers} == {"none"}
+    assert second["fails alone"] == "KeyError: 'no such column'"
+    assert "has ended by KeyError: 'no such column', so no worker can" in first["fails alone"]
+    assert first["fails alone"].startswith("WorkerError: worker 1 (127.0.0.1:")
 
 
 @pytest.mark.long
@@ -228,7 +253,8 @@ def test_a_lost_worker_ends_the_others_with_a_line(number: int, tmp_path: Path) 
         first.kill()
         second.kill()
     error = json.loads((tmp_path / "0.out").read_text())
-    assert error.startswith("WorkerError: worker 1 has ended or can't be reached")
+    assert error.startswith("WorkerError: worker 1 (127.0.0.1:")
+    assert "has ended or can't be reached, so no worker can make the next step" in error
     assert "\n" not in error
 
 

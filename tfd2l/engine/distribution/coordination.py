@@ -29,6 +29,8 @@ POLL_MS = 500
 HEALTH_MS = 10_000
 # An error that is one of all workers reaches them within this time.
 LEAVING_MS = 3_000
+# The service, which may end with this process, passes a report on within this time.
+PASSING_S = 1
 _LEFT = "left"
 _NOTE = re.compile(r"worker-left (\d+): (.*?) :worker-left", re.DOTALL)
 
@@ -155,7 +157,7 @@ class Coordination:
             note = f"worker-left {worker}: {reason} :worker-left"
             self._service.set_config_key_value(_LEFT, note)
             self._service.report_error_to_cluster(tf.errors.INTERNAL, note)
-            time.sleep(1)  # so that the service, which may end with this process, passes it on
+            time.sleep(PASSING_S)
 
     def _lost(self, error: tf.errors.OpError) -> WorkerError:
         """The error that names the worker whose end has caused one of TensorFlow's."""

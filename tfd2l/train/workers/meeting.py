@@ -115,8 +115,7 @@ def _report_to_chief(cluster: Cluster, say: Say, deadline_s: float) -> None:
                 chief.sendall(json.dumps(_introduction(cluster)).encode() + b"\n")
                 chief.settimeout(None)
                 answer = _answer_of(chief, patience)
-        except OSError as error:
-            patience.note(error)
+        except OSError:
             time.sleep(_RETRY_S)
             continue
         if "refused" in answer:
@@ -140,26 +139,31 @@ class _Patience:
         self._cluster, self._say, self._deadline_s = cluster, say, deadline_s
         self._say_s = time.monotonic() + QUIET_S
         self._said: list[int] | None = None
-        self._reason = ""
-
-    def note(self, error: OSError) -> None:
-        """Keep the reason why an address can't be reached."""
-        unknown = isinstance(error, socket.gaierror)
-        self._reason = " (no such host)" if unknown else ""
 
     def wait_for(self, missing: list[int]) -> None:
+        """Return if there is time left to wait for these workers."""
         now_s = time.monotonic()
-        named = ", ".join(map(self._cluster.name_of, missing)) or "other workers"
         here = f"worker {self._cluster.index} of {len(self._cluster.addresses)}"
         if now_s > self._deadline_s:
             raise MeetingError(
-                f"{here} has waited in vain for {named}{self._reason}; start all workers, with the "
-                "same addresses, and check that these can be reached."
+                f"{here} has waited in vain for {self._named(missing)}; start all workers, with "
+                "the same addresses, and check that these can be reached."
             )
         if now_s > self._say_s and missing != self._said:
             self._said = missing
             left_s = max(1, round(self._deadline_s - now_s))
-            self._say(f"{here}: waiting for {named}{self._reason}, for {left_s} seconds more")
+            self._say(f"{here}: waiting for {self._named(missing)}, for {left_s} seconds more")
+
+    def _named(self, missing: list[int]) -> str:
+        names = []
+        for worker in missing:
+            try:
+                socket.getaddrinfo(*address_of(self._cluster.addresses[worker]))
+                unknown = ""
+            except OSError:
+                unknown = ", a host that can't be found"
+            names.append(f"{self._cluster.name_of(worker)}{unknown}")
+        return "; ".join(names) or "other workers"
 
 
 @contextlib.contextmanager
