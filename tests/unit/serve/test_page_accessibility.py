@@ -172,6 +172,7 @@ def test_a_request_that_takes_long_is_shown_and_a_later_one_wins(page: Page) -> 
     assert page.get_attribute("#said", "aria-busy") is None
     assert not page.is_visible("#answer")
     page.select_option("#model", "scratch")
+    page.wait_for_selector("#images", state="visible")
     page.set_input_files("#file", grey(90))
     expect(page.locator("#said")).to_have_class("busy")
     page.set_input_files("#file", grey(200))
