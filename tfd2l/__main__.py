@@ -10,10 +10,11 @@ from tfd2l.common.commands import CommandParser, UsageError, run_command
 from tfd2l.common.suggestions import did_you_mean
 
 COMMANDS = {
-    "train": "train a model of the book, keep the run and export the model",
-    "predict": "classify image files with a served or an exported model",
+    "train": "train a model, keep the run and export the model",
+    "predict": "ask a served or an exported model for images or rows",
     "serve": "serve exported models, for development",
-    "deploy": "write the configuration that starts TensorFlow Serving on exported models",
+    "deploy": "write the files that start TensorFlow Serving, or a training job",
+    "data_service": "start a tf.data service, which prepares batches for training",
 }
 
 

@@ -89,7 +89,7 @@ def parse_deploy(flags: list[str]) -> None:
     if flags[:1] != ["train"]:
         deploy._parse(flags)
         return
-    own, training = training_command._split(flags[1:])
+    own, training = training_command.split(flags[1:])
     training_command._parser().parse_args(own)
     training_command._checked(training)
 

@@ -81,7 +81,7 @@ def _serve(flags: argparse.Namespace) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        "python -m tfd2l.data_service",
+        "data_service",
         "[flags]",
         DESCRIPTION,
         ["--host 10.0.0.5 --port 5050", "--host 10.0.0.6 --dispatcher 10.0.0.5:5050"],

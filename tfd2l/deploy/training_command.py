@@ -42,7 +42,7 @@ def deploy_training(argv: Sequence[str]) -> int:
         DeployError: a file differs from the generated one.
         OSError: a file can't be written.
     """
-    own, training = _split(argv)
+    own, training = split(argv)
     flags = _parser().parse_args(own)
     config = _checked(training)
     settings = of_settings(JobSettings, flags)
@@ -61,7 +61,7 @@ def deploy_training(argv: Sequence[str]) -> int:
     return 0
 
 
-def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+def split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """The flags of the job, and those of training after the separator."""
     if "--" in argv:
         place = list(argv).index("--")
@@ -127,7 +127,7 @@ def _print_start(directory: Path, run: Path | None) -> None:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        "python -m tfd2l.deploy train",
+        "deploy train",
         "[DIR] [flags] -- [flags of python -m tfd2l.train]",
         DESCRIPTION,
         [

@@ -25,6 +25,7 @@ from tfd2l.common.commands import (
     whole_number_from,
 )
 from tfd2l.common.errors import Tfd2lError
+from tfd2l.data_service import command as data_service
 from tfd2l.deploy import command as deploy
 from tfd2l.predict import command as predict
 from tfd2l.serve import command as serve
@@ -90,6 +91,8 @@ MAINS: dict[str, Main] = {
     ".predict": predict.main,
     ".serve": serve.main,
     ".deploy": deploy.main,
+    ".deploy train": lambda argv: deploy.main(["train", *(argv or [])]),
+    ".data_service": data_service.main,
 }
 each_command = pytest.mark.parametrize("name", MAINS)
 
@@ -134,8 +137,8 @@ def test_all_commands_know_their_version_and_refuse_unknown_flags(
     assert capsys.readouterr() == (f"tfd2l {tfd2l.__version__}\n", "")
     assert MAINS[name](["--versoin"]) == 2
     line = "error: no such flag: --versoin; did you mean --version? (--help lists the flags)\n"
-    # predict needs an image before anything else.
-    assert capsys.readouterr().err == line or name == ".predict"
+    # predict needs an image before anything else, and a job the flags of training.
+    assert capsys.readouterr().err == line or name in (".predict", ".deploy train")
 
 
 def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +146,7 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for name, about in COMMANDS.items():
         assert re.search(rf"^  {name} +{about[:40]}", text, flags=re.MULTILINE)
-    assert {f".{name}" for name in COMMANDS} | {""} == {*MAINS}
+    assert {f".{name}" for name in COMMANDS} | {"", ".deploy train"} == {*MAINS}
 
 
 def test_the_console_script_names_its_commands_as_they_were_typed(

@@ -20,7 +20,6 @@ __all__ = ["parse", "parse_all"]
 MAX_BYTES = 16_384
 MAX_SEEDS = 100
 EXAMPLES = [
-    "--model softmax --epochs 3",
     "--model mlp --num-hiddens 512 --lr 0.05 --run-dir runs/wide",
     "--resume runs/wide --epochs 20",
     "--data photos/ --model my_models.py:Net --set dropout=0.3",
