@@ -63,7 +63,7 @@ IN_BASH = ("curl ", "printf ", "python3 -c ", "mv ", "saved_model_cli ")
 PYTHON_NOT_RUN = {
     "d2l.GrpcClient(": "needs TensorFlow Serving; tests/unit/predict runs it against a server",
     'MirroredStrategy(["GPU:0"': "needs two GPUs",
-    "set_logical_device_configuration": "must be first in a process; tests/support/replicas.py does so",
+    "set_logical_device_configuration": "must be first in a process; tests/support/replicas.py",
     "TF_CONFIG": "needs two machines; tests/unit/engine starts two processes",
     "from d2l import": "imports the book's package",
     "class SignNet": "the file my_models.py below, which the commands train",
