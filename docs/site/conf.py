@@ -48,6 +48,7 @@ suppress_warnings = ["toc.not_included"]
 # Markdown and notebooks, which have their outputs already.
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
+highlight_language = "none"  # where a block names none
 nb_execution_mode = "off"
 nb_merge_streams = True
 

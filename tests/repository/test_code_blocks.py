@@ -6,10 +6,12 @@ They run in a directory with the files that their reader has, on few examples.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +46,7 @@ NOT_RUN = {
     "make ": "sets up an environment; tests/repository/test_bootstrap.py, and CI itself",
     ". .venv/bin/activate": "the tests run in the environment",
     ".venv/bin/uv": "installs packages",
-    "pip install": "installs packages; CI installs the wheel",
+    "pip install": "installs packages",
     "python -m benchmarks": "measures for minutes, against packages that are not installed",
     "python -m tfd2l.serve": "runs until it is ended; the requests here go to it",
     "python -m tfd2l.predict IMAGE...": "has a placeholder",
@@ -52,21 +54,18 @@ NOT_RUN = {
     "python -m tfd2l.train --model linear --device cpu --devices 2": (
         "must be first in a process; tests/unit/train"
     ),
-    "saved_model_cli": "imports TensorFlow anew; tests/unit/export runs it",
     "docker": "needs a container engine; tests/unit/deploy checks files and flags",
     "kubectl": "needs a cluster; tests/unit/deploy checks the files",
     "tensorflow_model_server": "is not installed; tests/unit/deploy checks the flags",
     "curl -s http://127.0.0.1:8501/monitoring": "a path of TensorFlow Serving's",
 }
-IN_BASH = ("curl ", "printf ", "python3 -c ", "mv ")
+COMMAND = re.compile(r"(?:python -m tfd2l[. ]|tfd2l )(train|predict|serve|deploy)\b(.*)")
+IN_BASH = ("curl ", "printf ", "python3 -c ", "mv ", "saved_model_cli ")
 # Python blocks by a part of theirs, and why they don't run here.
 PYTHON_NOT_RUN = {
-    "saved_model.load": "tests/unit/export",
-    "d2l.Client(": "needs a server of its own; tests/unit/predict runs it",
     "d2l.GrpcClient(": "needs TensorFlow Serving; tests/unit/predict runs it against a server",
-    'd2l.LocalModel("savedmodels/houses")': "tests/unit/predict",
     'MirroredStrategy(["GPU:0"': "needs two GPUs",
-    "set_logical_device_configuration": "must be first in a process; tests/unit/engine",
+    "set_logical_device_configuration": "must be first in a process; tests/support/replicas.py",
     "TF_CONFIG": "needs two machines; tests/unit/engine starts two processes",
     "from d2l import": "imports the book's package",
     "class SignNet": "the file my_models.py below, which the commands train",
@@ -80,8 +79,9 @@ def reason(statement: str) -> str | None:
 
 def flags_of(statement: str) -> tuple[str, list[str]]:
     """The command and the flags in `python -m tfd2l.train --epochs 3`."""
-    _, _, module, *flags = shlex.split(statement)
-    return module.removeprefix("tfd2l."), flags
+    found = COMMAND.match(statement)
+    assert found is not None, statement
+    return found[1], shlex.split(found[2])
 
 
 def parse_deploy(flags: list[str]) -> None:
@@ -144,11 +144,14 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(folder)
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         patch.setattr(fashion_mnist, "load", lambda *_, **__: few)
         for line in BEFORE.strip().splitlines():
             assert train.main(shlex.split(line)) == 0, line
         for version in ("3", "4"):
             shutil.copytree("savedmodels/mlp/1", f"savedmodels/mlp/{version}")
+        # The commands change the directory; the programs begin with one as it is now.
+        shutil.copytree(folder, folder / "again")
         yield folder
 
 
@@ -164,7 +167,7 @@ def test_each_command_runs_here_or_has_a_reason_why_not() -> None:
         f"{block}: {statement}"
         for block in SHELL
         for statement in statements(block)
-        if not re.match(r"python -m tfd2l\.(train|predict|deploy) ", statement)
+        if not COMMAND.match(statement)
         and not statement.startswith(IN_BASH)
         and reason(statement) is None
     ]
@@ -191,9 +194,7 @@ def test_the_commands_have_flags_that_exist(
     }
     for block in SHELL:
         for statement in statements(block):
-            if statement.startswith("python -m tfd2l.") and "placeholder" not in str(
-                reason(statement)
-            ):
+            if COMMAND.match(statement) and "placeholder" not in str(reason(statement)):
                 command, flags = flags_of(statement)
                 parse[command](flags)
 
@@ -235,10 +236,14 @@ def test_the_shell_blocks_run(
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("warm_load_check", "reader")
+@pytest.mark.usefixtures("warm_load_check")
 @pytest.mark.parametrize("block", PYTHON, ids=str)
-def test_the_python_blocks_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_blocks_run(
+    block: Block, reader: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     why = next((why for part, why in PYTHON_NOT_RUN.items() if part in block.code), None)
     if why:
         pytest.skip(why)
-    exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})
+    monkeypatch.chdir(reader / "again")
+    code = block.code.replace("http://127.0.0.1:8501", server.url)
+    exec(compile(code, str(block), "exec"), {"__name__": "__main__"})
