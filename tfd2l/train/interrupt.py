@@ -47,6 +47,7 @@ class StopOnSignal(Callback):
         """
         self._keep = keep
         self._received: int | None = None
+        self._raised: int | None = None
         self._at_once = True
 
     def __enter__(self) -> StopOnSignal:
@@ -66,6 +67,9 @@ class StopOnSignal(Callback):
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._raised is not None and not isinstance(error, InterruptedRunError | None):
+            # The end came within a call of TensorFlow, which made an error of its own of it.
+            raise InterruptedRunError(self._raised) from error
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """From here on let a step end first."""
@@ -100,5 +104,6 @@ class StopOnSignal(Callback):
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._at_once or self._received is not None:
+            self._raised = number
             raise InterruptedRunError(number)
         self._received = number

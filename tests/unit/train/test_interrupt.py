@@ -116,6 +116,20 @@ def test_a_signal_before_the_first_epoch_ends_a_resumed_fit_that_skips_passes(
         d2l.Trainer(3, callbacks=[stop]).fit(model, data, path)
 
 
+def test_an_interruption_that_tensorflow_turns_into_an_error_is_one_all_the_same() -> None:
+    def turn() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except InterruptedRunError as error:
+            raise RuntimeError("pybind11::error_already_set") from error
+
+    stop = StopOnSignal(lambda trainer: None)
+    with pytest.raises(InterruptedRunError, match="SIGTERM"), stop:
+        turn()
+    with pytest.raises(RuntimeError, match="another"), StopOnSignal(lambda trainer: None):
+        raise RuntimeError("another")
+
+
 def test_an_interruption_is_not_reported_as_an_error_of_the_model(tmp_path: Path) -> None:
     class Interrupted(d2l.LinearRegressionScratch):
         def forward(self, X: Any) -> Any:

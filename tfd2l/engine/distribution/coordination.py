@@ -184,7 +184,7 @@ class Coordination:
     def _error(self, worker: int, reason: str) -> WorkerError:
         self._gone = True
         how = f"has ended by {reason}" if reason else "has ended or can't be reached"
-        return WorkerError(f"{self.name_of(worker)} {how}")
+        return WorkerError(f"{self.name_of(worker)} {how}".rstrip("."))
 
     def _note(self) -> tuple[int, str] | None:
         """The number of a worker that has left, and the reason."""

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfd2l.common.packages import package_versions, project_version
+from tfd2l.engine.errors import MirrorError
 from tfd2l.engine.loaders import Batch, indexed
 from tfd2l.engine.tracing.step import spec_of
 from tfd2l.engine.variables import tf_variable
@@ -28,8 +29,13 @@ def facts_of(trainer: Any, example: Batch | None, checkpoint: Path | None) -> di
         trainer: has its model and its loaders.
         example: a batch, or the first example of data in memory.
         checkpoint: the file that the fit resumes from.
+
+    Raises:
+        MirrorError: a data set asks for shards.
     """
     model = trainer.model
+    for loader in (trainer._train_loader.batches, trainer.val_dataloader):
+        _check_sharding(loader)
     facts: dict[str, Any] = {"the version of tfd2l": project_version()}
     facts |= {
         f"the version of {name}": version
@@ -43,7 +49,7 @@ def facts_of(trainer: Any, example: Batch | None, checkpoint: Path | None) -> di
     facts["the number of validation steps"] = trainer.num_val_batches
     for number, variable in enumerate(map(tf_variable, model.variables), 1):
         name = f"variable {number} of the model"
-        facts[name] = f"{variable.name} {tuple(variable.shape)} {variable.dtype.name}"
+        facts[name] = f"{tuple(variable.shape)} {variable.dtype.name}"
     facts |= {name: getattr(trainer, name, None) for name in _SETTINGS}
     if checkpoint is not None:
         # A file that can't be read is an error of `load_checkpoint`, which says why.
@@ -57,11 +63,24 @@ def optimizer_facts(optimizer: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {"the optimizer": type(optimizer).__name__}
     settings = {name: value for name, value in vars(optimizer).items() if name == "lr"}
     if isinstance(optimizer, keras.optimizers.Optimizer):
-        settings = optimizer.get_config()
+        # Its name has the number of the optimizers that the process made before.
+        settings = optimizer.get_config() | {"name": None}
     for name, value in settings.items():
         # Through JSON, as a schedule has settings of its own.
         facts[f"{name} of the optimizer"] = json.loads(json.dumps(value, default=str))
     return facts
+
+
+def _check_sharding(loader: Any) -> None:
+    """Refuse a policy that would give each worker other batches than one process has."""
+    if isinstance(loader, tf.data.Dataset):
+        policy = loader.options().experimental_distribute.auto_shard_policy
+        policies = tf.data.experimental.AutoShardPolicy
+        if policy not in (policies.AUTO, policies.OFF):
+            raise MirrorError(
+                f"each worker makes the whole batch and takes its slice, so a data set must have "
+                f"AutoShardPolicy.OFF; got {policy.name}. Drop the option."
+            )
 
 
 def _facts_of_loader(kind: str, loader: Any, example: Batch | None) -> dict[str, Any]:
