@@ -137,3 +137,39 @@ def test_a_step_is_traced_once_for_each_kind_of_batch_and_eagerly_called_for_eac
     assert trainer.num_traces == 2
     d2l.Trainer(max_epochs=3, run_eagerly=True).fit(Counting(lr=0.1), Numbers())
     assert len(calls) == 24
+
+
+def test_a_fit_takes_the_data_then_the_model_and_then_runs_epochs() -> None:
+    order: list[Any] = []
+
+    class Reporting(d2l.Trainer):
+        def prepare_data(self, data: Any) -> None:
+            super().prepare_data(data)
+            order.append((self.num_train_batches, self.num_val_batches))
+
+        def prepare_model(self, model: d2l.Module) -> None:
+            super().prepare_model(model)
+            order.append(model.trainer is self)
+
+        def fit_epoch(self) -> None:
+            super().fit_epoch()
+            order.append(self.train_batch_idx)
+
+    Reporting(max_epochs=2, num_gpus=0).fit(Mean(lr=0.1), Numbers())
+    assert order == [(8, 2), True, 8, 16]
+
+
+def test_a_module_says_how_many_points_its_curves_get_and_its_step_which_curves() -> None:
+    class Fine(Mean):
+        def __init__(self, lr: float, plot_train_per_epoch: int, plot_valid_per_epoch: int) -> None:
+            super().__init__(lr)
+            self.save_hyperparameters()
+
+        def validation_step(self, batch: Any) -> None:
+            super().validation_step(batch)
+            self.plot("distance", tf.abs(self.m - tf.reduce_mean(batch[-1])), train=False)
+
+    model = Fine(0.1, plot_train_per_epoch=4, plot_valid_per_epoch=2)
+    d2l.Trainer(max_epochs=3).fit(model, Numbers())
+    points = {label: len(curve) for label, curve in model.board.data.items()}
+    assert points == {"train_loss": 12, "val_loss": 6, "val_distance": 6}
