@@ -34,12 +34,15 @@ CALLS = {
     "keras.saving.load_model", "keras.config.enable_unsafe_deserialization", "tarfile.open",
     "zipfile.ZipFile", "shutil.unpack_archive", "tempfile.mktemp",
 }  # fmt: skip
+# It lists the archives that it has just built, and unpacks nothing.
+ALLOWED = {".ci/package.py": {"tarfile.open", "zipfile.ZipFile"}}
 ARGUMENTS = {("shell", True), ("allow_pickle", True), ("safe_mode", False), ("verify", False)}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_source_runs_what_it_reads(path: Path) -> None:
-    found = dangers(path.read_text(encoding="utf-8"))
+    allowed = ALLOWED.get(str(path.relative_to(ROOT)), set())
+    found = set(dangers(path.read_text(encoding="utf-8"))) - allowed
     assert not found, f"{path}: {found}"
 
 
