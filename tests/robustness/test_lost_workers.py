@@ -1,7 +1,9 @@
-"""Workers that are killed, stopped or interrupted: the others end, and the run can go on."""
+"""Workers that are killed, stopped, interrupted or cut off: the others end, the run can go on."""
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import signal
 import time
@@ -9,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.kills import Trial
-from tests.support.teams import Crew, random_fault
+from tests.support.teams import LIMIT_S, Crew, free_addresses, random_fault
+from tests.support.warm import WarmProcess
+from tests.support.wires import Wires
 from tfd2l.engine.checkpoint import checkpoints
 from tfd2l.train.workers.team import EXIT_WORKER_LOST
 
@@ -79,3 +84,38 @@ def test_the_others_name_a_lost_worker_and_the_way_on(
     last = crew.lines(1 - victim)[-1]
     assert last.startswith(f"error: worker {victim} (127.0.0.1:")
     assert last.endswith("has ended or can't be reached; start all again with --resume run")
+
+
+@pytest.mark.long
+def test_workers_that_are_cut_off_from_each_other_both_end(tmp_path: Path) -> None:
+    wires = Wires()
+    own = free_addresses(2)
+    wired = [f"127.0.0.1:{wires.port_to(int(one.partition(':')[2]))}" for one in own]
+    workers = []
+    for number in (0, 1):
+        addresses = [own[i] if i == number else wired[i] for i in (0, 1)]
+        task = {"type": "worker", "index": number}
+        cluster = {"cluster": {"worker": addresses}, "task": task}
+        workers.append(
+            WarmProcess(
+                ["-m", "tests.support.replicas", "endless"],
+                cwd=ROOT,
+                environment={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+                outputs=(tmp_path / f"{number}.out", tmp_path / f"{number}.err"),
+            )
+        )
+    try:
+        while not all("begun" in (tmp_path / f"{i}.err").read_text() for i in (0, 1)):
+            time.sleep(0.2)
+        time.sleep(15)  # the fit has begun by then, on a slow machine too
+        wires.cut()
+        deadline_s = time.monotonic() + LIMIT_S
+        while not all((tmp_path / f"{i}.out").read_text() for i in (0, 1)):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.2)
+    finally:
+        for worker in workers:
+            worker.kill()
+    for number in (0, 1):
+        error = json.loads((tmp_path / f"{number}.out").read_text())
+        assert error.startswith(f"WorkerError: worker {1 - number} ({wired[1 - number]}) has ended")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.support.warm import WarmProcess
 
-__all__ = ["Crew", "free_addresses"]
+__all__ = ["LIMIT_S", "Crew", "free_addresses", "random_fault"]
 
 # The promise to users: after a fault the others end within this time.
 LIMIT_S = 60
