@@ -26,6 +26,8 @@ __all__ = ["MeetingError", "meet"]
 WAIT_S = 600
 # A line says who is missing, when this time has passed.
 QUIET_S = 5
+# In a cluster, a new container's own name is known a moment after the container starts.
+OWN_NAME_S = 30
 _RETRY_S = 0.5
 _MAX_BYTES = 4096
 Say = Callable[[str], object]
@@ -170,17 +172,28 @@ class _Patience:
 def _listening(address: str) -> Iterator[socket.socket]:
     """Listen at this worker's own address, and so check that its port is free."""
     host, port = address_of(address)
-    try:
-        with _bound(host, port) as server:
-            yield server
-    except socket.gaierror as error:
-        raise MeetingError(
-            f"the address of this worker must be a host that can be found; got {address!r}."
-        ) from error
+    with _bound(host, port) as server:
+        yield server
+
+
+def _found(host: str, port: int) -> tuple[int, Any]:
+    """The family and the place of a host, whose name may not be known yet."""
+    deadline_s = time.monotonic() + OWN_NAME_S
+    while True:
+        try:
+            family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            return family, place
+        except socket.gaierror as error:
+            if time.monotonic() > deadline_s:
+                raise MeetingError(
+                    "the address of this worker must be a host that can be found; got "
+                    f"'{host}:{port}'."
+                ) from error
+        time.sleep(_RETRY_S)
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    family, place = _found(host, port)
     for where in (place, ("", port)):
         server = socket.socket(family)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

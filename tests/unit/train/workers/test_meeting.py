@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,30 @@ def test_a_port_in_use_and_an_unknown_host_are_named() -> None:
         pytest.raises(MeetingError, match=f"can't listen at {one.addresses[0]}: Address already"),
     ):
         meet(one, print)
+
+
+def test_a_workers_own_name_may_be_known_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = socket.getaddrinfo, []
+
+    def late(host: str, *rest: Any, **named: Any) -> Any:
+        asked.append(host)
+        if len(asked) < 3:
+            raise socket.gaierror("not known")
+        return real("127.0.0.1" if host == "pod-0.job" else host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", late)
+    monkeypatch.setattr(meeting, "_RETRY_S", 0.01)
+    one, other = clusters(2)
+    port = one.addresses[0].rpartition(":")[2]
+    named = Cluster({"worker": [f"pod-0.job:{port}", other.addresses[1]]}, "worker", 0)
+    with pytest.raises(MeetingError, match="has waited in vain"):  # it listens by then
+        meet(named, lambda line: None, 0.1)
+    assert asked[:3] == ["pod-0.job"] * 3
+
+
+def test_a_workers_own_name_that_stays_unknown_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "OWN_NAME_S", 0.02)
+    monkeypatch.setattr(meeting, "_RETRY_S", 0.01)
     unknown = Cluster({"worker": ["no-host.invalid:1", "127.0.0.1:2"]}, "worker", 0)
     with pytest.raises(MeetingError, match=r"must be a host that can be found; got 'no-host"):
         meet(unknown, print)
