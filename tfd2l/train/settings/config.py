@@ -313,7 +313,7 @@ class TrainConfig(BaseModel):
             ("resume", (*CHANGEABLE, *OF_PROCESS)),
             ("publish", ("epoch", *PUBLICATION)),
         ):
-            others = self.model_fields_set - {name, *allowed}
+            others = self.model_fields_set - {name, *allowed, *OF_PROCESS}
             if getattr(self, name) is not None and others:
                 raise ValueError(
                     f"{name} takes all settings but {', '.join(allowed)} from the run; drop "
