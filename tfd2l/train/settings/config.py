@@ -309,11 +309,8 @@ class TrainConfig(BaseModel):
         # The record of a run names all settings, the defaults included.
         given = {n for n in self.model_fields_set if getattr(self, n) != fields[n].default}
         check_together(self, given)
-        for name, allowed in (
-            ("resume", (*CHANGEABLE, *OF_PROCESS)),
-            ("publish", ("epoch", *PUBLICATION)),
-        ):
-            others = self.model_fields_set - {name, *allowed}
+        for name, allowed in (("resume", CHANGEABLE), ("publish", ("epoch", *PUBLICATION))):
+            others = self.model_fields_set - {name, *allowed, *OF_PROCESS}
             if getattr(self, name) is not None and others:
                 raise ValueError(
                     f"{name} takes all settings but {', '.join(allowed)} from the run; drop "
