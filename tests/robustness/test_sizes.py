@@ -148,7 +148,6 @@ WRONG_FROM_SCRATCH = {
     "labels of rank 2": ((inputs(10), labels(10)[:, None]), r"class ids shape \(n,\).*\(4, 1\)"),
     "raw pixels": ((inputs(10).astype(np.uint8), labels(10)), "must be float32; got uint8. Scale"),
     "integers": ((inputs(10).astype(np.int32), labels(10)), "must be float32; got int32"),
-    "doubles": ((inputs(10).astype(np.float64), labels(10)), "float64|double"),
     "another width": ((inputs(10, 5), labels(10)), "num_inputs=4 numbers; got 5"),
     "images of another size": ((inputs(10, 3, 3, 1), labels(10)), "num_inputs=4 numbers; got 9"),
     "one number each": ((inputs(10)[:, 0], labels(10)), r"\(n, q\).*got \(1, 3\) and \(4,\)"),
