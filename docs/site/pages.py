@@ -24,6 +24,7 @@ ORDER = {
         "docs/distributed",
         "savedmodels/README",
         "docs/migration",
+        "docs/chapters_6_to_8",
     ],
     "Lessons": ["notebooks/*"],
     "Reference": ["docs/api/index"],
