@@ -182,7 +182,7 @@ def test_broken_files_are_named_before_the_training_or_passed_over(copy: Path) -
         d2l.ImageFolder(copy, resize=(2, 2))
     assert str(caught.value) == (
         f"2 of the images in {copy} can't be read: circle/00.png (not a JPEG, PNG, GIF, BMP or "
-        "WebP file: it is empty), square/07.png (Invalid PNG data, size "
+        "WebP file, but an empty file), square/07.png (Invalid PNG data, size "
         f"{(copy / 'square/07.png').stat().st_size}). Mend or remove them, or go on without them "
         "by skip_broken=True."
     )
