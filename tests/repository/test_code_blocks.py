@@ -48,6 +48,7 @@ NOT_RUN = {
     ".venv/bin/uv": "installs packages",
     "pip install": "installs packages",
     "python -m benchmarks": "measures for minutes, against packages that are not installed",
+    "python -m tfd2l.data_service": "runs until it is ended; tests/unit/data_service",
     "python -m tfd2l.serve": "runs until it is ended; the requests here go to it",
     "python -m tfd2l.predict IMAGE...": "has a placeholder",
     "python -m tfd2l.train --publish runs/signs --epoch N": "has a placeholder",
