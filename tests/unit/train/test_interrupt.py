@@ -29,8 +29,8 @@ class RaiseSignal(d2l.Callback):
 
 
 @pytest.fixture(autouse=True)
-def _sighup_not_ignored() -> Iterator[None]:
-    """Undo what `nohup` does: both tests and command would ignore SIGHUP under it."""
+def _sighup_not_ignored(interruptible: None) -> Iterator[None]:
+    """Undo what `nohup` and `&` do: tests and command would ignore the signals under them."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
