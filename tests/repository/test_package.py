@@ -29,7 +29,7 @@ def package() -> ModuleType:
     return module
 
 
-@pytest.mark.slow
+@pytest.mark.long  # CI does the same in .ci/package_trial
 def test_both_distributions_have_the_files_of_the_repository(tmp_path: Path) -> None:
     # The program compares the files with those in version control.
     folder = tmp_path / "a döst"
