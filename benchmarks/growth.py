@@ -172,7 +172,7 @@ def draw(found: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
         panel.loglog(x, [p["memory"] for p in many], ":", color="C2", label="memory traffic alone")
         memory = panel.twinx()
         memory.semilogx(x, [p["peak_mib"] / 1024 for p in many], "s", color="grey", alpha=0.5)
-        memory.set_ylim(bottom=0)
+        memory.set_ylim(0, 1.3 * max(p["peak_mib"] for p in many) / 1024)
         memory.set_ylabel("peak memory, GiB", color="grey")
         panel.set(xlabel=TITLES[kind], ylabel="seconds")
         panel.set_title(f"last three: seconds ~ n^{exponent(x, seconds):.2f}", fontsize="medium")
