@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support import ROOT, ci_module
+
 PROJECT = """
 [build-system]
 requires = ["setuptools"]
@@ -34,12 +33,7 @@ class Clone:
     """A clone in a directory of its own, whose installers are only written down."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        path = REPOSITORY / ".ci/bootstrap.py"
-        spec = importlib.util.spec_from_file_location("bootstrap", path)
-        assert spec is not None
-        assert spec.loader is not None
-        self.bootstrap: ModuleType = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.bootstrap)
+        self.bootstrap = ci_module("bootstrap")
         self.root = root
         self.venv = root / ".venv"
         self.stamp = self.venv / ".complete"
@@ -263,9 +257,9 @@ def test_where_debians_pip_cannot_be_had_one_line_says_so(
 
 def test_nothing_but_the_standard_library_is_needed_to_start() -> None:
     program = (
-        f"import runpy, sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import pipelines.basics.debian\n"
-        f"print(runpy.run_path({str(REPOSITORY / '.ci/bootstrap.py')!r})['find_pip']())"
+        f"print(runpy.run_path({str(ROOT / '.ci/bootstrap.py')!r})['find_pip']())"
     )
     # -S leaves site-packages out: this finds the pip that comes with Python, if there is one.
     done = subprocess.run(
@@ -369,7 +363,7 @@ def test_a_directory_of_another_user_is_named(
 @pytest.mark.long  # It downloads half a gigabyte unless uv's cache has it.
 def test_a_real_set_up_recovers_from_a_kill_and_is_then_complete(tmp_path: Path) -> None:
     clone = tmp_path / "a clöne"
-    subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     python = clone / ".venv/bin/python"
     command = [sys.executable, ".ci/bootstrap.py"]
     killed = subprocess.Popen(command, cwd=clone, start_new_session=True)

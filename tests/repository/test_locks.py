@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 import tomllib
@@ -11,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, ci_module
 
 LOCKS = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -78,11 +77,7 @@ def test_uv_and_what_builds_sources_are_locked_too() -> None:
 @pytest.fixture
 def lock(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(ROOT / ".ci")
-    spec = importlib.util.spec_from_file_location("lock", ROOT / ".ci/lock.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ci_module("lock")
     monkeypatch.delitem(sys.modules, "bootstrap")
     return module
 

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, ci_module
 
 FOLDER = ROOT / "notebooks"
 
 
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("notebook_tool", ROOT / ".ci" / "notebooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load()
+tool = ci_module("notebooks")
 PATHS = sorted([*FOLDER.glob("*.ipynb"), *(FOLDER / "solutions").glob("*.ipynb")])
 
 

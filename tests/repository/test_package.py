@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import tarfile
 import tomllib
@@ -14,19 +13,14 @@ from types import ModuleType
 import pytest
 
 import tfd2l
-from tests.support import ROOT, run_python
+from tests.support import ROOT, ci_module, run_python
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 @pytest.fixture(scope="module")
 def package() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("package", ROOT / ".ci/package.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_module("package")
 
 
 @pytest.mark.long  # CI does the same in .ci/package_trial
