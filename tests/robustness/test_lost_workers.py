@@ -16,7 +16,6 @@ from tests.support.kills import Trial
 from tests.support.teams import LIMIT_S, Crew, free_addresses, random_fault
 from tests.support.warm import WarmProcess
 from tests.support.wires import Wires
-from tfd2l.engine.checkpoint import checkpoints
 from tfd2l.train.workers.team import EXIT_WORKER_LOST
 
 FLAGS = "--model linear --device cpu --epochs 40 --export last --publish-anyway"
@@ -78,8 +77,7 @@ def test_the_others_name_a_lost_worker_and_the_way_on(
 ) -> None:
     crew = Crew(tmp_path, 2)
     crew.start(f"{FLAGS} --epochs 100000 --run-dir run")
-    while not checkpoints(tmp_path / "run" / "checkpoints"):
-        time.sleep(0.1)
+    crew.wait_for_checkpoint()
     assert crew.disturb(number, victim) == [EXIT_WORKER_LOST], crew.outputs()
     last = crew.lines(1 - victim)[-1]
     assert last.startswith(f"error: worker {victim} (127.0.0.1:")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.warm import WarmProcess
+from tfd2l.engine.checkpoint import checkpoints
 
 __all__ = ["LIMIT_S", "Crew", "free_addresses", "random_fault"]
 
@@ -93,6 +94,13 @@ class Crew:
             assert time.monotonic() - started_s < LIMIT_S, self.outputs()
             assert all(one.poll() is None for one in self.processes), self.outputs()
             time.sleep(0.05)
+
+    def wait_for_checkpoint(self, run: str = "run") -> None:
+        """Wait until the run has its first checkpoint."""
+        started_s = time.monotonic()
+        while not checkpoints(self.folder / run / "checkpoints"):
+            assert time.monotonic() - started_s < LIMIT_S, self.outputs()
+            time.sleep(0.1)
 
     def wait(self, numbers: list[int] | None = None) -> list[int]:
         """Wait for the end of workers, within the time that is promised; return their statuses."""

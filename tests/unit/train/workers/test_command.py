@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +57,7 @@ def test_a_signal_to_one_worker_ends_all_after_the_same_step(
 ) -> None:
     crew = Crew(tmp_path, 2)
     crew.start(f"{FLAGS} --epochs 100000 --run-dir run")
-    while not checkpoints(tmp_path / "run" / "checkpoints"):
-        time.sleep(0.1)
+    crew.wait_for_checkpoint()
     assert crew.disturb(number, victim) == [128 + number] * 2, crew.outputs()
     for worker in (0, 1):
         assert crew.lines(worker)[-1] == (
