@@ -65,6 +65,8 @@ def _address(domain: str, info: dict[str, str]) -> str | None:
         line = max(1, inspect.getsourcelines(found)[1])  # a module has the line 0
     except (AttributeError, TypeError, ValueError):  # of another project
         return None
+    if name not in FILES:  # .venv lies below the root, too
+        return None
     return f"../../{FOLDER}/{name}.html#line-{line}"
 
 
