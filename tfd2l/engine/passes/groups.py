@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -13,7 +15,7 @@ from tfd2l.engine.loaders import Batch
 from tfd2l.engine.passes.calls import CALL_S
 from tfd2l.engine.tracing.step import spec_of
 
-__all__ = ["Groups", "Kind", "stacked"]
+__all__ = ["Group", "Groups", "Kind", "one_ahead"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,32 @@ class Kind:
         return max(
             1, sum(int(spec.shape.num_elements()) * int(spec.dtype.size) for spec in self.key)
         )
+
+
+@dataclass
+class Group:
+    """Batches of one kind, which follow each other.
+
+    Attributes:
+        kind: the kind of all of them.
+        batches: the batches in their order, at least one.
+        fast: XLA may compile their steps.
+        singly: no compiled loop can run their steps.
+    """
+
+    kind: Kind
+    batches: list[Batch]
+    fast: bool
+    singly: bool
+    _stack: tuple[int, Batch] | None = field(default=None, repr=False)
+
+    def stack(self, length: int) -> Batch:
+        """The batches along a new first axis, the last one filling it up to `length`."""
+        if self._stack is None or self._stack[0] != length:
+            batches = [*self.batches, *self.batches[-1:] * (length - len(self.batches))]
+            parts = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
+            self._stack = length, parts
+        return self._stack[1]
 
 
 class Groups:
@@ -111,8 +139,20 @@ class Groups:
         return len(self._waiting) >= count
 
 
-def stacked(batches: list[Batch], length: int) -> Batch:
-    """Stack batches of one kind along a new first axis; the last one fills it up to `length`."""
-    batches = [*batches, *batches[-1:] * (length - len(batches))]
-    parts: Batch = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
-    return parts
+def one_ahead(groups: Generator[Group | None]) -> Iterator[Group]:
+    """Yield the groups before None; a thread prepares each while the one before is in use.
+
+    What the iterator does after None is not waited for.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="stream")
+    coming = thread.submit(next, groups)
+    try:
+        while (group := coming.result()) is not None:
+            coming = thread.submit(next, groups)
+            yield group
+    finally:
+        coming.cancel()
+        # An interpreter that is about to end takes no more work.
+        with contextlib.suppress(RuntimeError):
+            thread.submit(groups.close)
+        thread.shutdown(wait=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +16,7 @@ from tfd2l.engine.callback import StepResults
 from tfd2l.engine.finite import all_finite
 from tfd2l.engine.loaders import Batch, batch_size_of, batches_of
 from tfd2l.engine.passes.calls import CallSizer
-from tfd2l.engine.passes.groups import Groups, Kind, stacked
+from tfd2l.engine.passes.groups import Group, Groups, Kind, one_ahead
 from tfd2l.engine.tracing.graphs import WORTHWHILE_STEPS, looks_up, suits_xla
 from tfd2l.engine.tracing.step import Step, TracedStep, explained, spec_of
 
@@ -64,16 +64,14 @@ class StreamedPass:
             ValueError: the loader was used up by the passes before.
             LoaderError, TypeError: as `batches_of`.
         """
-        groups = Groups(batches_of(self._prefetched()), patient=self._step.agreed is not None)
-        fast = groups.alike() if self._is_worthwhile(epoch) else None
-        groups.skip(start)
+        found = self._groups(epoch, start, per_call)
+        # Processes that step together take the same batches in the same calls.
+        ahead = self._is_dataset and self._step.agreed is None
         done = start
-        while (kind := groups.kind()) is not None:
-            batches = groups.take(self._limit(kind, kind == fast, done, per_call))
-            for some, singly in self._parts(batches, kind, epoch):
-                loop = None if singly else self._loop(kind, kind == fast, some[0], per_call)
-                yield self._steps(loop, some, epoch, done)
-                done += len(some)
+        for group in one_ahead(found) if ahead else iter(lambda: next(found), None):
+            loop = None if group.singly else self._loop(group, per_call)
+            yield self._steps(loop, group, epoch, done)
+            done += len(group.batches)
         if done == 0 and self._had_batches:
             raise ValueError(
                 f"the data of {self._step.name} has no batches in epoch {epoch + 1}, after the "
@@ -86,14 +84,35 @@ class StreamedPass:
         """True if XLA has compiled steps of a pass."""
         return any(loop.xla for loop in self._loops.values())
 
-    def _prefetched(self) -> Iterable[Any]:
-        """The batches; those of a data set are prepared while calls run, as many as fit a call."""
-        # A data set with an `__iter__` of its own does more than TensorFlow's.
+    @property
+    def _is_dataset(self) -> bool:
+        """True for a `tf.data.Dataset`; one with an `__iter__` of its own does more."""
+        return getattr(type(self._batches), "__iter__", None) is tf.data.Dataset.__iter__
+
+    def _groups(self, epoch: int, start: int, per_call: int | None) -> Generator[Group | None]:
+        """Yield the batches of a pass, except the first `start`, in groups for a call, then None.
+
+        The batches of a data set are prepared while calls run, as many as fit a call.
+        """
         loader: Any = self._batches
-        if getattr(type(loader), "__iter__", None) is tf.data.Dataset.__iter__:
+        if self._is_dataset:
             capacities = [loop.capacity for loop in self._loops.values()]
             loader = loader.prefetch(min(capacities, default=FIRST_PREFETCH))
-        return loader  # type: ignore[no-any-return]  # TensorFlow has no types
+        # Held until after None: TensorFlow's iterators can take half a second to go.
+        iterator = iter(loader)
+        groups = Groups(batches_of(iterator), patient=self._step.agreed is not None)
+        fast = groups.alike() if self._is_worthwhile(epoch) else None
+        groups.skip(start)
+        done = start
+        while (kind := groups.kind()) is not None:
+            batches = groups.take(self._limit(kind, kind == fast, done, per_call))
+            done += len(batches)
+            for group in self._parts(batches, kind, kind == fast, epoch):
+                loop = self._loops.get((kind, group.fast))
+                if loop is not None and not group.singly:
+                    loop.stack(group)
+                yield group
+        yield None
 
     def _is_worthwhile(self, epoch: int) -> bool:
         """Return True if XLA may run batches of the pass by default."""
@@ -114,42 +133,39 @@ class StreamedPass:
             limit = min(limit, self.num_batches - done)
         return limit
 
-    def _parts(
-        self, batches: list[Batch], kind: Kind, epoch: int
-    ) -> Iterator[tuple[list[Batch], bool]]:
-        """Yield the batches of a call, and True if their steps run one by one."""
+    def _parts(self, batches: list[Batch], kind: Kind, fast: bool, epoch: int) -> Iterator[Group]:
+        """Yield the batches of a call, apart from those whose steps run one by one."""
         if kind.dense and epoch == 0 and self._step.eager_where_not_finite:
             for finite, some in itertools.groupby(batches, all_finite):
-                yield list(some), not finite
+                yield Group(kind, list(some), fast, singly=not finite)
         else:
-            yield batches, not kind.dense
+            yield Group(kind, batches, fast, singly=not kind.dense)
 
-    def _loop(
-        self, kind: Kind, fast: bool, batch: Batch, per_call: int | None
-    ) -> StackedLoop | None:
-        """The loop for batches of a kind; None where the step can't be traced."""
+    def _loop(self, group: Group, per_call: int | None) -> StackedLoop | None:
+        """The loop for the batches of a group; None where the step can't be traced."""
         if self._step.forget_outdated_graphs():
             self._loops.clear()
-        traced = self._step.trace(spec_of(batch))
+        spec = spec_of(group.batches[0])
+        traced = self._step.trace(spec)
         if traced is None:
             return None
+        kind, fast = group.kind, group.fast
         if (kind, fast) not in self._loops:
             xla = bool(self._step.jit_compile) or (fast and _same_with_xla(traced, kind))
             # Random operations count their draws in each function apart, so there is one only.
             found = None if xla else self._loops.get((kind, False))
             if found is None:
-                most = max(
-                    1, min(MAX_BATCHES, MAX_BYTES // kind.size_bytes, per_call or MAX_BATCHES)
-                )
-                found = StackedLoop(traced, spec_of(batch), most, xla)
+                bytes_ = MAX_BYTES // kind.size_bytes
+                most = max(1, min(MAX_BATCHES, bytes_, per_call or MAX_BATCHES))
+                found = StackedLoop(traced, spec, most, xla)
             self._loops[kind, fast] = found
         return self._loops[kind, fast]
 
     def _steps(
-        self, loop: StackedLoop | None, batches: list[Batch], epoch: int, done: int
+        self, loop: StackedLoop | None, group: Group, epoch: int, done: int
     ) -> list[StepResults]:
-        """Run the steps on some batches of one kind, after `done` steps of the pass."""
-        name, steps = self._step.name, []
+        """Run the steps on a group of batches, after `done` steps of the pass."""
+        name, steps, batches = self._step.name, [], group.batches
         if loop is None:
             for number, batch in enumerate(batches, done + 1):
                 with explained(name, f"step {number} of epoch {epoch + 1}", batch):
@@ -160,7 +176,7 @@ class StreamedPass:
             last = done + len(batches)
             where = f"one of the steps {done + 1} to {last} (run_eagerly=True tells which)"
         with explained(name, f"{where} of epoch {epoch + 1}", batches[0]):
-            return [loop.run(batches)]
+            return [loop.run(group)]
 
 
 class StackedLoop:
@@ -203,15 +219,17 @@ class StackedLoop:
         """The maximum number of batches in the next call."""
         return min(self.capacity, self._sizer.steps_in_a_call())
 
-    def run(self, batches: list[Batch]) -> StepResults:
+    def stack(self, group: Group) -> Batch:
+        """Return the batches of a group as the loop takes them; XLA compiles for one length."""
+        return group.stack(self.capacity if self.xla else len(group.batches))
+
+    def run(self, group: Group) -> StepResults:
         """Make a step on each batch."""
-        count = len(batches)
+        count = len(group.batches)
         started_s = time.monotonic()
-        # XLA compiles for one shape alone.
-        stack = stacked(batches, self.capacity if self.xla else count)
-        values = self._function(stack, tf.constant(count)).numpy()[:count]
+        values = self._function(self.stack(group), tf.constant(count)).numpy()[:count]
         self._sizer.note(count, time.monotonic() - started_s)
-        return StepResults(self._labels, values, batch_size_of(batches[0]))
+        return StepResults(self._labels, values, batch_size_of(group.batches[0]))
 
 
 def _same_with_xla(traced: TracedStep, kind: Kind) -> bool:
