@@ -31,6 +31,14 @@ PEERS = {
     "tfd2l, from a mapping": Peer(
         "product", variables={"TFD2L_BENCH_MAPPED": "1"}, workloads=("W8b",)
     ),
+    **{
+        f"tfd2l, {name}": Peer("product", variables={"TFD2L_BENCH_STREAM": form}, workloads=("W7",))
+        for name, form in (
+            ("unknown length", "unknown"),
+            ("dicts", "dict"),
+            ("generator", "generator"),
+        )
+    },
     "tf.data alone": Peer("stream_alone", workloads=STREAMS),
     "PyTorch loop": Peer("torch_loop", "torch", workloads=IN_MEMORY + NETS),
     "PyTorch DataLoader": Peer("torch_loader", "torch", workloads=STREAMED),

@@ -5,6 +5,8 @@ trainer decides, as it does for a user. Three variables leave out what makes it 
 `TFD2L_BENCH_EAGER=1` compiles nothing, `TFD2L_BENCH_ROWS=1` takes batches from `tf.data`, and
 `TFD2L_BENCH_STEPS` is the maximum number of steps in a call. `TFD2L_BENCH_MEMORY=1` takes the data
 of W7, W8 and W8b from memory, `TFD2L_BENCH_MAPPED=1` that of W8b from a memory-mapped file.
+`TFD2L_BENCH_STREAM` gives W7's batches another form: "unknown" is a data set that does not know its
+length, "dict" one of dicts, and "generator" a generator of NumPy arrays.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import tfd2l as d2l
-from benchmarks.peers.common import NUM_HIDDENS, STREAMED, Data, Epochs, Workload, main
+from benchmarks.peers.common import NUM_HIDDENS, STREAMED, Array, Data, Epochs, Workload, main
 from benchmarks.peers.keras_fit import normalized_layers
 from benchmarks.peers.streams import streams
 from pipelines.fashion_mnist import Arrays
@@ -57,13 +60,38 @@ class Rows(d2l.DataModule):
 class Streams(d2l.DataModule):
     """W7's and W8's data sets."""
 
-    def __init__(self, workload: Workload, data: Data) -> None:
+    def __init__(self, workload: Workload, data: Data, form: str) -> None:
         super().__init__()
-        self.train, self.val = streams(workload, data)
+        self.workload, self.data, self.form = workload, data, form
+        self.train, self.val = (self.formed(batches) for batches in streams(workload, data))
 
-    def get_dataloader(self, train: bool) -> tf.data.Dataset:
-        """Return the data set."""
+    def formed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Return the data set in the form that was asked for."""
+        if self.form == "unknown":
+            return batches.filter(lambda X, y: True)
+        return batches.map(lambda X, y: ({"image": X}, y)) if self.form == "dict" else batches
+
+    def get_dataloader(self, train: bool) -> Any:
+        """Return the data set, or the generator of a pass."""
+        if self.form == "generator":
+            return self.arrays(train)
         return self.train if train else self.val
+
+    def arrays(self, train: bool) -> Iterator[tuple[Array, Array]]:
+        """Yield the batches of a pass, shuffled in training."""
+        (X, y), size = self.data.train if train else self.data.val, self.workload.batch_size
+        order = np.random.permutation(len(X)) if train else np.arange(len(X))
+        for start in range(0, len(X), size):
+            rows = order[start : start + size]
+            yield X[rows] / np.float32(255), y[rows].astype(np.int32)
+
+
+class Named(d2l.MLP):
+    """W4's model, on dicts."""
+
+    def forward(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the logits."""
+        return super().forward(inputs["image"])
 
 
 class Normalized(d2l.Classifier):
@@ -83,11 +111,12 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
         "W2": lambda: d2l.SoftmaxRegressionScratch(784, 10, workload.lr),
         "W3": lambda: d2l.MLPScratch(784, 10, NUM_HIDDENS, workload.lr),
         "W4": lambda: d2l.MLP(10, NUM_HIDDENS, workload.lr),
+        "dict": lambda: Named(10, NUM_HIDDENS, workload.lr),
         "W9": lambda: d2l.LeNet(workload.lr),
         "W9b": lambda: Normalized(workload.lr),
         "W9c": lambda: Normalized(workload.lr),
     }
-    streamed = workload.name in STREAMED
+    streamed, form = workload.name in STREAMED, os.environ.get("TFD2L_BENCH_STREAM", "")
     module: d2l.DataModule
     if workload.is_linear:
         module = Given(data, workload.batch_size)
@@ -100,7 +129,7 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
             data.folder, workload.batch_size, (28, 28), channels=1, memory_limit=limit
         )
     elif streamed and "TFD2L_BENCH_MEMORY" not in os.environ:
-        module = Streams(workload, data)
+        module = Streams(workload, data, form)
     else:
         arrays = Arrays(*data.train, *data.val, source="the benchmark's file", sha256={})
         module = d2l.FashionMNIST(workload.batch_size, arrays=arrays)
@@ -124,7 +153,10 @@ def run(workload: Workload, num_epochs: int, data: Data, epochs: Epochs) -> None
     )
     if "TFD2L_BENCH_ROWS" in os.environ:
         module = Rows(module)
-    trainer.fit(models["W4" if streamed else workload.name](), module)
+    name = workload.name
+    if streamed:
+        name = "dict" if form == "dict" else "W4"
+    trainer.fit(models[name](), module)
 
 
 if __name__ == "__main__":
