@@ -1,4 +1,4 @@
-"""The notebooks run in fresh kernels, are committed with outputs, and match the book tests."""
+"""The notebooks run from top to bottom, are committed with outputs, and match the book tests."""
 
 from __future__ import annotations
 
@@ -83,23 +83,24 @@ def runs(
     parameters = {"max_epochs": 1, "root": str(house_files)}
     chosen = [item for item in request.session.items if "runs" in vars(item)["fixturenames"]]
     paths = [vars(item)["callspec"].params["path"] for item in chosen]
+    fresh = any(item.get_closest_marker("long") for item in chosen)
     with pytest.MonkeyPatch.context() as patch:
         # The kernels write files of their own: history, profile, connections.
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         clones = {path: tmp_path_factory.mktemp("clone") for path in paths}
-        return asyncio.run(execute_all(clones, parameters))
+        return asyncio.run(execute_all(clones, parameters, fresh=fresh))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS[: len(STEMS)])
-def test_it_runs_from_top_to_bottom_in_a_fresh_kernel(path: str, runs: dict[str, Run]) -> None:
+def test_a_lesson_runs_from_top_to_bottom(path: str, runs: dict[str, Run]) -> None:
     check_run(path, runs[path])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("path", PATHS[len(STEMS) :])
-def test_solutions_run_in_a_fresh_kernel(path: str, runs: dict[str, Run]) -> None:
+@each_path
+def test_it_runs_in_a_fresh_kernel(path: str, runs: dict[str, Run]) -> None:
     check_run(path, runs[path])
 
 

@@ -220,6 +220,7 @@ def test_damaged_data_is_refused_by_name_and_nothing_is_trained(
 def parameters_with(threads: str, cwd: Path, *flags: str) -> list[np.ndarray]:
     """Return a model's variables after two epochs of 1072 steps: enough for XLA to take over."""
     settings = ["--epochs", "2", "--batch-size", "56", "--seed", "3", "--run-dir", threads]
+    settings += ["--export", "none"]
     # TensorFlow's own default on CPUs without AVX-512.
     variables = {"TF_NUM_INTRAOP_THREADS": threads, "TF_ENABLE_ONEDNN_OPTS": "0"}
     ran = run_python("-m", "tfd2l.train", *settings, *flags, cwd=cwd, environment=variables)
@@ -241,7 +242,7 @@ def test_a_deterministic_run_has_the_same_bits_on_any_number_of_threads(tmp_path
 
 @pytest.mark.long
 def test_so_has_one_with_convolutions(tmp_path: Path) -> None:
-    flags = ["--model", "lenet", "--limit-batches", "20", "--export", "none"]
+    flags = ["--model", "lenet", "--limit-batches", "20"]
     same = [parameters_with(n, tmp_path, *flags, "--deterministic") for n in ("1", "3")]
     assert all(map(np.array_equal, *same))
     (tmp_path / "3").rename(tmp_path / "deterministic")

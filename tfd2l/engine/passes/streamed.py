@@ -24,8 +24,6 @@ __all__ = ["StreamedPass"]
 
 # Bounds of the batches in a call: with so many, the call itself costs next to nothing.
 MAX_BATCHES, MAX_BYTES = 64, 32 * 2**20
-# Batches that a `tf.data.Dataset` prepares during the calls of the first pass.
-FIRST_PREFETCH = 2
 
 
 class StreamedPass:
@@ -90,16 +88,9 @@ class StreamedPass:
         return getattr(type(self._batches), "__iter__", None) is tf.data.Dataset.__iter__
 
     def _groups(self, epoch: int, start: int, per_call: int | None) -> Generator[Group | None]:
-        """Yield the batches of a pass, except the first `start`, in groups for a call, then None.
-
-        The batches of a data set are prepared while calls run, as many as fit a call.
-        """
-        loader: Any = self._batches
-        if self._is_dataset:
-            capacities = [loop.capacity for loop in self._loops.values()]
-            loader = loader.prefetch(min(capacities, default=FIRST_PREFETCH))
+        """Yield the batches of a pass but the first `start`, in groups for a call, then None."""
         # Held until after None: TensorFlow's iterators can take half a second to go.
-        iterator = iter(loader)
+        iterator = iter(self._batches)
         groups = Groups(batches_of(iterator), patient=self._step.agreed is not None)
         fast = groups.alike() if self._is_worthwhile(epoch) else None
         groups.skip(start)
@@ -155,8 +146,8 @@ class StreamedPass:
             # Random operations count their draws in each function apart, so there is one only.
             found = None if xla else self._loops.get((kind, False))
             if found is None:
-                bytes_ = MAX_BYTES // kind.size_bytes
-                most = max(1, min(MAX_BATCHES, bytes_, per_call or MAX_BATCHES))
+                in_bound = MAX_BYTES // kind.size_bytes
+                most = max(1, min(MAX_BATCHES, in_bound, per_call or MAX_BATCHES))
                 found = StackedLoop(traced, spec, most, xla)
             self._loops[kind, fast] = found
         return self._loops[kind, fast]
