@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.basics.autograph import do_not_convert
-from tfd2l.engine.fused_norm import fused_batch_norms
+from tfd2l.engine.fast_layers import fast_layers
 
 __all__ = ["LayerLosses", "Phase"]
 
@@ -63,7 +63,7 @@ class Phase(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Return the function's result, or its error, which Keras would wrap in its own text."""
         layers = self._flatten_layers(include_self=False) if training else ()
         try:
-            with fused_batch_norms(layers):
+            with fast_layers(layers):
                 return function(), None
         except Exception as error:
             return None, error

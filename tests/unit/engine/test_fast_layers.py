@@ -1,4 +1,4 @@
-"""Batch normalization by one fused operation: the results of Keras' own layer."""
+"""Layers by faster operations: the results of Keras' own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import tensorflow as tf
 
 import tfd2l as d2l
 from tests.support.data import Loaders
-from tfd2l.engine.fused_norm import fused_batch_norms
+from tfd2l.engine.fast_layers import fast_layers
 
 IMAGES = np.random.default_rng(0).normal(2, 3, (6, 5, 4, 3)).astype(np.float32)
 PLAIN = keras.layers.BatchNormalization
+POOLING = keras.layers.AveragePooling2D
 
 
 def results(layer: Any, inputs: Any, **options: Any) -> list[np.ndarray]:
@@ -38,7 +39,7 @@ def test_the_fused_layer_computes_what_keras_does(inputs: Any, options: dict[str
         layer.gamma.assign([1.0, 0.5, -2.0])
         layer.beta.assign([0.0, 3.0, 1.0])
     expected = results(kerass, inputs)
-    with fused_batch_norms([ours]):
+    with fast_layers([ours]):
         found = results(ours, inputs)
     # Sums over 120 pixels in another order.
     for one, other in zip(found, expected, strict=True):
@@ -49,10 +50,52 @@ def test_the_fused_layer_computes_what_keras_does(inputs: Any, options: dict[str
 def fused_operations(layer: Any, inputs: Any, training: bool = True, **options: Any) -> int:
     """The number of fused operations in the graph of a call."""
     layer.build(inputs.shape)
-    with fused_batch_norms([layer]):
+    with fast_layers([layer]):
         function = tf.function(lambda X: layer(X, training=training, **options))
         graph = function.get_concrete_function(tf.convert_to_tensor(inputs)).graph
     return sum(operation.type == "FusedBatchNormV3" for operation in graph.get_operations())
+
+
+@pytest.mark.parametrize("size", [(5, 2), (1, 4), (5, 4), 1], ids=str)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_fast_pooling_computes_what_keras_does(size: Any, padding: str) -> None:
+    layer = POOLING(size, padding=padding)
+    expected = results(layer, IMAGES)
+    with fast_layers([layer]):
+        assert gradient_operations(layer) == 0
+        found = results(layer, IMAGES)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        POOLING(2),  # leaves a row over
+        POOLING(2, padding="same"),
+        POOLING((5, 2), strides=1),
+        POOLING((1, 3), data_format="channels_first"),
+        POOLING((5, 2), dtype="float64"),
+        type("Own", (POOLING,), {})((5, 2)),
+    ],
+    ids=str,
+)
+def test_windows_that_do_not_tile_an_image_take_keras_way(layer: Any) -> None:
+    with fast_layers([layer]):
+        assert gradient_operations(layer) == 1
+
+
+def gradient_operations(layer: Any) -> int:
+    """The number of TensorFlow's gradients of pooling in the graph of a layer's gradient."""
+
+    def gradient(X: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(X)
+            total = tf.reduce_sum(layer(X))
+        return tape.gradient(total, X)
+
+    graph = tf.function(gradient).get_concrete_function(tf.constant(IMAGES)).graph
+    return sum(operation.type == "AvgPoolGrad" for operation in graph.get_operations())
 
 
 class Own(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras has no types
@@ -70,14 +113,20 @@ def test_other_layers_and_inputs_take_keras_way() -> None:
 
 
 class Net(d2l.Classifier):
-    """A convolution, a normalization and a linear layer."""
+    """A convolution, a normalization, a pooling and a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.lr = 0.05
         self.net = keras.Sequential(
-            [keras.layers.Conv2D(2, 3), PLAIN(), keras.layers.Flatten(), keras.layers.Dense(3)]
+            [
+                keras.layers.Conv2D(2, 3, padding="same"),
+                PLAIN(),
+                POOLING((5, 2)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(3),
+            ]
         )
 
 
