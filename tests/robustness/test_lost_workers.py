@@ -103,6 +103,8 @@ def test_workers_that_are_cut_off_from_each_other_both_end(tmp_path: Path) -> No
             )
         )
     try:
+        while not all((tmp_path / f"{i}.err").exists() for i in (0, 1)):
+            time.sleep(0.2)
         while not all("begun" in (tmp_path / f"{i}.err").read_text() for i in (0, 1)):
             time.sleep(0.2)
         time.sleep(15)  # the fit has begun by then, on a slow machine too

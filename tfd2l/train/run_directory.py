@@ -285,12 +285,13 @@ def _is_kept(epoch: int) -> bool:
 
 
 def new_run_path(parent: Path, name: str) -> Path:
-    """Make a new directory for a run, named `<name>-<date>-<time>` in UTC.
+    """Make a new directory for a run, named `<name>-<date>-<time>` in UTC; a long name is cut.
 
     Raises:
         RunError: it can't be made.
     """
-    stem = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    # Names of files have at most 255 characters.
+    stem = f"{name[:200]}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     number = 1
     while True:
         path = parent / (stem if number == 1 else f"{stem}-{number}")

@@ -69,6 +69,11 @@ def test_runs_of_one_second_get_directories_of_their_own(tmp_path: Path) -> None
     assert all(path.is_dir() and path.name.startswith("mlp-") for path in paths)
 
 
+def test_a_long_name_is_cut(tmp_path: Path) -> None:
+    path = new_run_path(tmp_path, "a" * 255)
+    assert path.name.startswith("a" * 200 + "-2")
+
+
 def test_the_last_checkpoint_has_the_final_weights(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     model, _ = fit(run, 2)

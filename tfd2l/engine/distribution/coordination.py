@@ -182,6 +182,9 @@ class Coordination:
         ]
 
     def _error(self, worker: int, reason: str) -> WorkerError:
+        if self.index == 0 and not self._gone:
+            # The others have to hear of it from the service, and not that the chief is gone.
+            time.sleep(PASSING_S)
         self._gone = True
         how = f"has ended by {reason}" if reason else "has ended or can't be reached"
         return WorkerError(f"{self.name_of(worker)} {how}".rstrip("."))
