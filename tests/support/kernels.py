@@ -52,7 +52,7 @@ async def execute_all(
     """Execute notebooks in two kernels at a time, on two cores.
 
     Each kernel executes one notebook after the other and forgets their names in between, which
-    takes half the time of as many kernels; with `fresh` each notebook has a kernel of its own.
+    saves the start of as many kernels; with `fresh` each notebook has a kernel of its own.
     """
     waiting, runs = [*clones.items()], {}
 
