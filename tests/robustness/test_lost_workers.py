@@ -72,16 +72,18 @@ def check_end(crew: Crew, number: signal.Signals, victim: int, statuses: list[in
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("count", [2, 3])
 def test_the_others_name_a_lost_worker_and_the_way_on(
-    number: signal.Signals, victim: int, tmp_path: Path
+    count: int, number: signal.Signals, victim: int, tmp_path: Path
 ) -> None:
-    crew = Crew(tmp_path, 2)
+    crew = Crew(tmp_path, count)
     crew.start(f"{FLAGS} --epochs 100000 --run-dir run")
     crew.wait_for_checkpoint()
-    assert crew.disturb(number, victim) == [EXIT_WORKER_LOST], crew.outputs()
-    last = crew.lines(1 - victim)[-1]
-    assert last.startswith(f"error: worker {victim} (127.0.0.1:")
-    assert last.endswith("has ended or can't be reached; start all again with --resume run")
+    assert crew.disturb(number, victim) == [EXIT_WORKER_LOST] * (count - 1), crew.outputs()
+    for other in {*range(count)} - {victim}:
+        last = crew.lines(other)[-1]
+        assert last.startswith(f"error: worker {victim} (127.0.0.1:"), crew.outputs()
+        assert last.endswith("has ended or can't be reached; start all again with --resume run")
 
 
 @pytest.mark.long

@@ -27,6 +27,8 @@ SILENT_CHIEF = (
     " RPC: /tensorflow.CoordinationService/Heartbeat"
 )
 
+CHIEF = "/job:chief/replica:0/task:0"
+
 
 class Service:
     """Keys and values, barriers, and reported errors, as TensorFlow's context has them."""
@@ -39,6 +41,7 @@ class Service:
         self._count, self._lock = count, threading.Lock()
 
     def set_config_key_value(self, key: str, value: str) -> None:
+        assert CHIEF not in self.lost, "TensorFlow's waits without end for a chief that is stopped"
         with self._lock:
             if key in self.values:
                 raise tf.errors.AlreadyExistsError(None, None, key)
@@ -174,6 +177,28 @@ def test_a_stopped_worker_is_noticed_by_those_who_wait_for_its_words(
     workers[0]._service.lost = {"/job:worker/replica:0/task:0"}
     with pytest.raises(WorkerError, match=r"^worker 1 \(b:2\) has ended or can't be reached"):
         workers[0].hear("facts", 1)
+
+
+def test_a_stopped_chief_is_named_where_another_worker_has_ended_because_of_it(
+    workers: list[Coordination],
+) -> None:
+    workers[0]._service.lost = {CHIEF}
+    error = tf.errors.UnavailableError(None, None, UNHEALTHY)
+    with (
+        pytest.raises(WorkerError, match=r"^worker 0 \(a:1\) has ended or can't"),
+        workers[1].together(),
+    ):
+        raise error
+    with pytest.raises(WorkerError, match=r"^worker 0 \(a:1\) has ended or can't"):
+        workers[1].tell("facts", {})
+
+
+def test_an_error_is_a_workers_own_also_if_the_chief_is_stopped(
+    workers: list[Coordination],
+) -> None:
+    workers[0]._service.lost = {CHIEF}
+    with pytest.raises(LookupError, match="no such column"), workers[1].together():
+        raise LookupError("no such column")
 
 
 @pytest.mark.parametrize(

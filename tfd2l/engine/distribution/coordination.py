@@ -69,6 +69,8 @@ class Coordination:
         Raises:
             WorkerError: the chief is lost.
         """
+        # A chief that is stopped would be waited for without end.
+        self._check(0)
         try:
             self._service.set_config_key_value(key, json.dumps(value, default=str))
         except tf.errors.OpError as error:
@@ -148,10 +150,16 @@ class Coordination:
             # All workers come here if, say, the loss is not finite.
             self._service.wait_at_barrier(f"end of block {block}", LEAVING_MS)
             return
-        self._announce(self.index, one_line(f"{type(error).__name__}: {error}", 300))
+        with contextlib.suppress(WorkerError):
+            self._announce(self.index, one_line(f"{type(error).__name__}: {error}", 300))
 
     def _announce(self, worker: int, reason: str) -> None:
-        """End the collective operations of all workers, with the number of the one to blame."""
+        """End the collective operations of all workers, with the number of the one to blame.
+
+        Raises:
+            WorkerError: the chief, which runs the service, does not answer.
+        """
+        self._check(0)
         self._gone = True
         with contextlib.suppress(tf.errors.OpError):
             note = f"worker-left {worker}: {reason} :worker-left"
@@ -160,7 +168,11 @@ class Coordination:
             time.sleep(PASSING_S)
 
     def _lost(self, error: tf.errors.OpError) -> WorkerError:
-        """The error that names the worker whose end has caused one of TensorFlow's."""
+        """The error that names the worker whose end has caused one of TensorFlow's.
+
+        Raises:
+            WorkerError: the others ended because the chief does not answer.
+        """
         text = str(error)
         if found := _NOTE.search(text):
             return self._error(int(found[1]), found[2])
