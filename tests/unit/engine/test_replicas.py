@@ -58,6 +58,7 @@ def assert_same(one: Any, other: Any) -> None:
         np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_replicas_make_the_steps_of_one_device(features: Any, case: str) -> None:
     one, *others = features[case].values()
@@ -65,11 +66,13 @@ def test_replicas_make_the_steps_of_one_device(features: Any, case: str) -> None
         assert_same(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_after_the_fit_the_variables_are_ordinary_ones(features: Any, case: str) -> None:
     assert all(fitted["mirrored"] == [] for fitted in features[case].values())
 
 
+@pytest.mark.slow
 def test_each_replica_draws_its_own_random_numbers(features: Any) -> None:
     one, two = (features["drawn"][count] for count in "02")
     drawn, mean = one["history"]["train_drawn"], two["history"]["train_drawn"]
@@ -82,6 +85,7 @@ def test_each_replica_draws_its_own_random_numbers(features: Any) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_batch_normalization_averages_the_statistics_of_the_slices(features: Any) -> None:
     _, _, mean, variance, *_ = features["own statistics"]["variables"]
     # Two examples on two devices: the variance of each one's slice is 0.
@@ -90,6 +94,7 @@ def test_batch_normalization_averages_the_statistics_of_the_slices(features: Any
     assert variance == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_two_devices_resumes_on_two_and_on_one(features: Any) -> None:
     whole, on_two, on_one = features["resumed"]
     assert on_two == whole
@@ -98,6 +103,7 @@ def test_a_checkpoint_of_two_devices_resumes_on_two_and_on_one(features: Any) ->
     assert_same(whole, on_one)
 
 
+@pytest.mark.slow
 def test_what_replicas_cannot_do_is_said_in_a_line(features: Any) -> None:
     errors = features["errors"]
     assert errors["adds losses"].startswith("MirrorError: the losses that the layer 'dense")
@@ -199,6 +205,7 @@ def test_a_variable_where_none_can_be_put_is_named() -> None:
         Mirrors(strategy).hold(Frozen(), [hidden])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_on_loopback_make_the_steps_of_one(count: int, tmp_path: Path) -> None:
     workers = [start_worker("worker", number, count, tmp_path) for number in range(count)]

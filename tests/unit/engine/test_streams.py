@@ -102,6 +102,7 @@ def from_memory(jit_compile: bool | None) -> d2l.Module:
 
 
 # Without XLA the kernels are the same as in memory; XLA's sums differ in the last bits.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "jit_compile", "rel"),
     [*((kind, False, 0) for kind in STREAMS), ("data set", None, 1e-6)],
@@ -396,6 +397,7 @@ class Saves(d2l.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "jit_compile"), [("unknown length", None), ("data set", False), ("generator", False)]
 )

@@ -99,6 +99,7 @@ def test_colour_images_are_taken_as_pixels_and_as_files_of_any_size(sides: Path)
     assert all(isinstance(answer, str) for answer in wrong), wrong
 
 
+@pytest.mark.slow
 def test_the_load_check_runs_files_too(sides: Path) -> None:
     images = RNG.integers(0, 256, (20, 4, 6, 3)).astype(np.uint8)
     checks = model_checks(Sides(), COLOUR, NAMES, {"image": images})
@@ -120,6 +121,7 @@ class Weighted(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return tf.linalg.matvec(X, WEIGHTS)
 
 
+@pytest.mark.slow
 def test_columns_keep_their_names_whatever_these_are(tmp_path: Path) -> None:
     def stacked(raw: Any) -> tf.Tensor:
         known = tf.where(tf.math.is_nan(raw["Rooms"]), 0.0, raw["Rooms"])

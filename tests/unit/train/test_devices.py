@@ -11,6 +11,7 @@ from tests.support.warm import run_warm
 from tfd2l.train.settings.config import ConfigError, from_settings
 
 
+@pytest.mark.slow
 def test_the_processor_is_split_and_the_run_says_so(tmp_path: Path) -> None:
     options = "--model linear --device cpu --devices 2 --epochs 1 --limit-batches 3 --export none"
     run = tmp_path / "run"

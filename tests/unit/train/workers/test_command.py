@@ -19,6 +19,7 @@ from tfd2l.train.workers.team import facts_of_run
 FLAGS = "--model linear --device cpu --epochs 2 --early-stopping 5 --publish-anyway"
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_run_of_one_and_the_chief_alone_keeps_it(tmp_path: Path) -> None:
     crew = Crew(tmp_path, 2)
     crew.start(f"{FLAGS} --run-dir run", chief=True)

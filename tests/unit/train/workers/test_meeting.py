@@ -60,6 +60,7 @@ def test_one_that_stays_alone_says_for_whom_it_waits_and_gives_up(number: int) -
     assert said[0].startswith(f"worker {number} of 2: waiting for worker {1 - number} (127.0.0.1:")
 
 
+@pytest.mark.slow
 def test_other_addresses_and_versions_are_refused_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other, third = clusters(3)
     longer = Cluster({"worker": [*one.addresses, "127.0.0.1:1"]}, "worker", 1)
