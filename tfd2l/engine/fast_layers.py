@@ -45,17 +45,16 @@ def fast_layers(layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
 
 def _fast_call(layer: Any) -> Callable[..., tf.Tensor] | None:
     """The method `call` by faster operations; None for a layer without one."""
-    if layer.compute_dtype != "float32":
+    kinds = (keras.layers.BatchNormalization, keras.layers.AveragePooling2D)
+    if type(layer) not in kinds or layer.compute_dtype != "float32":
         return None
     if type(layer) is keras.layers.BatchNormalization:
         own_statistics = not layer.synchronized and not layer.renorm
         if layer.axis in (-1, 3) and layer.scale and layer.center and own_statistics:
             return _normalization(layer)
-    if type(layer) is keras.layers.AveragePooling2D:
-        apart = tuple(layer.strides) == tuple(layer.pool_size)
-        if layer.data_format == "channels_last" and apart:
-            return _average_pooling(layer)
-    return None
+        return None
+    apart = tuple(layer.strides) == tuple(layer.pool_size)
+    return _average_pooling(layer) if apart and layer.data_format == "channels_last" else None
 
 
 def _are_images(inputs: Any) -> bool:
