@@ -193,6 +193,19 @@ def test_a_stopped_chief_is_named_where_another_worker_has_ended_because_of_it(
         workers[1].tell("facts", {})
 
 
+def test_the_chief_stays_until_the_others_can_have_heard(
+    workers: list[Coordination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(coordination, "PASSING_S", 7)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    report = "Collective ops is aborted by: worker-left 1: KeyError :worker-left"
+    for worker, expected in ((workers[2], []), (workers[0], [7])):
+        with pytest.raises(WorkerError, match=r"^worker 1 \(b:2\)"), worker.together():
+            raise tf.errors.InternalError(None, None, report)
+        assert slept == expected
+
+
 def test_an_error_is_a_workers_own_also_if_the_chief_is_stopped(
     workers: list[Coordination],
 ) -> None:
